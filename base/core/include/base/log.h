@@ -1,0 +1,42 @@
+/* Canonical log lines: one JSON object per event on standard error, fixed keys first:
+ *   {"ts":"…","level":"info","event":"job.done","role":"worker","pid":1, …fields}
+ * logfmt instead of JSON when standard error is a terminal. Values are escaped, control characters too, and cut at 1 KiB.
+ * Library code (base, queues, jobs) returns errors and never logs; a process logs each event once. Writing never blocks
+ * the loop: a line that a full pipe does not take is dropped and counted. */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <base/err.h>
+#include <base/ids.h>
+#include <base/trace.h>
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+
+struct log_field {
+    const char *key;
+    enum { LOG_STR, LOG_INT, LOG_REAL, LOG_BOOL, LOG_UUID, LOG_TRACE } kind;
+    struct str s;
+    int64_t i;
+    double d;
+    const void *p; /* struct uuid or struct trace */
+};
+
+#define LF_STR(k, v) ((struct log_field){.key = (k), .kind = LOG_STR, .s = (v)})
+#define LF_C(k, v) ((struct log_field){.key = (k), .kind = LOG_STR, .s = str_c(v)})
+#define LF_INT(k, v) ((struct log_field){.key = (k), .kind = LOG_INT, .i = (int64_t)(v)})
+#define LF_REAL(k, v) ((struct log_field){.key = (k), .kind = LOG_REAL, .d = (v)})
+#define LF_BOOL(k, v) ((struct log_field){.key = (k), .kind = LOG_BOOL, .i = (v)})
+#define LF_UUID(k, v) ((struct log_field){.key = (k), .kind = LOG_UUID, .p = (v)})
+#define LF_TRACE(v) ((struct log_field){.key = "trace", .kind = LOG_TRACE, .p = (v)})
+#define LF_ERR(e) LF_C("error", err_name((e).code)), LF_C("detail", (e).detail)
+
+void log_setup(const char *role, enum log_level least);
+bool log_level_parse(struct str s, enum log_level *out);
+void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
+
+/* LOG(INFO, "job.done", LF_UUID("job", &id), LF_INT("ms", 3)); at least one field. */
+#define LOG(level, event, ...)                                                                   \
+    log_write(LOG_LEVEL_##level, (event), (const struct log_field[]){__VA_ARGS__},              \
+              sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
+
+#endif

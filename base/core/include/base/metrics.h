@@ -1,0 +1,40 @@
+/* The metric registry of this process: families fixed by metrics.def, series made on first use and kept. One thread.
+ * A series pointer stays valid for the life of the process, so hot paths look it up once. */
+#ifndef BASE_METRICS_H
+#define BASE_METRICS_H
+
+#include <base/buf.h>
+
+enum metric {
+#define M(id, kind, name, labels, help) M_##id,
+#include <base/metrics.def>
+#undef M
+    M_MAX
+};
+
+struct series;
+
+/* Label values in the order of the family's label names; unused ones NULL. Never NULL: past METRIC_SERIES_MAX series of a
+ * family, and when out of memory, it is a series whose label values are all "other" (or one that is not shown). */
+struct series *metric_series(enum metric m, const char *v1, const char *v2, const char *v3);
+void series_add(struct series *s, double v);     /* counter */
+void series_set(struct series *s, double v);     /* gauge */
+void series_observe(struct series *s, double v); /* histogram, seconds */
+
+static inline void metric_inc(enum metric m, const char *v1, const char *v2, const char *v3) {
+    series_add(metric_series(m, v1, v2, v3), 1);
+}
+
+/* This process's series as text, in the order of metrics.def, without HELP and TYPE: what a heartbeat carries. */
+void metrics_snapshot(struct buf *out);
+
+struct metrics_part {
+    const char *process; /* value of the label "process" */
+    struct str snapshot; /* by metrics_snapshot, of this or another version */
+};
+
+/* Prometheus text 0.0.4 (or OpenMetrics 1.0, with "# EOF") over the snapshots of several processes. Families that this
+ * version does not know are left out. */
+void metrics_render(struct buf *out, const struct metrics_part *parts, size_t n, bool openmetrics);
+
+#endif

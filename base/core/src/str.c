@@ -1,0 +1,101 @@
+#include <base/str.h>
+
+static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
+
+bool str_eq_nocase(struct str a, struct str b) {
+    if (a.n != b.n) {
+        return false;
+    }
+    for (size_t i = 0; i < a.n; i++) {
+        if (lower(a.p[i]) != lower(b.p[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool str_starts(struct str s, struct str prefix) {
+    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+
+struct str str_trim(struct str s) {
+    while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t')) {
+        s.n--;
+    }
+    return s;
+}
+
+bool str_cut(struct str *s, char sep, struct str *out_head) {
+    if (s->n == 0) {
+        return false;
+    }
+    const char *at = memchr(s->p, sep, s->n);
+    if (at == NULL) {
+        *out_head = *s;
+        *s = (struct str){s->p + s->n, 0};
+        return true;
+    }
+    size_t head = (size_t)(at - s->p);
+    *out_head = (struct str){s->p, head};
+    *s = (struct str){at + 1, s->n - head - 1};
+    return true;
+}
+
+bool str_to_u64(struct str s, uint64_t *out) {
+    uint64_t v = 0;
+    if (s.n == 0 || s.n > 20) {
+        return false;
+    }
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9' || __builtin_mul_overflow(v, (uint64_t)10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v)) {
+            return false;
+        }
+    }
+    *out = v;
+    return true;
+}
+
+bool str_to_i64(struct str s, int64_t *out) {
+    bool negative = s.n > 0 && s.p[0] == '-';
+    uint64_t v = 0;
+    if (negative) {
+        s.p++;
+        s.n--;
+    }
+    if (!str_to_u64(s, &v) || v > (uint64_t)INT64_MAX + (negative ? 1U : 0U)) {
+        return false;
+    }
+    *out = negative ? (int64_t)(0 - v) : (int64_t)v;
+    return true;
+}
+
+bool str_is_name(struct str s, size_t max) {
+    if (s.n == 0 || s.n > max) {
+        return false;
+    }
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+        if (!good) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool str_copy_c(struct str s, char *out, size_t size) {
+    if (s.n >= size) {
+        out[0] = '\0';
+        return false;
+    }
+    if (s.n > 0) {
+        memcpy(out, s.p, s.n);
+    }
+    out[s.n] = '\0';
+    return true;
+}

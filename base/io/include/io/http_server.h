@@ -1,0 +1,76 @@
+/* HTTP/1.1 server on libuv and llhttp (strict). What llhttp leaves open is refused here: obs-fold, empty header names, no or
+ * two Host fields, Transfer-Encoding on 1.0 (all 400), too many or too large headers (431), bodies (413), slow heads and
+ * bodies (408). Requests of one connection are answered in order: parsing pauses while an answer is due.
+ * Expect: 100-continue and HEAD are handled; keep-alive by the rules of 1.0 and 1.1. No TLS: it ends in front. */
+#ifndef IO_HTTP_SERVER_H
+#define IO_HTTP_SERVER_H
+
+#include <base/arena.h>
+#include <base/buf.h>
+#include <io/loop.h>
+
+struct http_server;
+struct http_conn;
+
+struct http_header {
+    struct str name, value;
+};
+
+enum { HTTP_HEADERS_MAX = 100 };
+
+struct http_request {
+    struct str method;        /* "GET" */
+    struct str target;        /* as sent */
+    struct str path, query;   /* target cut at '?'; not decoded */
+    const struct http_header *headers;
+    size_t headers_n;
+    struct str body;          /* whole, de-chunked; empty in on_head */
+    struct arena *arena;      /* lives until the answer is sent or the client is gone */
+    struct mono began;        /* first byte of the head */
+    struct str peer;          /* "127.0.0.1:40212" */
+    void *user;               /* the handler's own */
+    void (*on_gone)(struct http_request *req); /* set by the handler: the client went away before the answer; the request dies
+                                                  after this call and http_respond must not be called any more */
+    struct http_conn *conn;   /* the server's */
+};
+
+struct http_server_options {
+    const char *listen;       /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one */
+    size_t max_connections, max_body_bytes;
+    int64_t header_ms, idle_ms, body_bytes_per_s;
+    /* Called when the head is complete, before the body is read. True: go on. False: the handler has answered (a refusal
+     * costs no body: the connection is closed if a body was on its way). May be NULL. */
+    bool (*on_head)(void *arg, struct http_request *req);
+    /* Called with the whole request. Answers now or later, exactly once, with http_respond. */
+    void (*on_request)(void *arg, struct http_request *req);
+    /* A request that never became one (400, 408, 413, 431, 503 too many connections): fills the body of the answer and may
+     * count it; content type is application/problem+json. */
+    void (*on_bad)(void *arg, int status, const char *reason, struct buf *body);
+    /* After the last byte of an answer was handed to the kernel: for the canonical log line. May be NULL. */
+    void (*on_done)(void *arg, struct http_request *req, int status, size_t bytes);
+    void *arg;
+};
+
+MUST struct err http_server_new(struct loop *l, const struct http_server_options *o, struct http_server **out);
+int http_server_port(const struct http_server *s);
+size_t http_server_connections(const struct http_server *s);
+void http_server_stop_accepting(struct http_server *s); /* drain: answers carry Connection: close */
+void http_server_close(struct http_server *s);          /* drops what is left; freed by the loop; NULL is fine */
+
+struct str http_request_header(const struct http_request *req, const char *name); /* first of that name; p is NULL when absent */
+/* The value of a query parameter, percent-decoded into the request's arena; p is NULL when absent, or malformed. */
+struct str http_query(struct http_request *req, const char *name);
+struct str http_decode(struct arena *a, struct str s); /* percent-decoding; p is NULL when malformed */
+
+struct http_answer {
+    int status;
+    const char *content_type; /* NULL without a body */
+    const struct http_header *headers;
+    size_t headers_n;
+    struct str body;
+    bool close;
+};
+/* Copies everything. Content-Length, Date, Connection are the server's. For HEAD the body is left out. */
+void http_respond(struct http_request *req, const struct http_answer *answer);
+
+#endif
