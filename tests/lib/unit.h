@@ -1,0 +1,34 @@
+/* What every unit test includes: cmocka, and the torture of allocations. */
+#ifndef TESTS_UNIT_H
+#define TESTS_UNIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* Runs the scenario once to count its allocations, then again with the k-th of them failing once, and again with the
+ * k-th and all later ones failing, for every k. The scenario must clean up after itself in every case; the address
+ * sanitizer finds what it leaks. It may ask torture_is_failing() to know whether success can be expected. */
+void torture(void (*scenario)(void *arg), void *arg);
+int torture_is_failing(void);
+
+#define assert_ok(expr)                                                        \
+    do {                                                                       \
+        struct err assert_err_ = (expr);                                       \
+        if (assert_err_.code != ERR_NONE) {                                    \
+            fail_msg("%s: %s", err_name(assert_err_.code), assert_err_.detail); \
+        }                                                                      \
+    } while (0)
+#define assert_err(expected, expr) assert_int_equal((expected), (expr).code)
+#define assert_str(expected, s)                                  \
+    do {                                                         \
+        struct str assert_s_ = (s);                              \
+        struct str assert_x_ = str_c(expected);                  \
+        assert_int_equal(assert_x_.n, assert_s_.n);              \
+        assert_memory_equal(assert_x_.p, assert_s_.p, assert_x_.n); \
+    } while (0)
+
+#endif
