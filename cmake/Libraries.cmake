@@ -15,7 +15,21 @@ if(NOT EXISTS ${LLHTTP_DIR}/llhttp.c)
   message(FATAL_ERROR "llhttp.c not found in ${LLHTTP_DIR}: install node-llhttp (ops/setup does)")
 endif()
 add_library(llhttp STATIC ${LLHTTP_DIR}/api.c ${LLHTTP_DIR}/http.c ${LLHTTP_DIR}/llhttp.c)
-target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_DIR})
+target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_DIR} ${LLHTTP_DIR}/../include/llhttp)
 target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
 set_target_properties(llhttp PROPERTIES POSITION_INDEPENDENT_CODE ON C_CLANG_TIDY "")
 add_library(lib::llhttp ALIAS llhttp)
+
+# For each library a folder of headers that do not compile, for the modules that do not name it (Module.cmake).
+set(PENSTOCK_UNDECLARED ${CMAKE_BINARY_DIR}/undeclared)
+foreach(header "uv=uv.h" "hiredis=hiredis/hiredis.h" "hiredis=hiredis/async.h" "pq=libpq-fe.h" "curl=curl/curl.h" "jansson=jansson.h"
+               "crypto=openssl/crypto.h" "crypto=openssl/evp.h" "crypto=openssl/hmac.h" "crypto=openssl/rand.h" "crypto=openssl/sha.h"
+               "pcre2=pcre2.h" "config=libconfig.h" "cmocka=cmocka.h")
+  string(REPLACE "=" ";" header ${header})
+  list(GET header 0 library)
+  list(GET header 1 name)
+  list(APPEND PENSTOCK_LIBRARIES ${library})
+  file(CONFIGURE OUTPUT ${PENSTOCK_UNDECLARED}/${library}/${name}
+       CONTENT "#error \"<${name}> needs lib::${library} among the LIBS of this module\"\n")
+endforeach()
+list(REMOVE_DUPLICATES PENSTOCK_LIBRARIES)

@@ -30,6 +30,7 @@ void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc
 char *__wrap_strdup(const char *s) { return fails() ? NULL : __real_strdup(s); }
 char *__wrap_strndup(const char *s, size_t n) { return fails() ? NULL : __real_strndup(s, n); }
 
+long torture_allocations(void) { return count; }
 int torture_is_failing(void) { return fail_at != 0; }
 
 void torture(void (*scenario)(void *arg), void *arg) {

@@ -14,6 +14,7 @@
  * sanitizer finds what it leaks. It may ask torture_is_failing() to know whether success can be expected. */
 void torture(void (*scenario)(void *arg), void *arg);
 int torture_is_failing(void);
+long torture_allocations(void); /* so far: two equal readings prove that nothing between them allocated */
 
 #define assert_ok(expr)                                                        \
     do {                                                                       \

@@ -1,12 +1,13 @@
 /* Identifiers: UUIDv7 (RFC 9562). A job id carries in its random bits where the job lives, so that an id alone is enough
  * to find it:
- *   bits  0..47 unix ms · 48..51 version 7 · 52..63 counter within the ms · 64..65 variant
+ *   bits  0..47 unix ms · 48..51 version 7 · 52..63 counter within the ms, from a random start · 64..65 variant
  *   bits 66..66 class (1 = stream) · 67..76 queue number · 77..80 shard · 81..127 random
  * Ids of one process never repeat and never go backwards, even when the wall clock does. */
 #ifndef BASE_IDS_H
 #define BASE_IDS_H
 
 #include <base/clock.h>
+#include <base/err.h>
 #include <base/str.h>
 
 struct uuid {
@@ -37,8 +38,8 @@ struct job_place id_job_place(struct uuid id);
 int64_t id_ms(struct uuid id); /* the unix ms inside */
 
 /* A stable id from a parent and a step name (UUIDv8, SHA-256 of both, with the parent's time and the given place): a
- * follow-up job created again by a re-run gets the same id. */
-struct uuid id_derive(struct uuid parent, struct str step, struct job_place place);
+ * follow-up job created again by a re-run gets the same id. Fails only when out of memory. */
+MUST struct err id_derive(struct uuid parent, struct str step, struct job_place place, struct uuid *out);
 
 static inline bool uuid_eq(struct uuid a, struct uuid b) { return memcmp(a.b, b.b, sizeof a.b) == 0; }
 bool uuid_is_nil(struct uuid u);

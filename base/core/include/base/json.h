@@ -9,14 +9,16 @@
 #include <base/str.h>
 #include <jansson.h>
 
-/* *out is the caller's (json_decref). ERR_INVALID with line, column and what to do; ERR_TOO_LARGE when deeper than
- * LIMIT_JSON_DEPTH; ERR_NOMEM. */
+/* *out, an object or an array, is the caller's (json_decref). The caller bounds the size of text. ERR_INVALID with line, column
+ * and what to do; ERR_TOO_LARGE when deeper than LIMIT_JSON_DEPTH; ERR_NOMEM. A real with zero fraction stays real above 2^53,
+ * where a double may not be the number that was sent. */
 MUST struct err json_read(struct str text, json_t **out);
 
-/* Appends the compact text. */
+/* Appends the compact text of any value, members in order. Reals show 15 digits where these keep all values, else 17. */
 MUST struct err json_write(const json_t *v, struct buf *out);
 
-/* Members of an object. Strings are borrowed from the object. A missing optional member gives fallback. */
+/* Members of an object. Strings are borrowed from the object. ERR_INVALID "#/name: must be an integer"; an optional member that
+ * is missing, or not of the type, gives fallback. */
 MUST struct err json_get_str(const json_t *o, const char *name, struct str *out);
 MUST struct err json_get_i64(const json_t *o, const char *name, int64_t *out);
 struct str json_opt_str(const json_t *o, const char *name, struct str fallback);
@@ -26,7 +28,8 @@ bool json_opt_bool(const json_t *o, const char *name, bool fallback);
 /* Writing without building a tree: appends "text" with JSON escapes (control characters, quotes, invalid UTF-8 as U+FFFD). */
 void json_add_string(struct buf *b, struct str s);
 
-/* Call once at start: seeds the hash function (json_object_seed). */
+/* Call once at start: seeds jansson's hash function and puts the guard of json_read before its allocation functions
+ * (json_read.c says why; json_read does it too where they were set later). */
 void json_setup(void);
 
 #endif

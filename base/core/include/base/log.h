@@ -1,8 +1,10 @@
 /* Canonical log lines: one JSON object per event on standard error, fixed keys first:
  *   {"ts":"…","level":"info","event":"job.done","role":"worker","pid":1, …fields}
- * logfmt instead of JSON when standard error is a terminal. Values are escaped, control characters too, and cut at 1 KiB.
+ * logfmt instead of JSON when standard error is a terminal. Values are escaped, control characters too, and cut at 1 KiB;
+ * fields that do not fit a line of PIPE_BUF bytes are left out and "truncated":true says so.
  * Library code (base, queues, jobs) returns errors and never logs; a process logs each event once. Writing never blocks
- * the loop: a line that a full pipe does not take is dropped and counted. */
+ * the loop: a line that a full pipe does not take is dropped and counted (M_LOG_DROPPED). One thread; the process ignores
+ * SIGPIPE. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -30,8 +32,9 @@ struct log_field {
 #define LF_TRACE(v) ((struct log_field){.key = "trace", .kind = LOG_TRACE, .p = (v)})
 #define LF_ERR(e) LF_C("error", err_name((e).code)), LF_C("detail", (e).detail)
 
+/* Call at start, and again in a forked child or when standard error was replaced. role is borrowed for ever. */
 void log_setup(const char *role, enum log_level least);
-bool log_level_parse(struct str s, enum log_level *out);
+bool log_level_parse(struct str s, enum log_level *out); /* "debug", "info", "warn" or "error" */
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 
 /* LOG(INFO, "job.done", LF_UUID("job", &id), LF_INT("ms", 3)); at least one field. */

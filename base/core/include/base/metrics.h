@@ -14,8 +14,11 @@ enum metric {
 
 struct series;
 
+enum { METRIC_SERIES_MAX = 512 }; /* per family, beside "other" */
+
 /* Label values in the order of the family's label names; unused ones NULL. Never NULL: past METRIC_SERIES_MAX series of a
- * family, and when out of memory, it is a series whose label values are all "other" (or one that is not shown). */
+ * family, and when out of memory, it is a series whose label values are all "other" (or one that is not shown). Values are
+ * cut at 100 characters; what is not printable ASCII becomes '_'. */
 struct series *metric_series(enum metric m, const char *v1, const char *v2, const char *v3);
 void series_add(struct series *s, double v);     /* counter */
 void series_set(struct series *s, double v);     /* gauge */
@@ -29,12 +32,12 @@ static inline void metric_inc(enum metric m, const char *v1, const char *v2, con
 void metrics_snapshot(struct buf *out);
 
 struct metrics_part {
-    const char *process; /* value of the label "process" */
+    const char *process; /* value of the label "process", distinct among the parts */
     struct str snapshot; /* by metrics_snapshot, of this or another version */
 };
 
 /* Prometheus text 0.0.4 (or OpenMetrics 1.0, with "# EOF") over the snapshots of several processes. Families that this
- * version does not know are left out. */
+ * version does not know are left out, and so are lines that are not well formed: snapshots come through Redis. */
 void metrics_render(struct buf *out, const struct metrics_part *parts, size_t n, bool openmetrics);
 
 #endif

@@ -7,7 +7,7 @@
 struct trace {
     uint8_t trace_id[16];
     uint8_t span_id[8];
-    uint8_t flags; /* as received; bit 0 sampled, bit 1 random */
+    uint8_t flags; /* bit 0 sampled, bit 1 random: as received; the other bits are dropped */
 };
 
 enum { TRACEPARENT_BYTES = 56, TRACE_ID_HEX_BYTES = 33, SPAN_ID_HEX_BYTES = 17 }; /* with NUL */

@@ -20,7 +20,9 @@ struct http_client_options {
 };
 
 MUST struct err http_client_new(struct loop *l, const struct http_client_options *o, struct http_client **out);
-void http_client_close(struct http_client *c); /* pending calls fail with ERR_CLOSED before it returns */
+/* Pending calls fail with ERR_CLOSED before it returns; also from a callback. NULL is fine. May wait up to a second for a mail
+ * whose relay's name is being resolved. */
+void http_client_close(struct http_client *c);
 
 struct http_spec {
     const char *method; /* "GET", "POST" */
@@ -44,12 +46,14 @@ struct http_reply {
  * The callback runs exactly once, never before http_send returns. */
 typedef void http_cb(void *arg, struct err err, const struct http_reply *reply);
 
-/* Everything in spec is copied. The handle is valid until the callback; for http_cancel. */
+/* Everything in spec is copied. The handle is valid until the callback; for http_cancel. NULL only when memory is so short
+ * that not even the refusal can be kept: then the callback never runs. */
 struct http_call *http_send(struct http_client *c, const struct http_spec *spec, http_cb *cb, void *arg);
 void http_cancel(struct http_call *call); /* the callback runs with ERR_CANCELLED, from the loop */
 
-/* One mail. From, to, subject and message_id are refused with ERR_INVALID when they carry CR, LF or NUL; the subject is
- * encoded (RFC 2047) when it is not ASCII. The server's last answer decides: 4yz → ERR_TRANSIENT, 5yz → ERR_REFUSED,
+/* One mail, over a connection of its own, in one of four threads (libcurl's SMTP blocks). From, to, subject and message_id are
+ * refused with ERR_INVALID when they carry CR, LF or NUL; from and to are bare addresses, local@domain in ASCII. The subject
+ * is encoded (RFC 2047) when it is not ASCII. The server's last answer decides: 4yz → ERR_TRANSIENT, 5yz → ERR_REFUSED,
  * connection failed before DATA was answered → ERR_NET_NOT_SENT (INFRA is the caller's to judge), lost after → ERR_NET_UNKNOWN. */
 struct mail_spec {
     const char *url; /* smtp://host:port */

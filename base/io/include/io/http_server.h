@@ -72,5 +72,7 @@ struct http_answer {
 };
 /* Copies everything. Content-Length, Date, Connection are the server's. For HEAD the body is left out. */
 void http_respond(struct http_request *req, const struct http_answer *answer);
+/* Instead of an answer: closes the connection without one, as a peer that died would (the provider simulator). on_gone does not run. */
+void http_drop(struct http_request *req);
 
 #endif

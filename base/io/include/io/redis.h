@@ -1,7 +1,9 @@
-/* One Redis connection on the loop: hiredis' async context behind our own adapter, which adds what the shipped one lacks:
- * a refused connection is noticed, connecting and every command have deadlines, and a lost connection comes back by itself
- * (full jitter, 50 ms to 2 s). A command whose deadline passes fails the whole connection: its answer would arrive in
- * the place of a later one's. Never mix blocking reads with other commands on one connection. */
+/* One Redis connection on the loop: hiredis' non-blocking context and reader behind our own adapter, which adds what the
+ * shipped asynchronous one lacks: a refused connection is noticed, connecting and every command have deadlines, and a lost
+ * connection comes back by itself (full jitter, 50 ms to 2 s). A command whose deadline passes fails the whole connection:
+ * its answer would arrive in the place of a later one's. Never mix blocking reads with other commands on one connection: an
+ * answer waits for those before it, and so does its deadline. Too many calls without an answer (128 Ki), or bytes unsent
+ * (16 MiB): ERR_BUSY. The process must ignore SIGPIPE. */
 #ifndef IO_REDIS_H
 #define IO_REDIS_H
 

@@ -1,0 +1,81 @@
+/* One request on its way through the API. A call outlives its client: what it has begun in Postgres and Redis answers to it, even
+ * when nobody is there any more to be told.
+ *
+ * Lifetime: the server's side holds one reference until the answer is out or the client is gone; everything asynchronous holds one
+ * from its start to the end of its callback. Answering may give up the server's reference at once, so that a callback touches the
+ * call after an answer only because it holds its own. */
+#ifndef API_CALL_H
+#define API_CALL_H
+
+#include <base/trace.h>
+#include <io/http_server.h>
+#include <io/pg.h>
+#include <sys/queue.h>
+
+#include "auth.h"
+#include "problem.h"
+#include "route.h"
+#include "wait.h"
+
+struct api;
+
+enum { CALL_HEADERS_MAX = 6 };
+
+struct call {
+    struct api *api;
+    struct http_request *req; /* NULL once answered or gone: header values and body have gone with it */
+    const struct route *route;
+    struct str param;         /* the path's, decoded; in the arena */
+    struct str path;          /* in the arena */
+    struct arena arena;
+    struct trace trace;
+    struct identity who;
+    struct str key;           /* Idempotency-Key, in the arena; p NULL: none */
+    struct http_header headers[CALL_HEADERS_MAX]; /* of the answer */
+    size_t headers_n;
+    struct waiter waiter;
+    void *state;              /* the handler's, in the arena */
+    /* for the log line */
+    struct uuid job;
+    const char *problem;
+    bool has_job, counted, asked;
+    unsigned refs;
+    TAILQ_ENTRY(call) link;   /* open or spare */
+};
+TAILQ_HEAD(call_list, call);
+
+/* The server's callbacks; arg is the struct api. */
+bool call_on_head(void *arg, struct http_request *req);
+void call_on_request(void *arg, struct http_request *req);
+void call_on_done(void *arg, struct http_request *req, int status, size_t bytes);
+void call_on_bad(void *arg, int status, const char *reason, struct buf *body);
+
+void call_hold(struct call *c);
+void call_release(struct call *c);
+void calls_free_spare(struct api *api);
+
+/* Answers, each at most once per call; nothing happens when the client is gone. Bodies are copied. */
+void call_header(struct call *c, const char *name, struct str value); /* value must live until the answer: arena or static */
+void call_answer(struct call *c, int status, const char *content_type, struct str body);
+void call_json(struct call *c, int status, const struct buf *body);   /* a failed buf becomes a problem; the buf stays the caller's */
+void call_problem(struct call *c, enum problem_id id, const char *detail, ...) PRINTF_LIKE(3, 4);
+void call_problem_full(struct call *c, struct problem *p); /* trace and instance are filled in */
+void call_fail(struct call *c, struct err err);            /* the problem behind an error of a server of ours */
+/* 304 when If-None-Match names the tag, else 200 with it. etag with its quotes. */
+void call_tagged(struct call *c, struct str etag, struct str body);
+
+/* One statement for this call. then runs only when it succeeded; otherwise the call is answered. The reference is this function's. */
+typedef void call_then(struct call *c, const PGresult *res);
+void call_query(struct call *c, const struct pg_stmt *stmt, const struct pg_value *values, call_then *then);
+
+/* The path's {id} as a uuid; answers 404 and is false when it is none. */
+bool call_param_uuid(struct call *c, struct uuid *out);
+/* The path's {queue}; answers 404 and is NULL when there is none. */
+const struct queue_info *call_param_queue(struct call *c);
+/* ?limit=, 1 to max, and ?cursor=, a uuid (nil: none). Answers 400 and is false when malformed. */
+bool call_page(struct call *c, int64_t fallback, int64_t max, int64_t *out_limit, struct uuid *out_cursor);
+
+/* The tenant whose rows this caller may see; PG_NULL for those who may see every one. */
+struct pg_value call_tenant(const struct call *c);
+
+#endif

@@ -1,0 +1,63 @@
+#include "route.h"
+
+#include "call.h"
+
+#define R(id, method, path, scope, flags, type, summary, query, param, schema, example, answers) void handle_##id(struct call *c);
+#include "routes.def"
+#undef R
+
+const struct route routes[] = {
+#define R(id, method, path, scope, flags, type, summary, query, param, schema, example, answers)                                \
+    {#id, method, path, SCOPE_##scope, flags, handle_##id, type, summary, query, param, schema, example, answers},
+#include "routes.def"
+#undef R
+};
+const size_t routes_n = sizeof routes / sizeof routes[0];
+
+/* One parameter at most; its segment is not empty. */
+static bool is_match(const char *template, struct str path, struct str *out_param) {
+    const char *open = strchr(template, '{');
+    if (open == NULL) {
+        return str_is(path, template);
+    }
+    size_t before = (size_t)(open - template);
+    struct str after = str_c(strchr(open, '}') + 1);
+    if (path.n <= before + after.n || memcmp(path.p, template, before) != 0) {
+        return false;
+    }
+    struct str param = str_of(path.p + before, path.n - before - after.n);
+    if (memchr(param.p, '/', param.n) != NULL || !str_eq(str_of(param.p + param.n, after.n), after)) {
+        return false;
+    }
+    *out_param = param;
+    return true;
+}
+
+static void allow(char text[ROUTE_ALLOW_BYTES], const char *method) {
+    size_t n = strlen(text);
+    struct str parts[] = {str_c(n > 0 ? ", " : ""), str_c(method), str_c(strcmp(method, "GET") == 0 ? ", HEAD" : "")};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (n + parts[i].n < ROUTE_ALLOW_BYTES) {
+            memcpy(text + n, parts[i].p, parts[i].n);
+            n += parts[i].n;
+        }
+    }
+    text[n] = '\0';
+}
+
+const struct route *route_find(struct str method, struct str path, struct str *out_param, char out_allow[ROUTE_ALLOW_BYTES]) {
+    struct str wanted = str_is(method, "HEAD") ? STR("GET") : method;
+    struct str param = STR("");
+    out_allow[0] = '\0';
+    for (size_t i = 0; i < routes_n; i++) {
+        if (!is_match(routes[i].path, path, &param)) {
+            continue;
+        }
+        if (str_is(wanted, routes[i].method)) {
+            *out_param = param;
+            return &routes[i];
+        }
+        allow(out_allow, routes[i].method);
+    }
+    return NULL;
+}

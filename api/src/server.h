@@ -1,0 +1,40 @@
+/* Inside the API process. */
+#ifndef API_SERVER_H
+#define API_SERVER_H
+
+#include <api/api.h>
+#include <jobs/runtime.h>
+
+#include "call.h"
+
+struct accept;
+struct enter;
+struct sampler;
+struct types;
+struct wait_table;
+struct timer;
+
+struct api {
+    struct runtime *rt;
+    const struct api_options *options;
+    struct http_server *server;
+    struct auth *auth;
+    struct types *types;
+    struct sampler *sampler;
+    struct accept *accept; /* journal class */
+    struct enter *enter;   /* stream class */
+    struct wait_table *waits;
+    struct timer *drain_timer, *keys_timer;
+    struct buf openapi;    /* made once */
+    struct call_list open, spare;
+    size_t open_n, spare_n;
+    struct mono started;
+    bool loopback;  /* listens there only */
+    bool ready;     /* the queue table is loaded */
+    bool draining, closing;
+    int status;     /* of the process */
+};
+
+void api_call_ended(struct api *api); /* one less is open */
+
+#endif

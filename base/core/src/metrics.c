@@ -1,0 +1,186 @@
+/* The registry and this process's snapshot. A series is found by the text of its labels, which is also what is printed. */
+#include "metrics_private.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(series) ((series)->hashed = false)
+#include <uthash.h>
+
+const struct family metric_families[M_MAX] = {
+#define M(id, kind_, name_, labels_, help_) [M_##id] = {kind_, STR("penstock_" name_), labels_, help_},
+#include <base/metrics.def>
+#undef M
+};
+
+/* Upper bounds of the buckets in seconds, as they are printed; the last bucket, +Inf, is the count. The texts are the same in
+ * both formats, or a change of format would make new series. */
+static const struct {
+    double le;
+    const char *text;
+} bounds[] = {
+    {0.001, "0.001"}, {0.0025, "0.0025"}, {0.005, "0.005"}, {0.01, "0.01"}, {0.025, "0.025"}, {0.05, "0.05"},
+    {0.1, "0.1"},     {0.25, "0.25"},     {0.5, "0.5"},     {1, "1.0"},     {2.5, "2.5"},     {5, "5.0"},
+    {10, "10.0"},     {30, "30.0"},       {60, "60.0"},     {300, "300.0"}, {600, "600.0"},
+};
+
+enum { BOUNDS = sizeof bounds / sizeof bounds[0], LABELS_MAX = 3, VALUE_MAX = 100, LABELS_BYTES = 1024 };
+
+struct series {
+    UT_hash_handle hh;
+    bool hashed;
+    double value; /* of a histogram: the sum */
+    uint64_t count;
+    uint64_t buckets[BOUNDS]; /* not cumulative */
+    size_t labels_n;
+    char labels[]; /* a="x",b="y" */
+};
+
+static struct series *registry[M_MAX]; /* uthash tables, in the order in which the series came */
+static struct series nowhere;          /* takes what cannot be kept */
+
+/* A bounded value is at most doubled by its escapes, and a name is short: LABELS_BYTES holds three of them. */
+static size_t add_value(char *to, const char *v) {
+    size_t n = 0;
+    to[n++] = '"';
+    for (size_t i = 0; v[i] != '\0' && i < VALUE_MAX; i++) {
+        if (v[i] == '"' || v[i] == '\\') {
+            to[n++] = '\\';
+        }
+        to[n++] = v[i] >= ' ' && v[i] <= '~' ? v[i] : '_';
+    }
+    to[n++] = '"';
+    return n;
+}
+
+static size_t labels_text(enum metric m, const char *const values[LABELS_MAX], char to[LABELS_BYTES]) {
+    struct str names = str_c(metric_families[m].labels);
+    struct str name;
+    size_t n = 0;
+    for (int i = 0; i < LABELS_MAX && str_cut(&names, ',', &name); i++) {
+        if (i > 0) {
+            to[n++] = ',';
+        }
+        memcpy(to + n, name.p, name.n);
+        n += name.n;
+        to[n++] = '=';
+        n += add_value(to + n, values[i] != NULL ? values[i] : "");
+    }
+    return n;
+}
+
+static struct series *find(enum metric m, const char *labels, size_t n) {
+    struct series *s;
+    HASH_FIND(hh, registry[m], labels, n, s);
+    return s;
+}
+
+static struct series *add(enum metric m, const char *labels, size_t n) {
+    struct series *s = calloc(1, sizeof *s + n);
+    if (s == NULL) {
+        return NULL;
+    }
+    s->hashed = true;
+    s->labels_n = n;
+    memcpy(s->labels, labels, n);
+    HASH_ADD_KEYPTR(hh, registry[m], s->labels, s->labels_n, s);
+    if (!s->hashed) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static struct series *other(enum metric m) {
+    static const char *const values[LABELS_MAX] = {"other", "other", "other"};
+    char labels[LABELS_BYTES];
+    size_t n = labels_text(m, values, labels);
+    struct series *s = find(m, labels, n);
+    s = s != NULL ? s : add(m, labels, n);
+    return s != NULL ? s : &nowhere;
+}
+
+struct series *metric_series(enum metric m, const char *v1, const char *v2, const char *v3) {
+    const char *const values[LABELS_MAX] = {v1, v2, v3};
+    char labels[LABELS_BYTES];
+    size_t n = labels_text(m, values, labels);
+    struct series *s = find(m, labels, n);
+    if (s == NULL && HASH_COUNT(registry[m]) < METRIC_SERIES_MAX) {
+        s = add(m, labels, n);
+    }
+    return s != NULL ? s : other(m);
+}
+
+void series_add(struct series *s, double v) { s->value += v; }
+void series_set(struct series *s, double v) { s->value = v; }
+
+void series_observe(struct series *s, double v) {
+    s->value += v;
+    s->count++;
+    for (size_t i = 0; i < BOUNDS; i++) {
+        if (v <= bounds[i].le) {
+            s->buckets[i]++;
+            return;
+        }
+    }
+}
+
+static void add_number(struct buf *out, double v) {
+    char text[32];
+    if (isnan(v)) {
+        buf_add_c(out, "NaN");
+    } else if (isinf(v)) {
+        buf_add_c(out, v > 0 ? "+Inf" : "-Inf");
+    } else {
+        (void)snprintf(text, sizeof text, "%.15g", v);
+        if (strtod(text, NULL) != v) { /* 15 digits do not bring it back */
+            (void)snprintf(text, sizeof text, "%.17g", v);
+        }
+        buf_add_c(out, text);
+    }
+}
+
+static void add_plain(struct buf *out, const struct family *f, const struct series *s) {
+    buf_add(out, f->name);
+    if (s->labels_n > 0) {
+        buf_addf(out, "{%.*s}", (int)s->labels_n, s->labels);
+    }
+    buf_add_char(out, ' ');
+    add_number(out, s->value);
+    buf_add_char(out, '\n');
+}
+
+static void add_bucket(struct buf *out, const struct family *f, const struct series *s, const char *le, uint64_t count) {
+    buf_addf(out, "%.*s_bucket{%.*s%sle=\"%s\"} %llu\n", STR_ARG(f->name), (int)s->labels_n, s->labels,
+             s->labels_n > 0 ? "," : "", le, (unsigned long long)count);
+}
+
+static void add_histogram(struct buf *out, const struct family *f, const struct series *s) {
+    const char *open = s->labels_n > 0 ? "{" : "";
+    const char *close = s->labels_n > 0 ? "}" : "";
+    uint64_t below = 0;
+    for (size_t i = 0; i < BOUNDS; i++) {
+        below += s->buckets[i];
+        add_bucket(out, f, s, bounds[i].text, below);
+    }
+    add_bucket(out, f, s, "+Inf", s->count);
+    buf_addf(out, "%.*s_sum%s%.*s%s ", STR_ARG(f->name), open, (int)s->labels_n, s->labels, close);
+    add_number(out, s->value);
+    buf_addf(out, "\n%.*s_count%s%.*s%s %llu\n", STR_ARG(f->name), open, (int)s->labels_n, s->labels, close,
+             (unsigned long long)s->count);
+}
+
+void metrics_snapshot(struct buf *out) {
+    for (int m = 0; m < M_MAX; m++) {
+        const struct family *f = &metric_families[m];
+        for (const struct series *s = registry[m]; s != NULL; s = s->hh.next) {
+            if (f->kind == HISTOGRAM) {
+                add_histogram(out, f, s);
+            } else {
+                add_plain(out, f, s);
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+#ifndef CUSTOM_PRIVATE_H
+#define CUSTOM_PRIVATE_H
+
+#include <custom/custom.h>
+#include <jobs/attempt.h>
+
+void demo_noop(struct attempt *a);
+void demo_echo(struct attempt *a);
+void demo_note(struct attempt *a);
+void demo_fail(struct attempt *a);
+void demo_sleep(struct attempt *a);
+void event_deliver(struct attempt *a);
+
+#endif

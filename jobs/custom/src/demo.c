@@ -1,0 +1,95 @@
+/* The demo types: one of each kind of behaviour a job can have. */
+#include "custom.h"
+
+#include <base/json.h>
+#include <jobs/module_sql.h>
+#include <stdlib.h>
+
+static const struct pg_stmt note_stmt = {
+    "custom.note",
+    EFFECT_GATE("custom") ", n AS (INSERT INTO custom.note (root_id, text) SELECT root_id, $7::text FROM g)" EFFECT_ANSWER("custom"),
+    EFFECT_PARAMS + 1,
+};
+
+void demo_noop(struct attempt *a) { attempt_finish(a, OUTCOME_DONE, 200, STR("{}")); }
+
+void demo_echo(struct attempt *a) { attempt_finish(a, OUTCOME_DONE, 200, a->payload); }
+
+void demo_note(struct attempt *a) {
+    json_t *payload;
+    if (!attempt_parse(a, &payload)) {
+        return;
+    }
+    const struct pg_value text = pg_text(json_opt_str(payload, "text", STR("")));
+    const struct attempt_effect e = {
+        .stmt = &note_stmt, .values = &text, .values_n = 1, .outcome = OUTCOME_DONE, .status = 200, .result = STR("{\"noted\":true}"),
+    };
+    attempt_commit(a, &e);
+    json_decref(payload);
+}
+
+static void on_fail_closed(void *arg, struct err err, const struct effect_row *row) {
+    struct attempt *a = arg;
+    if (err_is_set(err)) {
+        attempt_fail(a, err);
+    } else {
+        attempt_finish(a, row->outcome, row->status, row->result);
+    }
+}
+
+/* Fails until so many attempts were charged; without "until" for ever. */
+void demo_fail(struct attempt *a) {
+    json_t *payload;
+    if (!attempt_parse(a, &payload)) {
+        return;
+    }
+    int64_t until = json_opt_i64(payload, "until", INT64_MAX);
+    bool permanent = json_opt_bool(payload, "permanent", false);
+    json_decref(payload);
+    if ((int64_t)a->job.attempt < until) {
+        attempt_fail(a, err_make(permanent ? ERR_REFUSED : ERR_TRANSIENT, "demo.fail was asked to fail, attempt %u", a->job.attempt + 1));
+        return;
+    }
+    effect_close(a->env, a->job.root, a->job.generation, OUTCOME_DONE, 200, STR("{\"failed\":false}"), on_fail_closed, a);
+}
+
+struct sleeping {
+    struct attempt *attempt;
+    struct timer *timer;
+};
+
+static void wake(struct sleeping *s, enum job_outcome outcome, int status, struct str result) {
+    timer_free(s->timer);
+    attempt_finish(s->attempt, outcome, status, result);
+}
+
+static void on_slept(void *arg) { wake(arg, OUTCOME_DONE, 200, STR("{\"slept\":true}")); }
+
+static void on_sleep_stop(struct attempt *a, bool timed_out) {
+    struct sleeping *s = a->state;
+    if (timed_out) {
+        timer_free(s->timer);
+        attempt_fail(a, err_make(ERR_TIMEOUT, "still asleep when the attempt's time was up"));
+    } else {
+        wake(s, OUTCOME_CANCELLED, 409, STR("{\"title\":\"Cancelled\",\"status\":409,\"code\":\"cancelled\"}"));
+    }
+}
+
+void demo_sleep(struct attempt *a) {
+    json_t *payload;
+    if (!attempt_parse(a, &payload)) {
+        return;
+    }
+    int64_t ms = json_opt_i64(payload, "ms", 1000);
+    struct sleeping *s = ARENA_NEW(a->arena, struct sleeping);
+    struct err e = s != NULL ? timer_new(a->env->loop, on_slept, s, &s->timer) : err_make(ERR_NOMEM, "demo.sleep");
+    json_decref(payload);
+    if (err_is_set(e)) {
+        attempt_fail(a, e);
+        return;
+    }
+    s->attempt = a;
+    a->state = s;
+    a->on_stop = on_sleep_stop;
+    timer_start(s->timer, ms);
+}

@@ -1,0 +1,32 @@
+#include "custom.h"
+
+#include <jobs/module_sql.h>
+
+static const char ddl[] = MODULE_DDL("custom")
+#include "custom.sql.inc"
+    ;
+
+static const struct module_sql sql = MODULE_SQL("custom");
+
+#define ANY_OBJECT "{\"type\":\"object\"}"
+#define QUICK {.base_ms = 1000, .cap_ms = 60000, .max_attempts = 5}
+
+static const struct job_type types[] = {
+    {.name = "demo.noop", .version = 1, .queue = "default", .class = CLASS_STREAM, .schema = ANY_OBJECT, .timeout_ms = 30000, .retry = QUICK, .start = demo_noop},
+    {.name = "demo.echo", .version = 1, .queue = "default", .class = CLASS_STREAM, .schema = ANY_OBJECT, .timeout_ms = 30000, .retry = QUICK, .keep_outcome = true, .start = demo_echo},
+    {.name = "demo.note", .version = 1, .queue = "default", .class = CLASS_JOURNAL,
+     .schema = "{\"type\":\"object\",\"required\":[\"text\"],\"additionalProperties\":false,\"properties\":{\"text\":{\"type\":\"string\",\"maxLength\":10000}}}",
+     .timeout_ms = 30000, .retry = QUICK, .start = demo_note},
+    {.name = "demo.fail", .version = 1, .queue = "default", .class = CLASS_JOURNAL,
+     .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"until\":{\"type\":\"integer\",\"minimum\":0},\"permanent\":{\"type\":\"boolean\"}}}",
+     .timeout_ms = 30000, .retry = {.base_ms = 100, .cap_ms = 2000, .max_attempts = 5}, .start = demo_fail},
+    {.name = "demo.sleep", .version = 1, .queue = "default", .class = CLASS_STREAM,
+     .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"ms\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":600000}}}",
+     .timeout_ms = 60000, .retry = QUICK, .keep_outcome = true, .start = demo_sleep},
+    {.name = "event.deliver", .version = 1, .queue = "default", .class = CLASS_JOURNAL, .schema = ANY_OBJECT, .timeout_ms = 30000,
+     .retry = {.base_ms = 1000, .cap_ms = 600000, .max_attempts = 20}, .internal = true, .start = event_deliver},
+};
+
+const struct module custom_module = {
+    .name = "custom", .ddl = ddl, .sql = &sql, .types = types, .types_n = sizeof types / sizeof types[0],
+};

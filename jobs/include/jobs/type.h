@@ -1,0 +1,88 @@
+/* What a job type is, what a module is, and the registry that finds them. A module owns its Postgres schema (same name) and role
+ * (penstock_<name>), its job types, its event consumers; it meets other modules only through contracts/services.h and events. */
+#ifndef JOBS_TYPE_H
+#define JOBS_TYPE_H
+
+#include <base/conf.h>
+#include <base/ids.h>
+#include <base/schema.h>
+#include <io/http_client.h>
+#include <io/pg.h>
+#include <io/timer.h>
+#include <jobs/retry.h>
+
+struct attempt;
+struct event;
+struct module_env;
+struct queue_table;
+struct runtime;
+struct services;
+
+enum job_class { CLASS_JOURNAL, CLASS_STREAM };
+const char *job_class_name(enum job_class c); /* "journal", "stream" */
+
+/* Terminal outcomes; the words are the job states. */
+enum job_outcome { OUTCOME_DONE, OUTCOME_DEAD, OUTCOME_CANCELLED, OUTCOME_EXPIRED, OUTCOME_MAX };
+const char *job_outcome_name(enum job_outcome o);
+bool job_outcome_parse(struct str s, enum job_outcome *out);
+
+struct job_type {
+    const char *name;       /* "order.place" */
+    uint16_t version;       /* of its payload schema */
+    const char *queue;
+    enum job_class class;
+    const char *schema;     /* JSON Schema 2020-12 of the payload */
+    int64_t timeout_ms;     /* of one attempt */
+    struct retry_policy retry;
+    bool key_required;      /* Idempotency-Key at the door; journal types */
+    bool keep_outcome;      /* stream class: GET can tell how it ended, for an hour */
+    bool flow;              /* cancelled by a cancel_request step that its transactions see; not by a terminal row alone */
+    bool internal;          /* not to be posted at /v1/jobs: made by the API's own routes, flows and events */
+    /* Runs one attempt, to exactly one attempt_* ending (jobs/attempt.h); may return before. */
+    void (*start)(struct attempt *a);
+};
+
+/* An event's delivery to one module: one statement, gated by the module's inbox row. repeated: the row was there already. */
+typedef void event_done_cb(void *arg, struct err err, bool repeated);
+struct event_consumer {
+    const char *type; /* "order.confirmed" */
+    void (*deliver)(struct module_env *env, const struct event *e, event_done_cb *cb, void *arg);
+};
+
+struct module_sql; /* jobs/module_sql.h */
+
+struct module {
+    const char *name; /* schema; role penstock_<name> */
+    const char *ddl;  /* everything in its schema, idempotent; run by migrate as its owner */
+    const struct module_sql *sql;
+    const struct job_type *types;
+    size_t types_n;
+    const struct event_consumer *consumers;
+    size_t consumers_n;
+    /* Fills its entry in services and makes env->state; called once per process. May be NULL. */
+    struct err (*open)(struct module_env *env, struct services *services);
+    void (*close)(struct module_env *env);
+};
+
+/* What the code of a module may reach in this process. */
+struct module_env {
+    const struct module *module;
+    struct loop *loop;
+    struct pg_pool *db; /* under the module's role */
+    struct http_client *http;
+    const struct conf *conf;
+    const struct services *services;
+    const struct queue_table *queues; /* for the places of follow-ups (jobs/follow_up.h) */
+    struct id_maker *ids;
+    struct runtime *runtime; /* for deliveries that fell back to a job (jobs/custom) */
+    void *state;             /* the module's own */
+};
+
+struct registry {
+    const struct module *const *modules;
+    size_t modules_n;
+};
+const struct job_type *registry_type(const struct registry *r, struct str name, const struct module **out_module); /* NULL: unknown */
+const struct module *registry_module(const struct registry *r, struct str name);
+
+#endif

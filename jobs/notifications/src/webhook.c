@@ -1,0 +1,89 @@
+/* Webhooks by Standard Webhooks 1.0.0: signed "id.timestamp.body", the id constant, the timestamp of the attempt; a redirect is a failure; 410
+ * ends it; Retry-After is honoured. */
+#include "notifications.h"
+
+#include <base/crypto.h>
+#include <stdio.h>
+
+enum { CALL_MS = 15000, ANSWER_BYTES_MAX = 1024, BODY_BYTES_MAX = 80 << 10, SIGNATURE_BYTES_MAX = 128 };
+
+static void on_answer(void *arg, struct err err, const struct http_reply *reply) {
+    struct delivery *d = arg;
+    if (err_is_set(err)) {
+        delivery_failed(d, err, 0);
+    } else if (reply->status >= 200 && reply->status < 300) {
+        delivery_sent(d);
+    } else if (reply->status == 410) {
+        delivery_failed(d, err_make(ERR_REFUSED, "the endpoint is gone (410)"), 0);
+    } else {
+        int64_t after = retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(d->attempt->env->loop).ms);
+        delivery_failed(d, err_make(ERR_TRANSIENT, "the endpoint answered %d", reply->status), after);
+    }
+}
+
+static struct err build_body(struct delivery *d, struct buf *out) {
+    char at[WALL_TEXT_BYTES];
+    wall_text((struct wall){id_ms(d->attempt->job.root)}, at);
+    buf_add_c(out, "{\"type\":");
+    json_add_string(out, json_opt_str(d->payload, "event_type", STR("")));
+    buf_addf(out, ",\"timestamp\":\"%s\",\"data\":", at);
+    TRY(json_write(json_object_get(d->payload, "data"), out));
+    buf_add_char(out, '}');
+    return buf_status(out);
+}
+
+/* "v1,<base64>" over id.timestamp.body; the secret is what follows "whsec_", base64. */
+static struct err sign(const struct conf *conf, const char *id, const char *timestamp, struct str body, struct buf *out) {
+    struct buf key;
+    uint8_t mac[SHA256_BYTES];
+    struct str secret = str_c(conf->webhook_secret);
+    if (str_starts(secret, STR("whsec_"))) {
+        secret = str_of(secret.p + 6, secret.n - 6);
+    }
+    buf_init(&key, 256);
+    struct err e = base64_decode(secret, &key);
+    if (!err_is_set(e)) {
+        const struct str parts[] = {str_c(id), STR("."), str_c(timestamp), STR("."), body};
+        e = hmac_sha256(buf_str(&key), parts, sizeof parts / sizeof parts[0], mac);
+    }
+    if (!err_is_set(e)) {
+        buf_add_c(out, "v1,");
+        base64_add(out, str_of(mac, sizeof mac));
+        e = buf_status(out);
+    }
+    buf_free(&key);
+    return e;
+}
+
+static void send(struct delivery *d) {
+    struct attempt *a = d->attempt;
+    struct buf body, signature;
+    char id[UUID_TEXT_BYTES], timestamp[24], trace[TRACEPARENT_BYTES];
+    int64_t left = attempt_ms_left(a);
+    uuid_text(a->job.root, id);
+    trace_text(&a->job.trace, trace);
+    (void)snprintf(timestamp, sizeof timestamp, "%lld", (long long)(loop_wall(a->env->loop).ms / 1000));
+    buf_init(&body, BODY_BYTES_MAX);
+    buf_init(&signature, SIGNATURE_BYTES_MAX);
+    struct err e = build_body(d, &body);
+    if (!err_is_set(e)) {
+        e = sign(a->env->conf, id, timestamp, buf_str(&body), &signature);
+    }
+    if (err_is_set(e)) {
+        delivery_failed(d, e, 0);
+    } else {
+        const struct http_header headers[] = {
+            {STR("Content-Type"), STR("application/json")}, {STR("webhook-id"), str_c(id)}, {STR("webhook-timestamp"), str_c(timestamp)},
+            {STR("webhook-signature"), buf_str(&signature)}, {STR("traceparent"), str_c(trace)},
+        };
+        const struct http_spec spec = {
+            .method = "POST", .url = d->recipient, .headers = headers, .headers_n = sizeof headers / sizeof headers[0], .body = buf_str(&body),
+            .deadline_ms = left < CALL_MS ? left : CALL_MS, .max_answer_bytes = ANSWER_BYTES_MAX, .vetted = true,
+        };
+        (void)http_send(a->env->http, &spec, on_answer, d);
+    }
+    buf_free(&body);
+    buf_free(&signature);
+}
+
+void notify_webhook(struct attempt *a) { delivery_start(a, "webhook", "url", send); }

@@ -1,0 +1,92 @@
+#include <payments/payments.h>
+
+#include <stdlib.h>
+
+#include "payments_private.h"
+
+#define E(from, to) ",('" MACHINE "','" #from "','" #to "')"
+static const char ddl[] =
+    "CREATE SCHEMA IF NOT EXISTS payments;\n" MODULE_DDL("payments")
+#include "payments.sql.inc"
+    "WITH want(machine, from_state, to_state) AS (VALUES ('','','')"
+#define MACHINE "payment"
+#include "payment_edges.def"
+#undef MACHINE
+#define MACHINE "payment_op"
+#include "payment_op_edges.def"
+#undef MACHINE
+#define MACHINE "refund"
+#include "refund_edges.def"
+#undef MACHINE
+    "), gone AS (DELETE FROM payments.state_edge s WHERE NOT EXISTS (SELECT FROM want w WHERE (w.*) = (s.*))) "
+    "INSERT INTO payments.state_edge SELECT * FROM want WHERE machine <> '' ON CONFLICT DO NOTHING;\n";
+#undef E
+
+static const char capture_schema[] =
+#include "payment.capture.v1.json.inc"
+    ;
+static const char void_schema[] =
+#include "payment.void.v1.json.inc"
+    ;
+static const char refund_schema[] =
+#include "payment.refund.v1.json.inc"
+    ;
+static const char sync_schema[] =
+#include "payment.sync.v1.json.inc"
+    ;
+
+/* A provider that cannot be reached for a while is worth waiting for: about an hour before a job is dead. */
+#define RETRY {.base_ms = 500, .cap_ms = 300000, .max_attempts = 25}
+
+static const struct job_type types[] = {
+    {.name = "payment.capture", .version = 1, .queue = "payments", .class = CLASS_JOURNAL, .schema = capture_schema, .timeout_ms = 20000,
+     .retry = RETRY, .key_required = true, .flow = true, .start = job_capture_start},
+    {.name = "payment.void", .version = 1, .queue = "payments", .class = CLASS_JOURNAL, .schema = void_schema, .timeout_ms = 20000,
+     .retry = RETRY, .key_required = true, .flow = true, .start = job_void_start},
+    {.name = "payment.refund", .version = 1, .queue = "payments", .class = CLASS_JOURNAL, .schema = refund_schema, .timeout_ms = 20000,
+     .retry = RETRY, .key_required = true, .flow = true, .start = job_refund_start},
+    {.name = "payment.sync", .version = 1, .queue = "payments", .class = CLASS_JOURNAL, .schema = sync_schema, .timeout_ms = 20000,
+     .retry = RETRY, .flow = true, .internal = true, .start = job_sync_start},
+};
+
+static struct err open_module(struct module_env *env, struct services *services) {
+    struct payments *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        return err_make(ERR_NOMEM, "payments");
+    }
+    m->env = env;
+    struct err e = provider_sim_new(env, &m->provider);
+    if (!err_is_set(e) && !m->provider->honours_keys && !m->provider->honours_not_after) {
+        e = err_make(ERR_INVALID, "provider %s honours neither keys nor not_after: it cannot be used safely", m->provider->name);
+    }
+    if (err_is_set(e)) {
+        if (m->provider != NULL) {
+            m->provider->close(m->provider);
+        }
+        free(m);
+        return e;
+    }
+    env->state = m;
+    services->payments = (struct payments_service){service_authorize, service_release, service_get, m};
+    return OK;
+}
+
+static void close_module(struct module_env *env) {
+    struct payments *m = env->state;
+    if (m == NULL) {
+        return;
+    }
+    m->provider->close(m->provider);
+    free(m);
+    env->state = NULL;
+}
+
+const struct module payments_module = {
+    .name = "payments",
+    .ddl = ddl,
+    .sql = &payments_sql,
+    .types = types,
+    .types_n = sizeof types / sizeof types[0],
+    .open = open_module,
+    .close = close_module,
+};

@@ -1,0 +1,40 @@
+#ifndef PAYMENTS_PRIVATE_H
+#define PAYMENTS_PRIVATE_H
+
+#include <contracts/services.h>
+#include <jobs/attempt.h>
+
+#include "op_run.h"
+#include "statements.h"
+
+void job_capture_start(struct attempt *a);
+void job_void_start(struct attempt *a);
+void job_refund_start(struct attempt *a);
+void job_sync_start(struct attempt *a);
+
+/* payments_service; self is the struct payments. */
+void service_authorize(void *self, const struct payment_request *r, payment_cb *cb, void *arg);
+void service_release(void *self, const struct payment_request *r, struct str key, payment_cb *cb, void *arg);
+void service_get(void *self, struct str tenant, struct uuid payment_id, view_cb *cb, void *arg);
+
+/* Keeps a request for as long as its service call runs. False: out of memory. */
+bool request_copy(struct arena *a, const struct payment_request *r, struct payment_request *out);
+
+/* Opens an operation on a payment: a row, and it is open; 23505, and its key was known. */
+struct open_spec {
+    struct uuid payment;
+    struct str tenant, key, reason;
+    struct uuid root;          /* nil: none */
+    uint32_t generation;
+    struct open_request want;
+    struct trace trace;
+};
+void open_op(struct payments *m, const struct open_spec *s, pg_cb *cb, void *arg);
+
+/* The sums in a row of stmt_peek or stmt_payment_by_key; status borrowed from res. */
+struct payment_sums sums_read(const PGresult *res);
+
+/* An error in the middle of an operation: what may have left is never given up. */
+void attempt_op_failed(struct attempt *a, struct err e);
+
+#endif

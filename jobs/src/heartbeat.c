@@ -1,0 +1,172 @@
+#include "heartbeat.h"
+
+#include <base/json.h>
+#include <base/log.h>
+#include <base/metrics.h>
+#include <queues/shard.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { BEAT_EVERY_MS = 2000, TABLE_EVERY_MS = 1000, BEAT_LIFE_S = 10, BEAT_BYTES_MAX = 4 << 20, LAG_EVERY_MS = 100 };
+
+struct runtime_beat {
+    struct runtime *rt;
+    char role[16], queue[65];
+    void (*beat)(void *arg, struct buf *json);
+    void (*on_redis)(void *arg, bool up);
+    void *arg;
+    struct timer *timer, *table_timer, *lag_timer;
+    struct mono lag_expected;
+    struct wall started;
+    struct buf json, metrics;
+    bool table_loading, table_ready;
+    void (*ready)(void *arg);
+    void *ready_arg;
+};
+
+static void on_answer(void *arg, struct err err, const struct reply *reply) {
+    (void)arg;
+    (void)err; /* the next beat comes in 2 s; readers judge by age */
+    (void)reply;
+}
+
+static void add_member(struct buf *b, const char *name, struct str value) {
+    buf_addf(b, ",\"%s\":", name);
+    json_add_string(b, value);
+}
+
+static void build_json(struct runtime_beat *h) {
+    struct buf *b = &h->json;
+    buf_clear(b);
+    buf_clear(&h->metrics);
+    metrics_snapshot(&h->metrics);
+    buf_addf(b, "{\"pid\":%ld,\"started_ms\":%lld,\"at_ms\":%lld", (long)getpid(), (long long)h->started.ms,
+             (long long)loop_wall(h->rt->loop).ms);
+    add_member(b, "role", str_c(h->role));
+    add_member(b, "host", str_c(h->rt->host));
+    add_member(b, "version", STR(PENSTOCK_VERSION));
+    if (h->queue[0] != '\0') {
+        add_member(b, "queue", str_c(h->queue));
+    }
+    if (h->beat != NULL) {
+        h->beat(h->arg, b);
+    }
+    add_member(b, "metrics", buf_str(&h->metrics));
+    buf_add_char(b, '}');
+}
+
+static void on_beat(void *arg) {
+    struct runtime_beat *h = arg;
+    if (!redis_is_up(h->rt->redis_connection)) {
+        return;
+    }
+    build_json(h);
+    if (err_is_set(buf_status(&h->json))) {
+        return; /* out of memory: the next beat may fit */
+    }
+    char key[128], life[8], now[24];
+    (void)snprintf(key, sizeof key, KEY_PROCESS_PREFIX "%s", h->rt->process);
+    (void)snprintf(life, sizeof life, "%d", BEAT_LIFE_S);
+    (void)snprintf(now, sizeof now, "%lld", (long long)loop_wall(h->rt->loop).ms);
+    const struct str set[] = {STR("SET"), str_c(key), buf_str(&h->json), STR("EX"), str_c(life)};
+    const struct str add[] = {STR("ZADD"), STR(KEY_PROCESSES), str_c(now), str_c(h->rt->process)};
+    broker_call(&h->rt->redis, 5, set, on_answer, NULL);
+    broker_call(&h->rt->redis, 4, add, on_answer, NULL);
+}
+
+static void on_table(void *arg, struct err err) {
+    struct runtime_beat *h = arg;
+    h->table_loading = false;
+    series_set(metric_series(M_DEPENDENCY_UP, "postgres", NULL, NULL), !err_is_set(err));
+    if (err.code == ERR_CLOSED) {
+        return;
+    }
+    if (!err_is_set(err) && !h->table_ready) {
+        h->table_ready = true;
+        h->ready(h->ready_arg);
+    }
+}
+
+static void on_table_due(void *arg) {
+    struct runtime_beat *h = arg;
+    if (!h->table_loading) {
+        h->table_loading = true;
+        queue_table_load(h->rt->queues, on_table, h);
+    }
+}
+
+static void on_lag(void *arg) {
+    struct runtime_beat *h = arg;
+    struct mono now = loop_now(h->rt->loop);
+    series_observe(metric_series(M_LOOP_LAG, NULL, NULL, NULL), (double)(now.us - h->lag_expected.us) / 1e6);
+    h->lag_expected = (struct mono){now.us + LAG_EVERY_MS * 1000};
+    timer_start(h->lag_timer, LAG_EVERY_MS);
+}
+
+struct err heartbeat_new(struct runtime *rt, const struct runtime_options *o, struct runtime_beat **out) {
+    struct runtime_beat *h = calloc(1, sizeof *h);
+    if (h == NULL) {
+        return err_make(ERR_NOMEM, "heartbeat");
+    }
+    h->rt = rt;
+    (void)str_copy_c(str_c(o->role), h->role, sizeof h->role);
+    (void)str_copy_c(str_c(o->queue != NULL ? o->queue : ""), h->queue, sizeof h->queue);
+    h->beat = o->beat;
+    h->on_redis = o->on_redis;
+    h->arg = o->arg;
+    h->started = loop_wall(rt->loop);
+    buf_init(&h->json, BEAT_BYTES_MAX);
+    buf_init(&h->metrics, BEAT_BYTES_MAX);
+    struct err e = timer_new(rt->loop, on_beat, h, &h->timer);
+    if (!err_is_set(e)) {
+        e = timer_new(rt->loop, on_table_due, h, &h->table_timer);
+    }
+    if (!err_is_set(e)) {
+        e = timer_new(rt->loop, on_lag, h, &h->lag_timer);
+    }
+    if (err_is_set(e)) {
+        heartbeat_free(h);
+        return e;
+    }
+    *out = h;
+    return OK;
+}
+
+void heartbeat_free(struct runtime_beat *h) {
+    if (h == NULL) {
+        return;
+    }
+    timer_free(h->timer);
+    timer_free(h->table_timer);
+    timer_free(h->lag_timer);
+    buf_free(&h->json);
+    buf_free(&h->metrics);
+    free(h);
+}
+
+void heartbeat_on_redis(void *arg, bool up, struct err why) {
+    struct runtime *rt = arg;
+    struct runtime_beat *h = rt->heartbeat;
+    series_set(metric_series(M_DEPENDENCY_UP, "redis", NULL, NULL), up);
+    if (up) {
+        LOG(INFO, "redis.up", LF_C("process", rt->process));
+        on_beat(h);
+    } else if (why.code != ERR_CLOSED) {
+        LOG(WARN, "redis.down", LF_ERR(why));
+    }
+    if (h->on_redis != NULL) {
+        h->on_redis(h->arg, up);
+    }
+}
+
+void runtime_start(struct runtime *rt, void (*ready)(void *arg), void *arg) {
+    struct runtime_beat *h = rt->heartbeat;
+    h->ready = ready;
+    h->ready_arg = arg;
+    timer_start_every(h->timer, BEAT_EVERY_MS);
+    timer_start_every(h->table_timer, TABLE_EVERY_MS);
+    h->lag_expected = (struct mono){loop_now(rt->loop).us + LAG_EVERY_MS * 1000};
+    timer_start(h->lag_timer, LAG_EVERY_MS);
+    on_table_due(h);
+}

@@ -1,0 +1,113 @@
+/* Placing committed jobs in Redis and marking their rows with the epoch that has seen them. */
+#include <jobs/journal.h>
+
+#include "journal_rows.h"
+
+#include <base/fault.h>
+#include <queues/enqueue.h>
+#include <queues/envelope.h>
+#include <stdlib.h>
+
+/* One call of journal_place: as many groups as shards are touched. Freed with its last answer. */
+struct place {
+    const struct journal *journal;
+    journal_cb *cb;
+    void *arg;
+    struct err err;
+    size_t waiting; /* groups without an answer, and one for the call itself */
+};
+
+struct group {
+    struct place *place;
+    size_t n;
+    struct uuid ids[LIMIT_BATCH];
+};
+
+static void place_answered(struct place *p, struct err err) {
+    if (err_is_set(err) && !err_is_set(p->err)) {
+        p->err = (struct err){err.code, "placing in Redis or marking failed; the relay will do it"};
+    }
+    if (--p->waiting == 0) {
+        p->cb(p->arg, p->err);
+        free(p);
+    }
+}
+
+static void on_marked(void *arg, struct err err, const PGresult *res) {
+    (void)res;
+    struct group *g = arg;
+    struct place *p = g->place;
+    free(g);
+    FAILPOINT(PLACE_AFTER_MARK);
+    place_answered(p, err);
+}
+
+static void on_added(void *arg, struct err err, int64_t epoch) {
+    struct group *g = arg;
+    struct place *p = g->place;
+    if (err_is_set(err) || epoch == 0) {
+        free(g);
+        place_answered(p, err);
+        return;
+    }
+    FAILPOINT(PLACE_AFTER_ENQUEUE);
+    journal_mark(p->journal->platform, epoch, g->ids, g->n, on_marked, g);
+}
+
+static struct envelope envelope_of(const struct journal_job *j) {
+    struct wall ready = j->due.ms != 0 ? j->due : clock_wall(&clock_system);
+    return (struct envelope){
+        .schema_version = j->type_version, .id = j->id, .root = j->root, .generation = j->generation, .ready = ready,
+        .deadline = j->deadline, .trace = j->trace, .tenant = j->tenant, .type = j->type,
+    };
+}
+
+/* Sends the jobs of one shard, those from first on that are not taken yet. */
+static void send_group(struct place *p, const struct shard *s, const struct journal_job *jobs, size_t n, bool *taken, size_t first) {
+    struct queue_item items[LIMIT_BATCH];
+    uint8_t headers[LIMIT_BATCH][ENVELOPE_MAX_BYTES];
+    struct group *g = malloc(sizeof *g);
+    if (g == NULL) {
+        p->waiting++;
+        taken[first] = true;
+        place_answered(p, err_make(ERR_NOMEM, "journal"));
+        return;
+    }
+    *g = (struct group){.place = p};
+    for (size_t i = first; i < n; i++) {
+        bool here = !taken[i] && str_is(jobs[i].queue, s->queue) && id_job_place(jobs[i].id).shard == s->number;
+        if (!here) {
+            continue;
+        }
+        taken[i] = true;
+        struct envelope e = envelope_of(&jobs[i]);
+        size_t bytes = envelope_encode(&e, headers[g->n]);
+        items[g->n] = (struct queue_item){.header = str_of(headers[g->n], bytes), .payload = jobs[i].payload, .due = jobs[i].due};
+        g->ids[g->n++] = jobs[i].id;
+    }
+    p->waiting++;
+    queue_add(p->journal->redis, s, items, g->n, on_added, g);
+}
+
+void journal_place(const struct journal *j, const struct journal_job *jobs, size_t n, journal_cb *cb, void *arg) {
+    bool taken[LIMIT_BATCH] = {false};
+    struct place *p = malloc(sizeof *p);
+    if (p == NULL) {
+        cb(arg, err_make(ERR_NOMEM, "journal"));
+        return;
+    }
+    *p = (struct place){.journal = j, .cb = cb, .arg = arg, .waiting = 1};
+    for (size_t i = 0; i < n && i < LIMIT_BATCH; i++) {
+        const struct queue_info *q = queue_table_find(j->queues, jobs[i].queue);
+        unsigned shard = id_job_place(jobs[i].id).shard;
+        if (taken[i]) {
+            continue;
+        }
+        if (q == NULL || shard >= q->shards_n) {
+            taken[i] = true; /* a queue made a moment ago: the relay comes by when the table has it */
+            continue;
+        }
+        send_group(p, q->shards[shard], jobs, n, taken, i);
+    }
+    place_answered(p, OK);
+}

@@ -1,0 +1,145 @@
+/* Where the modules are put together, and the roles started. */
+#include "cli.h"
+
+#include <api/api.h>
+#include <base/fault.h>
+#include <base/log.h>
+#include <custom/custom.h>
+#include <notifications/notifications.h>
+#include <orders/orders.h>
+#include <payments/payments.h>
+#include <scheduler/scheduler.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <worker/worker.h>
+
+static const struct module *const modules[] = {&orders_module, &payments_module, &notifications_module, &custom_module};
+const struct registry cli_registry = {modules, sizeof modules / sizeof modules[0]};
+
+bool cli_conf(struct conf *out) {
+    struct err e = conf_load(getenv("PENSTOCK_CONFIG"), out);
+    if (err_is_set(e)) {
+        (void)fprintf(stderr, "penstock: %s\n", e.detail);
+        return false;
+    }
+    return true;
+}
+
+/* Settings and log of a role. False: exit with EXIT_CONFIG. */
+static bool begin(const char *role, struct conf *out) {
+    enum log_level level;
+    if (!cli_conf(out)) {
+        return false;
+    }
+    if (!log_level_parse(str_c(out->log_level), &level)) {
+        (void)fprintf(stderr, "penstock: log.level \"%s\": must be debug, info, warn or error\n", out->log_level);
+        conf_free(out);
+        return false;
+    }
+    log_setup(role, level);
+    return true;
+}
+
+int cli_api(int argc, char **argv) {
+    struct conf conf;
+    (void)argv;
+    if (argc > 0) {
+        return cli_usage("api takes no arguments");
+    }
+    if (!begin("api", &conf)) {
+        return EXIT_CONFIG;
+    }
+    const struct api_options o = {.conf = &conf, .registry = &cli_registry};
+    int status = api_main(&o);
+    conf_free(&conf);
+    return status;
+}
+
+int cli_scheduler(int argc, char **argv) {
+    struct conf conf;
+    (void)argv;
+    if (argc > 0) {
+        return cli_usage("scheduler takes no arguments");
+    }
+    if (!begin("scheduler", &conf)) {
+        return EXIT_CONFIG;
+    }
+    const struct scheduler_options o = {.conf = &conf, .registry = &cli_registry};
+    int status = scheduler_main(&o);
+    conf_free(&conf);
+    return status;
+}
+
+int cli_worker(int argc, char **argv) {
+    struct conf conf;
+    (void)argv;
+    if (argc > 0) {
+        return cli_usage("worker takes no arguments: penstock scale sets how many processes serve a queue");
+    }
+    if (!begin("supervisor", &conf)) {
+        return EXIT_CONFIG;
+    }
+    const struct worker_options o = {.conf = &conf, .registry = &cli_registry, .table_fd = -1};
+    int status = supervisor_main(&o);
+    conf_free(&conf);
+    return status;
+}
+
+static bool read_int(const char *text, int *out) {
+    int64_t v;
+    if (text == NULL || !str_to_i64(str_c(text), &v) || v < 0 || v > 100000) {
+        return false;
+    }
+    *out = (int)v;
+    return true;
+}
+
+int cli_worker_process(int argc, char **argv) {
+    struct conf conf;
+    struct worker_options o = {.conf = &conf, .registry = &cli_registry, .table_fd = -1};
+    for (int i = 0; i + 1 < argc; i += 2) {
+        bool ok = true;
+        if (strcmp(argv[i], "--queue") == 0) {
+            o.queue = argv[i + 1];
+        } else if (strcmp(argv[i], "--slot") == 0) {
+            ok = read_int(argv[i + 1], &o.slot);
+        } else if (strcmp(argv[i], "--table-fd") == 0) {
+            ok = read_int(argv[i + 1], &o.table_fd);
+        } else {
+            ok = false;
+        }
+        if (!ok) {
+            return cli_usage("worker-process takes --queue Q --slot N");
+        }
+    }
+    if (o.queue == NULL) {
+        return cli_usage("worker-process needs --queue");
+    }
+    if (!begin("worker", &conf)) {
+        return EXIT_CONFIG;
+    }
+    int status = worker_process_main(&o);
+    conf_free(&conf);
+    return status;
+}
+
+int cli_config(int argc, char **argv) {
+    struct buf text;
+    (void)argc;
+    (void)argv;
+    buf_init(&text, 1 << 20);
+    conf_describe(&text);
+    (void)fwrite(text.p, 1, text.n, stdout);
+    buf_free(&text);
+    return EXIT_SUCCESS;
+}
+
+int cli_failpoints(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+#ifdef PENSTOCK_FAULTS
+    fault_list();
+#endif
+    return EXIT_SUCCESS;
+}

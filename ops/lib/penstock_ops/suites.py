@@ -1,0 +1,131 @@
+"""ops/test: builds what a suite needs, runs it, and says at the end what passed."""
+import argparse
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import ROOT, RUN, Problem
+from .build import build
+
+PASSED, FAILED, ABSENT = "passed", "failed", "absent"
+PYTHON = [sys.executable, "-u"]
+
+
+@dataclass(frozen=True)
+class Suite:
+    name: str
+    what: str
+    path: str                  # what it runs, in the tree
+    seconds: int               # it is ended after this long
+    presets: tuple[str, ...]   # built first; the first one's folder is TEST_BUILD
+    required: bool = True      # False: may be absent, which is said; True: being absent is a failure
+
+    def command(self, full: bool) -> list[str]:
+        if self.path.endswith(".py"):
+            return [*PYTHON, self.path, *(["--full"] if full else [])]
+        if self.name == "unit":
+            return ["ctest", "--test-dir", "build/dev", "--no-tests=error", "--output-on-failure", "-j", str(os.cpu_count() or 1)]
+        return [*PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={RUN / 'test' / self.name}", self.path]
+
+
+SUITES = (
+    Suite("lint", "format, banned functions, size caps", "tests/lint/run.py", 120, ()),
+    Suite("wall", "each violation of the module wall must break the build", "tests/wall/run.py", 600, ()),
+    Suite("unit", "cmocka under ASan and UBSan", "tests/unit", 600, ("dev",)),
+    Suite("elf", "hardening of the release binaries", "tests/elf/check.py", 60, ("release",)),
+    Suite("ops", "the private servers", "tests/ops", 300, ()),
+    Suite("contract", "schemas, OpenAPI, the protocol page", "tests/contract", 600, ("dev",), required=False),
+    Suite("integration", "real servers, sanitized binaries", "tests/integration", 900, ("dev",), required=False),
+    Suite("tidy", "clang-tidy", "tests/lint/tidy.py", 400, ("dev",)),
+    Suite("fault", "the fault sweep and its negative controls", "tests/fault/run.py", 1800, ("fault", "dev"), required=False),
+)
+
+
+@functools.cache
+def built(preset: str) -> Path | Problem:
+    """The folder, or why there is none: several suites may ask."""
+    try:
+        return build(preset)
+    except Problem as problem:
+        return problem
+
+
+def is_absent(suite: Suite) -> bool:
+    path = ROOT / suite.path
+    return not path.exists() or (path.is_dir() and next(path.rglob("*test_*"), None) is None)
+
+
+def environment(folders: list[Path], full: bool) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items()
+           if not name.startswith("PENSTOCK_") or name == "PENSTOCK_FORCE_UNPACK"}
+    env |= {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    if folders:
+        env["TEST_BUILD"] = str(folders[0])
+    return env | ({"TEST_FULL": "1"} if full else {})
+
+
+def run(suite: Suite, full: bool) -> bool:
+    folders = [built(preset) for preset in suite.presets]
+    for problem in folders:
+        if isinstance(problem, Problem):
+            print(problem, flush=True)
+            return False
+    (RUN / "test").mkdir(parents=True, exist_ok=True)
+    child = subprocess.Popen(suite.command(full), cwd=ROOT, env=environment(folders, full), stdin=subprocess.DEVNULL,
+                             start_new_session=True)
+    limit = None if full else suite.seconds
+    try:
+        return child.wait(limit) == 0
+    except subprocess.TimeoutExpired:
+        print(f"{suite.name} did not end within {limit} s", flush=True)
+        return False
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGTERM)
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+
+
+def judge(suite: Suite, full: bool) -> tuple[str, float]:
+    began = time.monotonic()
+    print(f"\n== {suite.name}: {suite.what}", flush=True)
+    if is_absent(suite):
+        print(f"there is nothing at {suite.path} yet", flush=True)
+        return (FAILED if suite.required else ABSENT), 0
+    ok = run(suite, full)
+    return (PASSED if ok else FAILED), time.monotonic() - began
+
+
+def report(results: dict[str, tuple[str, float]]) -> int:
+    print(f"\n{'suite':<14}{'seconds':>8}  result")
+    for name, (result, seconds) in results.items():
+        print(f"{name:<14}{seconds:8.0f}  {result}")
+    outcomes = [result for result, _ in results.values()]
+    print(f"{'all':<14}{sum(seconds for _, seconds in results.values()):8.0f}\n")
+    print(f"{outcomes.count(PASSED)} passed, {outcomes.count(FAILED)} failed")
+    return 1 if FAILED in outcomes or PASSED not in outcomes else 0
+
+
+def main() -> int:
+    listed = "\n".join(f"  {s.name:<12} {s.what}" for s in SUITES)
+    parser = argparse.ArgumentParser(prog="ops/test", description="Builds and tests.", epilog=f"suites:\n{listed}",
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="those to run; all by default")
+    parser.add_argument("--full", action="store_true", help="the long forms, without time limits")
+    arguments = parser.parse_args()
+    unknown = set(arguments.suites) - {s.name for s in SUITES}
+    if unknown:
+        parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in SUITES)}")
+    chosen = [s for s in SUITES if not arguments.suites or s.name in arguments.suites]
+    return report({suite.name: judge(suite, arguments.full) for suite in chosen})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+#!lua name=penstock_1
+-- The queue protocol's atomic steps. PROTOCOL.md describes each; they exist nowhere else. The library is the files of this
+-- folder one after the other, in the order of their names.
+--
+-- Order inside a step: check everything, write the new home, remove the old one (XDEL, then XACK). A crash may tear a step
+-- between two commands (the AOF keeps a prefix of it): an entry deleted but still pending heals by itself (XAUTOCLAIM drops
+-- it), an entry acknowledged but not deleted would not. A job may thus be in two homes for a moment, never in none.
+-- The clock is Redis TIME. The group is always "g". Every loop is bounded by MOST.
+--
+-- Values of :dh, :p and :dead carry a header length (u16 little endian), the header, the payload.
+-- Counters (:n): base + jin + accepted - jout - done - cancelled - expired - dead - merged = XLEN s + ZCARD d + HLEN p.
+
+local G = 'g'
+local MOST = 1000
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function limit(v)
+  return math.max(1, math.min(MOST, tonumber(v)))
+end
+
+local function pack(h, p)
+  return struct.pack('<H', #h) .. h .. p
+end
+
+local function unpack_home(v)
+  if #v < 2 then return '', '' end
+  local n = struct.unpack('<H', v)
+  return string.sub(v, 3, 2 + n), string.sub(v, 3 + n)
+end
+
+-- Job id: bytes 5..20 of the header.
+local function job_of(h)
+  return string.sub(h, 5, 20)
+end
+
+-- The same for an entry that somebody else may have written: when its header is too short to have a job id, a UUIDv8 made
+-- from the id of the entry, so that it can be buried like any other.
+local function job_of_entry(h, id)
+  if #h >= 20 then return job_of(h) end
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return struct.pack('>I6', tonumber(ms)) .. '\128\0\160\0' .. struct.pack('>I6', tonumber(seq))
+end
+
+-- Ready time: bytes 45..52, i64.
+local function with_ready(h, ms)
+  return string.sub(h, 1, 44) .. struct.pack('<i8', ms) .. string.sub(h, 53)
+end
+
+local function ready_of(h)
+  return #h >= 52 and struct.unpack('<i8', string.sub(h, 45, 52)) or nil
+end
+
+local function count(n, field, by)
+  if by ~= 0 then redis.call('HINCRBY', n, field, by) end
+end
+
+local function epoch_nonce(e)
+  return string.match(redis.call('GET', e) or '', ' (%d+)$') or ''
+end
+
+-- What XINFO GROUPS says of our group, or nil when there is no stream or no group.
+local function group(s)
+  if redis.call('EXISTS', s) == 0 then return nil end
+  for _, fields in ipairs(redis.call('XINFO', 'GROUPS', s)) do
+    local g = {}
+    for i = 1, #fields, 2 do g[fields[i]] = fields[i + 1] end
+    if g.name == G then return g end
+  end
+  return nil
+end
+
+local function append(s, h, p)
+  redis.call('XADD', s, '*', 'h', h, 'p', p)
+end
+
+-- Header and payload of an entry; nil when it is gone from the stream. Field names are not looked at: ours are h, p.
+local function fields_of(e)
+  if not e then return nil end
+  return e[2][2], e[2][4] or ''
+end
+
+local function entry(s, id)
+  return fields_of(redis.call('XRANGE', s, id, id)[1])
+end
+
+local function owned(s, consumer, id)
+  return #redis.call('XPENDING', s, G, id, id, 1, consumer) == 1
+end
+
+-- How many entries went; one deleted before (by a torn step) is not counted again.
+local function remove(s, ids)
+  local n = redis.call('XDEL', s, unpack(ids))
+  redis.call('XACK', s, G, unpack(ids))
+  return n
+end
+
+local function delay(d, dh, n, h, p, due)
+  local id = job_of(h)
+  redis.call('HSET', dh, id, pack(h, p))
+  if redis.call('ZADD', d, due, id) == 0 then count(n, 'merged', 1) end
+end
+
+-- The scheduler sleeps until the head of a delayed set: it must hear of an earlier one.
+local function announce(d, due)
+  if due and tonumber(redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]) == due then
+    redis.call('PUBLISH', 'pen:due', d .. ' ' .. string.format('%.0f', due))
+  end
+end
+
+local function earlier(a, b)
+  return a and math.min(a, b) or b
+end
+
+-- The current one of two hourly hashes; emptied when it is from two hours ago. The other one expires by itself.
+local function current(k0, k1, now)
+  local hour = math.floor(now / 3600000)
+  local k = hour % 2 == 0 and k0 or k1
+  if redis.call('HGET', k, '@') ~= tostring(hour) then
+    redis.call('UNLINK', k)
+    redis.call('HSET', k, '@', hour)
+    redis.call('PEXPIREAT', k, (hour + 2) * 3600000)
+  end
+  return k
+end

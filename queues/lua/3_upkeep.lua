@@ -1,0 +1,177 @@
+-- What keeps a shard in order, and what looks at it.
+
+-- unpark: K s p   A limit   → how many went back to the stream
+local function unpark(K, A)
+  local s, parked = unpack(K)
+  local ids = redis.call('HRANDFIELD', parked, limit(A[1]))
+  for _, id in ipairs(ids) do
+    append(s, unpack_home(redis.call('HGET', parked, id)))
+    redis.call('HDEL', parked, id)
+  end
+  return #ids
+end
+
+-- promote: K s d dh   A limit   → moved, next due ms (0 when none), now ms
+local function promote(K, A)
+  local s, d, dh = unpack(K)
+  local now = now_ms()
+  local ids = redis.call('ZRANGEBYSCORE', d, '-inf', now, 'LIMIT', 0, limit(A[1]))
+  for _, id in ipairs(ids) do
+    local v = redis.call('HGET', dh, id)
+    if v then append(s, unpack_home(v)) end
+    redis.call('ZREM', d, id)
+    redis.call('HDEL', dh, id)
+  end
+  return {#ids, tonumber(redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')[2] or 0), now}
+end
+
+-- cancel: a delayed or parked job is removed; else, for the stream class, the request is noted for whoever claims or runs it.
+-- K d dh p x0 x1 n   A job, stream_class (1|0)   → 1 removed, 0 requested
+local function cancel(K, A)
+  local d, dh, p, x0, x1, n = unpack(K)
+  local job, stream_class = A[1], A[2] == '1'
+  local removed = redis.call('ZREM', d, job) + redis.call('HDEL', p, job)
+  if removed > 0 then
+    redis.call('HDEL', dh, job)
+    count(n, stream_class and 'cancelled' or 'jout', removed)
+    return 1
+  end
+  if stream_class then redis.call('HSET', current(x0, x1, now_ms()), job, 1) end
+  return 0
+end
+
+-- due now: brings a delayed job to the head of its delayed set. K d dh   A job   → 1 or 0
+local function due_now(K, A)
+  local d, dh, job, now = K[1], K[2], A[1], now_ms()
+  local score = redis.call('ZSCORE', d, job)
+  if not score then return 0 end
+  local v = redis.call('HGET', dh, job)
+  if v and tonumber(score) > now then
+    local h, p = unpack_home(v)
+    redis.call('HSET', dh, job, pack(with_ready(h, now), p))
+    redis.call('ZADD', d, now, job)
+  end
+  redis.call('PUBLISH', 'pen:due', d .. ' ' .. string.format('%.0f', now))
+  return 1
+end
+
+-- group: creates stream and group, from the first entry. K s   → 1 created, 0 was there
+local function create_group(K)
+  if group(K[1]) then return 0 end
+  redis.call('XGROUP', 'CREATE', K[1], G, '0', 'MKSTREAM')
+  return 1
+end
+
+-- epoch: compare and set. K e n s d p r   A expected|'', value   → 1 or 0
+-- A new epoch ("rebuilding …") starts the counters anew from what is there; who runs is told again by the next renewals.
+local function epoch(K, A)
+  local e, n, s, d, p, r = unpack(K)
+  if (redis.call('GET', e) or '') ~= A[1] then return 0 end
+  if string.sub(A[2], 1, 10) == 'rebuilding' then
+    redis.call('DEL', n, r)
+    redis.call('HSET', n, 'base', redis.call('XLEN', s) + redis.call('ZCARD', d) + redis.call('HLEN', p))
+  end
+  redis.call('SET', e, A[2])
+  return 1
+end
+
+-- walk: names the jobs of one home. K s, d or p   A cursor ('' at first), count   → next cursor ('' at the end), job ids…
+local function walk(K, A)
+  local home, cursor, n = K[1], A[1], limit(A[2])
+  local kind, out = redis.call('TYPE', home).ok, {''}
+  if kind == 'stream' then
+    local es = redis.call('XRANGE', home, cursor == '' and '-' or cursor, '+', 'COUNT', n)
+    for _, e in ipairs(es) do
+      local h = fields_of(e)
+      if #h >= 20 then out[#out + 1] = job_of(h) end
+    end
+    if #es > 0 then out[1] = '(' .. es[#es][1] end
+  elseif kind ~= 'none' then
+    local page = redis.call(kind == 'zset' and 'ZSCAN' or 'HSCAN', home, cursor == '' and '0' or cursor, 'COUNT', n)
+    for i = 1, #page[2], 2 do out[#out + 1] = page[2][i] end
+    if page[1] ~= '0' then out[1] = page[1] end
+  end
+  return out
+end
+
+-- mend: entries that were delivered, are not pending, and yet are there (acknowledged, not deleted): put anew.
+-- K s   A cursor ('' at first), count   → next cursor ('' at the end), how many
+local function mend(K, A)
+  local s, g = K[1], group(K[1])
+  if not g then return {'', 0} end
+  local from = A[1] == '' and '-' or A[1]
+  local es = redis.call('XRANGE', s, from, g['last-delivered-id'], 'COUNT', limit(A[2]))
+  local mended = 0
+  for _, e in ipairs(es) do
+    if #redis.call('XPENDING', s, G, e[1], e[1], 1) == 0 then
+      append(s, fields_of(e))
+      redis.call('XDEL', s, e[1])
+      mended = mended + 1
+    end
+  end
+  return {#es > 0 and '(' .. es[#es][1] or '', mended}
+end
+
+-- collect: forgets consumers that hold nothing and were not heard of for a while, at most 100 a call.
+-- K s   A idle_ms   → how many
+local function collect(K, A)
+  local s, gone = K[1], 0
+  if not group(s) then return 0 end
+  for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', s, G)) do
+    local name, pending, idle = c[2], c[4], c[6]
+    if pending == 0 and idle > tonumber(A[1]) and name ~= 'handback' and gone < 100 then
+      redis.call('XGROUP', 'DELCONSUMER', s, G, name)
+      gone = gone + 1
+    end
+  end
+  return gone
+end
+
+-- find: where a stream-class job is. K o0 o1 r d p dead   A job   → place, since or due ms (0 unless running or delayed), outcome
+-- Places: 0 nowhere (or waiting: the stream is not searched), 1 outcome, 2 running, 3 delayed, 4 parked, 5 dead.
+local function find(K, A)
+  local o0, o1, r, d, p, dead_key = unpack(K)
+  local job = A[1]
+  local outcome = redis.call('HGET', o0, job) or redis.call('HGET', o1, job)
+  if outcome then return {1, 0, outcome} end
+  local started = redis.call('HGET', r, job)
+  if started then return {2, tonumber(started), ''} end
+  local due = redis.call('ZSCORE', d, job)
+  if due then return {3, tonumber(due), ''} end
+  if redis.call('HEXISTS', p, job) == 1 then return {4, 0, ''} end
+  if redis.call('HEXISTS', dead_key, job) == 1 then return {5, 0, ''} end
+  return {0, 0, ''}
+end
+
+-- Of a waiting entry: the first one not yet delivered, or the first one handed back.
+local function oldest_ready(s, g, handed_back)
+  local function ready(from, to)
+    local h = fields_of(redis.call('XRANGE', s, from, to, 'COUNT', 1)[1])
+    return h and ready_of(h)
+  end
+  local a = ready('(' .. (g and g['last-delivered-id'] or '0-0'), '+')
+  if handed_back > 0 then
+    local id = redis.call('XPENDING', s, G, '-', '+', 1, 'handback')[1][1]
+    local b = ready(id, id)
+    if b then a = earlier(a, b) end
+  end
+  return a or 0
+end
+
+-- depth: O(1) in the number of jobs.
+-- K s d p dead n e   → entries, pending, handed back, delayed, parked, dead to hand over, ready ms of the oldest waiting entry
+-- (0 when none), next due ms (0 when none), epoch, counters {field, value…}
+local function depth(K)
+  local s, d, p, dead_key, n, e = unpack(K)
+  local g, pending, back = group(s), 0, 0
+  if g then
+    local x = redis.call('XPENDING', s, G)
+    pending = x[1]
+    for _, c in ipairs(x[4] or {}) do
+      if c[1] == 'handback' then back = tonumber(c[2]) end
+    end
+  end
+  return {redis.call('XLEN', s), pending, back, redis.call('ZCARD', d), redis.call('HLEN', p), redis.call('HLEN', dead_key),
+          oldest_ready(s, g, back), tonumber(redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')[2] or 0),
+          redis.call('GET', e) or '', redis.call('HGETALL', n)}
+end

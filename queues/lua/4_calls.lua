@@ -1,0 +1,58 @@
+-- Every Function by its name, and how it must be called.
+
+-- How a call must look, checked before it changes anything: number of keys; of leading arguments, and of arguments in each
+-- of the groups after them (0: no groups); integers lists which of the leading ones, each which of a group's, are integers;
+-- header is which of a group's is a header that will be read and written.
+local function fits(c, K, A)
+  local more = #A - c.lead
+  if #K ~= c.keys or more < 0 or more > MOST * c.group or (c.group > 0 and more % c.group ~= 0) then return false end
+  local function integer(v)
+    v = tonumber(v)
+    return v and v >= 0 and v < 2 ^ 53 and v % 1 == 0
+  end
+  for _, i in ipairs(c.integers or {}) do
+    if not integer(A[i]) then return false end
+  end
+  if c.each then
+    for at = c.lead, #A - 1, c.group do
+      if not integer(A[at + c.each]) or (c.header and #A[at + c.header] < 52) then return false end
+    end
+  end
+  return not c.check or c.check(A)
+end
+
+local function define(c)
+  local name, call = c[1], c[2]
+  redis.register_function{
+    function_name = name,
+    flags = c.flags,
+    callback = function(K, A)
+      if not fits(c, K, A) then return redis.error_reply('ERR ' .. name .. ': wrong keys or arguments') end
+      return call(K, A)
+    end,
+  }
+end
+
+-- Refused when Redis is out of memory: what brings new work. Everything that drains carries allow-oom.
+local NEW, DRAINS, READS = {}, {'allow-oom'}, {'no-writes', 'allow-oom'}
+define{'pen_add_1', add, keys = 5, lead = 0, group = 3, each = 1, header = 2, flags = NEW}
+define{'pen_enqueue_1', enqueue, keys = 6, lead = 1, group = 5, integers = {1}, each = 3, header = 4, flags = NEW}
+define{'pen_renew_1', renew, keys = 4, lead = 1, group = 3, each = 3, flags = DRAINS}
+define{'pen_settle_1', settle, keys = 5, lead = 5, group = 1, integers = {1, 2, 3, 4, 5}, check = settle_fits, flags = DRAINS}
+define{'pen_retry_1', retry, keys = 5, lead = 1, group = 3, each = 2, header = 3, flags = DRAINS}
+define{'pen_dead_1', dead, keys = 4, lead = 1, group = 2, flags = DRAINS}
+define{'pen_park_1', park, keys = 3, lead = 1, group = 1, flags = DRAINS}
+define{'pen_unpark_1', unpark, keys = 2, lead = 1, group = 0, integers = {1}, flags = DRAINS}
+define{'pen_hand_back_1', hand_back, keys = 1, lead = 2, group = 1, flags = DRAINS}
+define{'pen_sweep_1', sweep, keys = 2, lead = 3, group = 0, integers = {2, 3}, flags = DRAINS}
+define{'pen_promote_1', promote, keys = 3, lead = 1, group = 0, integers = {1}, flags = DRAINS}
+define{'pen_cancel_1', cancel, keys = 6, lead = 2, group = 0, flags = DRAINS}
+define{'pen_due_now_1', due_now, keys = 2, lead = 1, group = 0, flags = DRAINS}
+define{'pen_group_1', create_group, keys = 1, lead = 0, group = 0, flags = DRAINS}
+define{'pen_epoch_1', epoch, keys = 6, lead = 2, group = 0, flags = DRAINS}
+define{'pen_mend_1', mend, keys = 1, lead = 2, group = 0, integers = {2}, flags = DRAINS}
+define{'pen_collect_1', collect, keys = 1, lead = 1, group = 0, integers = {1}, flags = DRAINS}
+define{'pen_cancels_1', cancels, keys = 2, lead = 0, group = 1, flags = READS}
+define{'pen_walk_1', walk, keys = 1, lead = 2, group = 0, integers = {2}, flags = READS}
+define{'pen_find_1', find, keys = 6, lead = 1, group = 0, flags = READS}
+define{'pen_depth_1', depth, keys = 6, lead = 0, group = 0, flags = READS}

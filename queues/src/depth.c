@@ -1,0 +1,159 @@
+#include <queues/upkeep.h>
+
+#include "call.h"
+
+#include <stdlib.h>
+
+struct depth_call {
+    queue_depth_cb *cb;
+    void *arg;
+};
+
+/* The counters of a shard and what each says about the number of jobs that must be there. */
+struct counters {
+    int64_t base, jin, accepted, jout, done, cancelled, expired, dead, merged;
+};
+
+static bool read_counter(struct str name, struct str value, struct counters *out) {
+    const struct {
+        const char *name;
+        int64_t *out;
+    } rows[] = {
+        {"base", &out->base},       {"jin", &out->jin},   {"accepted", &out->accepted},
+        {"jout", &out->jout},       {"done", &out->done}, {"cancelled", &out->cancelled},
+        {"expired", &out->expired}, {"dead", &out->dead}, {"merged", &out->merged},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (str_is(name, rows[i].name)) {
+            return str_to_i64(value, rows[i].out);
+        }
+    }
+    return true; /* of a later version */
+}
+
+static bool read_counters(const struct reply *r, struct counters *out) {
+    if (r == NULL || r->type != REPLY_ARRAY || r->elements % 2 != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < r->elements; i += 2) {
+        struct str name, value;
+        if (!reply_read_str(r->element[i], &name) || !reply_read_str(r->element[i + 1], &value) ||
+            !read_counter(name, value, out)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int64_t sum(const int64_t *v, size_t n, bool *ok) {
+    int64_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        *ok = *ok && !__builtin_add_overflow(total, v[i], &total);
+    }
+    return total;
+}
+
+static bool find_gap(const struct counters *n, int64_t entries, const struct queue_depth *d, int64_t *out) {
+    bool ok = true;
+    int64_t in = sum((const int64_t[]){n->base, n->jin, n->accepted}, 3, &ok);
+    int64_t gone = sum((const int64_t[]){n->jout, n->done, n->cancelled, n->expired, n->dead, n->merged}, 6, &ok);
+    int64_t there = sum((const int64_t[]){entries, d->delayed, d->parked}, 3, &ok);
+    int64_t rest = 0;
+    return ok && !__builtin_sub_overflow(in, gone, &rest) && !__builtin_sub_overflow(rest, there, out);
+}
+
+static bool read_states(const struct reply *r, int64_t *out_entries, struct queue_depth *out) {
+    int64_t entries, pending, back;
+    struct queue_depth d = {0};
+    struct str epoch;
+    if (!reply_read_int(reply_at(r, 0), &entries) || !reply_read_int(reply_at(r, 1), &pending) ||
+        !reply_read_int(reply_at(r, 2), &back) || !reply_read_int(reply_at(r, 3), &d.delayed) ||
+        !reply_read_int(reply_at(r, 4), &d.parked) || !reply_read_int(reply_at(r, 5), &d.dead) ||
+        !reply_read_int(reply_at(r, 6), &d.oldest_ready.ms) || !reply_read_int(reply_at(r, 7), &d.next_due.ms) ||
+        !reply_read_str(reply_at(r, 8), &epoch) || !str_copy_c(epoch, d.epoch, sizeof d.epoch)) {
+        return false;
+    }
+    if (entries < 0 || pending < 0 || back < 0 || back > pending) {
+        return false;
+    }
+    /* After a torn settle an id may be pending without an entry until a sweep drops it. */
+    d.waiting = entries > pending ? entries - pending + back : back;
+    d.running = pending - back;
+    d.handed_back = back;
+    *out_entries = entries;
+    *out = d;
+    return true;
+}
+
+static bool read_depth(const struct reply *r, struct queue_depth *out) {
+    int64_t entries;
+    struct queue_depth d;
+    struct counters n = {0};
+    if (!read_states(r, &entries, &d) || !read_counters(reply_at(r, 9), &n) || !find_gap(&n, entries, &d, &d.gap)) {
+        return false;
+    }
+    d.accepted = n.accepted;
+    d.done = n.done;
+    d.cancelled = n.cancelled;
+    d.expired = n.expired;
+    d.died = n.dead;
+    *out = d;
+    return true;
+}
+
+static void on_depth(void *context, struct err err, const struct reply *r) {
+    struct depth_call *call = context;
+    struct queue_depth depth;
+    if (!err_is_set(err) && !read_depth(r, &depth)) {
+        err = reply_unexpected("pen_depth_1");
+    }
+    call->cb(call->arg, err, err_is_set(err) ? NULL : &depth);
+    free(call);
+}
+
+void queue_depth(const struct broker *b, const struct shard *s, queue_depth_cb *cb, void *arg) {
+    struct err why;
+    struct depth_call *call = call_context(1, sizeof *call, &why);
+    if (call == NULL) {
+        cb(arg, why, NULL);
+        return;
+    }
+    *call = (struct depth_call){cb, arg};
+    struct call c;
+    call_function(&c, FN_DEPTH, s);
+    call_send(&c, b, 0, on_depth, call);
+}
+
+struct find_call {
+    queue_find_cb *cb;
+    void *arg;
+};
+
+static void on_find(void *context, struct err err, const struct reply *r) {
+    struct find_call *call = context;
+    int64_t where = QUEUE_FOUND_NOTHING;
+    struct wall when = {0};
+    struct str outcome = STR("");
+    if (!err_is_set(err) &&
+        (!reply_read_int(reply_at(r, 0), &where) || !reply_read_int(reply_at(r, 1), &when.ms) ||
+         !reply_read_str(reply_at(r, 2), &outcome) || where < QUEUE_FOUND_NOTHING || where > QUEUE_FOUND_DEAD)) {
+        err = reply_unexpected("pen_find_1");
+        where = QUEUE_FOUND_NOTHING;
+    }
+    call->cb(call->arg, err, (enum queue_found)where, when, outcome);
+    free(call);
+}
+
+void queue_find(const struct broker *b, const struct shard *s, struct uuid job, queue_find_cb *cb, void *arg) {
+    struct err why;
+    struct find_call *call = call_context(1, sizeof *call, &why);
+    if (call == NULL) {
+        cb(arg, why, QUEUE_FOUND_NOTHING, (struct wall){0}, STR(""));
+        return;
+    }
+    *call = (struct find_call){cb, arg};
+    struct call c;
+    call_function(&c, FN_FIND, s);
+    call_add_uuid(&c, &job);
+    call_send(&c, b, 0, on_find, call);
+}

@@ -1,0 +1,126 @@
+/* The dead of the stream class: the worker leaves them in the shard's :dead, here they become rows. Written first, dropped then; a crash
+ * between the two writes the same rows again. */
+#include "scheduler.h"
+
+#include <base/fault.h>
+#include <base/json.h>
+#include <base/log.h>
+#include <base/metrics.h>
+#include <queues/envelope.h>
+#include <stdlib.h>
+
+static const struct pg_stmt insert_stmt = {
+    "dead.insert",
+    "INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, fingerprint, "
+    "traceparent) VALUES ($1::uuid, $2::uuid, $3::int, 'stream', $4::text, $5::text, $6::text, $7::int, $8::bytea, $9::int, $10::jsonb, "
+    "$11::text, $12::text) ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, attempts = excluded.attempts, "
+    "errors = excluded.errors, fingerprint = excluded.fingerprint, died_at = now(), replayed_at = NULL "
+    "WHERE dead_job.generation < excluded.generation",
+    12,
+};
+
+struct moving {
+    struct shard_watch *watch;
+    size_t n, waiting;
+    struct err err;
+    struct uuid ids[LIMIT_BATCH];
+};
+
+static void finish(struct moving *m, struct err err) {
+    m->watch->moving_dead = false;
+    if (err_is_set(err)) {
+        LOG(WARN, "dead.move_failed", LF_C("queue", m->watch->queue->name), LF_ERR(err));
+    } else {
+        series_add(metric_series(M_RELAYED, "dead", NULL, NULL), (double)m->n);
+    }
+    free(m);
+}
+
+static void on_dropped(void *arg, struct err err, int64_t count) {
+    (void)count;
+    finish(arg, err);
+}
+
+static void on_inserted(void *arg, struct err err, const PGresult *res) {
+    struct moving *m = arg;
+    (void)res;
+    if (err_is_set(err)) {
+        m->err = err;
+    }
+    if (--m->waiting > 0) {
+        return;
+    }
+    if (err_is_set(m->err)) {
+        finish(m, m->err);
+        return;
+    }
+    FAILPOINT(DEAD_AFTER_HANDOVER);
+    queue_dead_drop(&m->watch->scheduler->rt->redis, m->watch->shard, m->ids, m->n, on_dropped, m);
+}
+
+struct reason {
+    json_t *json;
+    int64_t attempts;
+    struct str fingerprint;
+    char *errors; /* JSON text; free() */
+};
+
+static void read_reason(struct str text, struct reason *out) {
+    *out = (struct reason){.fingerprint = STR("unreadable")};
+    if (err_is_set(json_read(text, &out->json))) {
+        return;
+    }
+    out->attempts = json_opt_i64(out->json, "attempts", 0);
+    out->fingerprint = json_opt_str(out->json, "fingerprint", STR("unreadable"));
+    const json_t *errors = json_object_get(out->json, "errors");
+    if (json_is_array(errors)) {
+        out->errors = json_dumps(errors, JSON_COMPACT);
+    }
+}
+
+static void insert(struct moving *m, const struct queue_dead_entry *d) {
+    struct envelope e;
+    struct reason r;
+    char id[PG_UUID_BYTES], root[PG_UUID_BYTES], generation[PG_INT_BYTES], version[PG_INT_BYTES], attempts[PG_INT_BYTES], trace[TRACEPARENT_BYTES];
+    if (err_is_set(envelope_decode(d->header, &e))) {
+        e = (struct envelope){.id = d->job, .root = d->job, .tenant = STR("default"), .type = STR("undecodable"), .trace = trace_new()};
+    }
+    read_reason(d->reason, &r);
+    trace_text(&e.trace, trace);
+    const struct pg_value values[] = {
+        pg_uuid(d->job, id), pg_uuid(e.root, root), pg_int(e.generation, generation), pg_text(e.tenant), pg_text(str_c(m->watch->queue->name)),
+        pg_text(e.type), pg_int(e.schema_version, version), pg_bytes(d->payload), pg_int(r.attempts, attempts),
+        pg_text(r.errors != NULL ? str_c(r.errors) : STR("[]")), pg_text(r.fingerprint), pg_text(str_c(trace)),
+    };
+    m->waiting++;
+    pg_exec(m->watch->scheduler->rt->platform, &insert_stmt, values, PG_SHARED, 0, on_inserted, m);
+    free(r.errors);
+    json_decref(r.json);
+}
+
+static void on_peeked(void *arg, struct err err, const struct queue_dead_entry *entries, size_t n) {
+    struct moving *m = arg;
+    if (err_is_set(err) || n == 0) {
+        m->watch->moving_dead = false;
+        free(m);
+        return;
+    }
+    m->n = n;
+    for (size_t i = 0; i < n; i++) {
+        m->ids[i] = entries[i].job;
+        insert(m, &entries[i]);
+    }
+}
+
+void dead_check(struct shard_watch *w) {
+    if (w->depth.dead == 0 || w->moving_dead || !scheduler_leads(w->scheduler)) {
+        return;
+    }
+    struct moving *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        return; /* the next look */
+    }
+    m->watch = w;
+    w->moving_dead = true;
+    queue_dead_peek(&w->scheduler->rt->redis, w->shard, on_peeked, m);
+}

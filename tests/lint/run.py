@@ -1,0 +1,175 @@
+"""Lints that fail the build: layout, banned functions, size and complexity caps, who may include and call what.
+Each rule takes a path and its text and yields (line, message). The rules are tried on planted violations first: a lint that
+has gone blind fails as well."""
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+from tree import ROOT, code_only, files, without_comments
+
+Found = Iterator[tuple[int, str]]
+
+FILE_LINES, HEADER_LINES, FUNCTION_LINES, COMPLEXITY = 500, 150, 60, 15
+
+BANNED = {
+    "strcpy": "str or buf", "strcat": "buf", "strncpy": "str or buf", "strncat": "buf", "sprintf": "snprintf or buf_addf",
+    "vsprintf": "vsnprintf", "gets": "fgets", "strtok": "str_cut", "atoi": "str_to_i64", "atol": "str_to_i64",
+    "atoll": "str_to_i64", "atof": "json", "strtol": "str_to_i64", "strtoll": "str_to_i64", "strtoul": "str_to_u64",
+    "strtoull": "str_to_u64", "system": "nothing", "popen": "nothing", "gmtime": "gmtime_r", "localtime": "wall_text",
+    "ctime": "wall_text", "asctime": "wall_text", "rand": "crypto", "srand": "crypto", "alloca": "the arena",
+    "setjmp": "struct err", "longjmp": "struct err",
+}
+SLEEPS = ("sleep", "usleep", "nanosleep", "uv_sleep")
+CLOCKS = ("time", "clock", "clock_gettime", "gettimeofday", "timespec_get", "uv_now", "uv_hrtime", "uv_clock_gettime")
+CLOCK_OWNER = "base/core/src/clock.c"
+UV_OWNERS = ("base/io/", "worker/", "tests/unit/base_io/", "tests/lib/")
+WAITERS = ("tests/lib/",)  # wait for other processes, with deadlines
+OWN_RULES = ("tests/bench/",)  # probes and floor clients are bare on purpose
+
+
+def matches(pattern: re.Pattern, text: str) -> Iterator[tuple[int, re.Match]]:
+    for m in pattern.finditer(text):
+        yield text.count("\n", 0, m.start()) + 1, m
+
+
+_CALL = re.compile(r"(?<![\w.>])(" + "|".join(sorted({*BANNED, *SLEEPS, *CLOCKS}, key=len, reverse=True)) + r")\s*\(")
+
+
+def calls(path: str, text: str) -> Found:
+    if path.startswith(OWN_RULES) or not is_c(path):
+        return
+    for line, m in matches(_CALL, code_only(text)):
+        if m[1] in BANNED:
+            yield line, f"{m[1]}() is banned: use {BANNED[m[1]]}"
+        elif m[1] in SLEEPS:
+            if not path.startswith(WAITERS):
+                yield line, f"{m[1]}() blocks: use a timer"
+        elif path != CLOCK_OWNER and not path.startswith(WAITERS):
+            yield line, f"{m[1]}(): only {CLOCK_OWNER} asks for the time; take a struct clock, or ask the loop"
+
+
+_UV = re.compile(r'^[ \t]*#[ \t]*include\s*[<"]uv\.h[>"]', re.MULTILINE)
+
+
+def uv_include(path: str, text: str) -> Found:
+    if is_c(path) and not path.startswith(UV_OWNERS + OWN_RULES):
+        for line, _ in matches(_UV, without_comments(text)):
+            yield line, f"<uv.h> outside {', '.join(UV_OWNERS)}"
+
+
+def file_size(path: str, text: str) -> Found:
+    limit = HEADER_LINES if path.endswith(".h") else FILE_LINES
+    lines = text.count("\n")
+    if is_source(path, text) and lines > limit:
+        yield limit + 1, f"{lines} lines, at most {limit}"
+
+
+def python_functions(path: str, text: str) -> Found:
+    if not path.endswith(".py"):
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= FUNCTION_LINES:
+            yield node.lineno, f"{node.name}: {node.end_lineno - node.lineno + 1} lines, at most {FUNCTION_LINES}"
+
+
+_MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|Users)/\w")
+_UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
+
+
+def wording(path: str, text: str) -> Found:
+    if path.startswith("tests/lint/"):
+        return
+    for line, m in matches(_MACHINE, text):
+        yield line, f"{m[0]}…: a path of one machine"
+    for line, m in matches(_UNFINISHED, text):
+        yield line, f"{m[0]}: finish it, or leave it out"
+
+
+def white_space(path: str, text: str) -> Found:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line != line.rstrip() or ("\t" in line and is_source(path, text)):
+            yield number, "trailing white space or a tab"
+    if text and not text.endswith("\n"):
+        yield text.count("\n") + 1, "no newline at the end"
+
+
+def is_c(path: str) -> bool:
+    return path.endswith((".c", ".h"))
+
+
+def is_source(path: str, text: str) -> bool:
+    return path.endswith((".c", ".h", ".def", ".py", ".lua", ".sql", ".cmake", "CMakeLists.txt")) or text.startswith("#!")
+
+
+RULES: tuple[Callable[[str, str], Found], ...] = (calls, uv_include, file_size, python_functions, wording, white_space)
+
+PLANTED = (
+    ("a.c", "int f(void) {\n    return atoi(x);\n}\n", 2, "atoi() is banned"),
+    ("a.c", "int f(void) { return time(NULL); }\n", 1, "only base/core/src/clock.c asks"),
+    ("a.c", "void f(void) { nanosleep(&t, NULL); }\n", 1, "nanosleep() blocks"),
+    ("queues/a.h", '/* uv */\n#include "uv.h"\n', 2, "<uv.h> outside"),
+    ("a.h", "\n" * 151, 151, "at most 150"),
+    ("a.py", "\n" * 501, 501, "at most 500"),
+    ("a.py", "def f():\n" + "    x = 1\n" * 60, 1, "at most 60"),
+    ("a.md", "see /home/" "me/notes\n", 1, "a path of one machine"),
+    ("a.c", "/* TO" "DO */\n", 1, "finish it"),
+    ("a.c", "int x; \n", 1, "trailing white space"),
+)
+INNOCENT = (("a.c", '/* atoi() */ const char *s = "time(";\nint runtime(int x); int y = p->time(1) + a.clock(2);\n'),
+            ("worker/a.c", "#include <uv.h>\n"))
+
+
+def check(path: str, text: str) -> list[tuple[int, str]]:
+    return [found for rule in RULES for found in rule(path, text)]
+
+
+def blind() -> list[str]:
+    missed = [f"{path}: missed '{message}'" for path, text, line, message in PLANTED
+              if not any(at == line and message in said for at, said in check(path, text))]
+    return missed + [f"{path}: false alarm {found}" for path, text in INNOCENT if (found := check(path, text))]
+
+
+def rules(paths: list[str]) -> list[str]:
+    said = []
+    for path in paths:
+        try:
+            text = (ROOT / path).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+        said += [f"{path}:{line}: {message}" for line, message in check(path, text)]
+    return said
+
+
+def functions(paths: list[str]) -> list[str]:
+    """Length and cyclomatic complexity (a switch counts once) of C functions, by pmccabe."""
+    sources = [p for p in paths if p.endswith(".c") and not p.startswith(OWN_RULES)]
+    measured = subprocess.run(["pmccabe", *sources], cwd=ROOT, capture_output=True, text=True, check=False)
+    said = measured.stderr.splitlines()
+    for row in measured.stdout.splitlines():
+        complexity, _, _, _, lines, where = row.split(maxsplit=5)
+        if int(lines) > FUNCTION_LINES:
+            said.append(f"{where}: {lines} lines, at most {FUNCTION_LINES}")
+        if int(complexity) > COMPLEXITY:
+            said.append(f"{where}: complexity {complexity}, at most {COMPLEXITY}")
+    return said if measured.stdout or not sources else [*said, "pmccabe measured nothing"]
+
+
+def layout(paths: list[str]) -> list[str]:
+    sources = [p for p in paths if is_c(p)]
+    done = subprocess.run(["clang-format", "--dry-run", "-Werror", "--ferror-limit=1", *sources], cwd=ROOT, capture_output=True,
+                          text=True, check=False)
+    said = [line for line in done.stderr.splitlines() if ": error:" in line or ": warning:" in line]
+    return said or (done.stderr.splitlines() if done.returncode else [])
+
+
+def main() -> int:
+    paths = files()
+    said = [*blind(), *rules(paths), *functions(paths), *layout(paths)]
+    print("\n".join(said) if said else f"{len(paths)} files clean")
+    return 1 if said else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,383 @@
+/* What a server owes itself: deadlines, numbers of connections, an orderly end, and no memory taken per request. */
+#include "http_fixture.h"
+
+static struct fixture f;
+static struct client c, d;
+
+static int setup(void **state) {
+    (void)state;
+    fixture_init(&f);
+    c.fd = d.fd = -1;
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    client_close(&c);
+    client_close(&d);
+    fixture_stop(&f);
+    return 0;
+}
+
+#define H "Host: a\r\n"
+#define END "Connection: close\r\n\r\n"
+
+static int64_t ms_until_end(struct client *k) {
+    struct mono began = loop_now(f.loop);
+    pump(&f, client_ended, k);
+    return mono_ms_since(loop_now(f.loop), began);
+}
+
+static void test_http_limits__slow_head_then_408(void **state) {
+    (void)state;
+    f.o.header_ms = 200;
+    assert_true(fixture_start(&f));
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("GET /echo HTTP/1.1\r\n" H "\r\n")));
+    pump_times(&f, &c, "/echo", 1);
+    assert_true(client_send(&c, STR("GET /ech")));
+    assert_in_range(ms_until_end(&c), 150, 5000);
+    assert_int_equal(1, times(&c, "HTTP/1.1 408 "));
+    assert_int_equal(408, f.bad_status);
+    assert_true(c.eof);
+}
+
+struct drip {
+    struct client *c;
+    struct mono next;
+};
+
+/* Sends a byte every 20 ms: never stops, never finishes. */
+static bool dripping_client_ended(void *arg) {
+    struct drip *p = arg;
+    struct mono now = loop_now(f.loop);
+    if (now.us >= p->next.us) {
+        (void)client_send(p->c, STR("x"));
+        p->next.us = now.us + 20000;
+    }
+    return client_ended(p->c);
+}
+
+static void test_http_limits__dripping_head_then_408_all_the_same(void **state) {
+    (void)state;
+    f.o.header_ms = 200;
+    assert_true(fixture_start(&f));
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("GET /echo HTTP/1.1\r\nX: ")));
+    struct mono began = loop_now(f.loop);
+    pump(&f, dripping_client_ended, &(struct drip){&c, began});
+    assert_in_range(mono_ms_since(loop_now(f.loop), began), 150, 5000);
+    assert_int_equal(1, times(&c, "HTTP/1.1 408 "));
+}
+
+static void test_http_limits__idle_then_closed_without_a_word(void **state) {
+    (void)state;
+    f.o.idle_ms = 200;
+    f.o.header_ms = 100;
+    assert_true(fixture_start(&f));
+    client_open(&c, &f); /* never says anything */
+    client_open(&d, &f); /* says something, and an empty line that starts no request */
+    assert_true(client_send(&d, STR("GET /echo HTTP/1.1\r\n" H "\r\n\r\n")));
+    assert_in_range(ms_until_end(&c), 150, 5000);
+    pump(&f, client_ended, &d);
+    assert_int_equal(0, c.n);
+    assert_int_equal(1, times(&d, "HTTP/1.1 "));
+    assert_int_equal(0, f.bads);
+}
+
+static void test_http_limits__waiting_longer_than_every_deadline_then_answered(void **state) {
+    (void)state;
+    f.o.idle_ms = 50;
+    f.o.header_ms = 50;
+    assert_true(fixture_start(&f));
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("GET /wait HTTP/1.1\r\n" H "\r\n")));
+    client_open(&d, &f);
+    assert_in_range(ms_until_end(&d), 30, 5000); /* the other one's deadline passes meanwhile */
+    client_close(&d);
+    client_open(&d, &f);
+    pump(&f, client_ended, &d);
+    answer_waiting(&f, STR("late"));
+    pump(&f, client_ended, &c);
+    assert_non_null(strstr(c.got, "late"));
+}
+
+struct bodies {
+    struct client *fast;
+    struct mono next;
+    int left;
+};
+
+/* 100 bytes every 100 ms. */
+static bool fast_body_sent(void *arg) {
+    static const char some[100] = {'x'};
+    struct bodies *b = arg;
+    struct mono now = loop_now(f.loop);
+    client_read(b->fast);
+    client_read(&d);
+    if (b->left > 0 && now.us >= b->next.us) {
+        assert_true(client_send(b->fast, str_of(some, sizeof some)));
+        b->next.us = now.us + 100000;
+        b->left--;
+    }
+    return b->left == 0 && (b->fast->eof || b->fast->reset);
+}
+
+static void test_http_limits__body_below_the_least_rate_then_408(void **state) {
+    (void)state;
+    f.o.body_bytes_per_s = 200;
+    assert_true(fixture_start(&f));
+    client_open(&c, &f); /* 1000 bytes a second for 6 s */
+    client_open(&d, &f); /* a burst, then silence: what was sent early buys no more than 5 s */
+    assert_true(client_send(&c, STR("POST /echo HTTP/1.1\r\n" H "Content-Length: 6000\r\n" END)));
+    assert_true(client_send(&d, STR("POST /echo HTTP/1.1\r\n" H "Content-Length: 6000\r\n" END)));
+    static const char burst[5000] = {'x'};
+    assert_true(client_send(&d, str_of(burst, sizeof burst)));
+    struct mono began = loop_now(f.loop);
+    pump(&f, fast_body_sent, &(struct bodies){&c, began, 60});
+    assert_in_range(mono_ms_since(loop_now(f.loop), began), 5500, 20000);
+    assert_int_equal(1, times(&c, "HTTP/1.1 200 "));
+    assert_int_equal(1, times(&d, "HTTP/1.1 408 "));
+    assert_int_equal(1, f.gone);
+}
+
+static void test_http_limits__client_that_reads_nothing_then_dropped(void **state) {
+    (void)state;
+    f.o.idle_ms = 200;
+    f.big = 7 * 1024 * 1024;
+    assert_true(fixture_start(&f));
+    fixture_shrink_send_buffers();
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("GET /big HTTP/1.1\r\n" H "\r\n")));
+    while (f.requests == 0) {
+        pump_once(&f);
+    }
+    pump(&f, no_connections, &f);
+    assert_int_equal(1, f.done);
+    assert_true(f.done_bytes < f.big);
+}
+
+static void test_http_limits__one_connection_too_many_then_503(void **state) {
+    (void)state;
+    f.o.max_connections = 1;
+    assert_true(fixture_start(&f));
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("GET /wait HTTP/1.1\r\n" H END)));
+    pump(&f, one_waits, &f);
+    for (int i = 0; i < 20; i++) {
+        client_open(&d, &f);
+        assert_true(client_send(&d, STR("GET /echo HTTP/1.1\r\n" H END)));
+        pump(&f, client_ended, &d);
+        assert_true(d.eof);
+        assert_int_equal(1, times(&d, "HTTP/1.1 503 "));
+        assert_int_equal(1, times(&d, "{\"status\":503"));
+        client_close(&d);
+    }
+    assert_int_equal(1, http_server_connections(f.server));
+    assert_int_equal(1, f.requests);
+    answer_waiting(&f, STR("ok"));
+    pump(&f, client_ended, &c);
+    client_close(&c);
+    pump(&f, no_connections, &f);
+    assert_int_equal(200, one_shot(&f, &c, STR("GET /echo HTTP/1.1\r\n" H END)));
+}
+
+/* Many at once: libuv must go on accepting after each refusal. */
+static void test_http_limits__burst_past_the_limit_then_all_answered(void **state) {
+    (void)state;
+    enum { N = 40 };
+    static struct client many[N];
+    int ok = 0;
+    int full = 0;
+    f.o.max_connections = 5;
+    assert_true(fixture_start(&f));
+    for (int i = 0; i < N; i++) {
+        client_open(&many[i], &f);
+        assert_true(client_send(&many[i], STR("GET /echo HTTP/1.1\r\n" H END)));
+    }
+    for (int i = 0; i < N; i++) {
+        pump(&f, client_ended, &many[i]);
+        ok += times(&many[i], "HTTP/1.1 200 ");
+        full += times(&many[i], "HTTP/1.1 503 ");
+        client_close(&many[i]);
+    }
+    assert_int_equal(N, ok + full);
+    assert_true(ok >= 5);
+    assert_true(full >= 1);
+}
+
+static bool one_connection(void *arg) {
+    struct fixture *g = arg;
+    return http_server_connections(g->server) == 1;
+}
+
+static void test_http_limits__stop_accepting_then_drained(void **state) {
+    (void)state;
+    assert_true(fixture_start(&f));
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("GET /wait HTTP/1.1\r\n" H "\r\n")));
+    pump(&f, one_waits, &f);
+    client_open(&d, &f);
+    assert_true(client_send(&d, STR("GET /echo HTTP/1.1\r\n" H "\r\n")));
+    pump_times(&f, &d, "/echo", 1);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_server_port(f.server))};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+
+    http_server_stop_accepting(f.server);
+    http_server_stop_accepting(f.server);
+    pump(&f, client_ended, &d); /* idle: closed at once */
+    assert_true(d.eof);
+    client_close(&d);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(-1, connect(fd, (struct sockaddr *)&a, sizeof a));
+    (void)close(fd);
+    pump(&f, one_connection, &f);
+    answer_waiting(&f, STR("last"));
+    pump(&f, client_ended, &c);
+    assert_non_null(strstr(c.got, "last"));
+    assert_non_null(strstr(c.got, "Connection: close\r\n"));
+    client_close(&c);
+    pump(&f, no_connections, &f);
+}
+
+static void test_http_limits__close_while_waiting_then_gone(void **state) {
+    (void)state;
+    assert_true(fixture_start(&f));
+    client_open(&c, &f);
+    client_open(&d, &f);
+    assert_true(client_send(&c, STR("GET /wait HTTP/1.1\r\n" H "\r\n")));
+    pump(&f, one_waits, &f);
+    assert_true(client_send(&d, STR("GET /wait HTTP/1.1\r\n" H))); /* no request yet */
+    pump_once(&f);
+    http_server_close(f.server);
+    http_server_close(f.server);
+    assert_int_equal(1, f.gone);
+    f.server = NULL;
+    pump(&f, client_ended, &c);
+    pump(&f, client_ended, &d);
+}
+
+static void test_http_limits__bad_or_taken_address_then_error(void **state) {
+    (void)state;
+    static const char *const bad[] = {"", "8080", ":8080", "localhost:8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+                                      "127.0.0.1:-1", "127.0.0.1:80x", "[::1:8080", "::1:8080", "[127.0.0.1]:80"};
+    struct http_server *second = NULL;
+    char taken[32];
+    assert_true(fixture_start(&f));
+    struct http_server_options o = f.o;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        o.listen = bad[i];
+        assert_err(ERR_INVALID, http_server_new(f.loop, &o, &second));
+    }
+    (void)snprintf(taken, sizeof taken, "127.0.0.1:%d", http_server_port(f.server));
+    o.listen = taken;
+    struct err e = http_server_new(f.loop, &o, &second);
+    assert_int_equal(ERR_SYSTEM, e.code);
+    assert_non_null(strstr(e.detail, taken));
+    assert_null(second);
+}
+
+static void test_http_limits__ipv6_then_peer_in_brackets(void **state) {
+    (void)state;
+    f.o.listen = "[::1]:0";
+    if (!fixture_start(&f)) {
+        skip(); /* no IPv6 here */
+    }
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)http_server_port(f.server)),
+                             .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    c = (struct client){.fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    assert_int_equal(0, connect(c.fd, (struct sockaddr *)&a, sizeof a));
+    assert_true(client_send(&c, STR("GET /wait HTTP/1.1\r\n" H END)));
+    pump(&f, one_waits, &f);
+    assert_true(str_starts(f.waiting[0]->peer, STR("[::1]:")));
+    answer_waiting(&f, STR("six"));
+    pump(&f, client_ended, &c);
+    assert_non_null(strstr(c.got, "six"));
+}
+
+static void test_http_limits__requests_in_the_steady_state_then_no_allocation(void **state) {
+    (void)state;
+    static const struct str kinds[] = {
+        STR("GET /echo HTTP/1.1\r\n" H "\r\n"),
+        STR("POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"),
+        STR("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        STR("GET /deny HTTP/1.1\r\n" H "\r\n"),
+    };
+    assert_true(fixture_start(&f));
+    client_open(&c, &f);
+    long before = 0;
+    for (int round = 0; round < 20; round++) {
+        if (round == 2) {
+            before = torture_allocations();
+        }
+        for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+            assert_true(client_send(&c, kinds[i]));
+            pump_times(&f, &c, "HTTP/1.1 ", round * 4 + (int)i + 1);
+        }
+    }
+    assert_int_equal(before, torture_allocations());
+}
+
+/* Everything of one client's visit, with success asserted only where it can be expected. */
+static void visit(struct str request) {
+    client_open(&c, &f);
+    (void)client_send(&c, request);
+    pump(&f, client_ended, &c);
+    bool served = strncmp(c.got, "HTTP/1.1 200 ", 13) == 0;
+    bool refused = c.n == 0 || strncmp(c.got, "HTTP/1.1 503 ", 13) == 0;
+    assert_true(served || (torture_is_failing() && refused));
+    client_close(&c);
+}
+
+static void scenario(void *arg) {
+    (void)arg;
+    fixture_init(&f);
+    if (fixture_start(&f)) {
+        visit(STR("GET /echo?x HTTP/1.1\r\n" H END));
+        visit(STR("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n" END "3\r\nabc\r\n0\r\n\r\n"));
+        f.big = 100000;
+        visit(STR("GET /big HTTP/1.1\r\n" H "\r\nGET /echo HTTP/1.1\r\n" H END));
+        pump(&f, no_connections, &f);
+    } else {
+        assert_true(torture_is_failing());
+    }
+    fixture_stop(&f);
+    f = (struct fixture){0};
+}
+
+static void test_http_limits__any_allocation_fails_then_503_and_no_leak(void **state) {
+    (void)state;
+    torture(scenario, NULL);
+}
+
+static void test_http_limits__after_all_no_descriptor_is_left(void **state) {
+    (void)state;
+    scenario(NULL); /* libuv opens a few of its own at the first loop and keeps them */
+    int before = count_fds();
+    for (int i = 0; i < 3; i++) {
+        scenario(NULL);
+    }
+    assert_int_equal(before, count_fds());
+}
+
+int main(void) {
+#define T(name) cmocka_unit_test_setup_teardown(test_http_limits__##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(slow_head_then_408),
+        T(dripping_head_then_408_all_the_same),
+        T(idle_then_closed_without_a_word),
+        T(waiting_longer_than_every_deadline_then_answered),
+        T(body_below_the_least_rate_then_408),
+        T(client_that_reads_nothing_then_dropped),
+        T(one_connection_too_many_then_503),
+        T(burst_past_the_limit_then_all_answered),
+        T(stop_accepting_then_drained),
+        T(close_while_waiting_then_gone),
+        T(bad_or_taken_address_then_error),
+        T(ipv6_then_peer_in_brackets),
+        T(requests_in_the_steady_state_then_no_allocation),
+        T(any_allocation_fails_then_503_and_no_leak),
+        T(after_all_no_descriptor_is_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,60 @@
+#include <queues/acl.h>
+
+#include "unit.h"
+
+static void test_acl__given_a_role_then_its_rules_allow_by_name_and_nothing_dangerous(void **state) {
+    (void)state;
+    static const char *const never[] = {
+        "+@",      "~*",         "allkeys",    "allcommands",      "allchannels",     "&*",        "+eval",          "+script",
+        "+config", "+keys",      "+flush",     "+debug",           "+xtrim",          "+restore",  "+acl",           "+scan",
+        "+fcall ", "+fcall_ro ", "+function ", "+function|delete", "+function|flush", "+shutdown", "+xgroup|destroy"};
+    for (int role = 0; role < ACL_ROLE_MAX; role++) {
+        struct buf b;
+        buf_init(&b, 16 * 1024);
+        acl_add_rules(&b, (enum acl_role)role);
+        buf_add_char(&b, '\0');
+        assert_ok(buf_status(&b));
+        assert_ptr_equal(b.p, strstr(b.p, "resetkeys resetchannels -@all clearselectors (+"));
+        assert_non_null(strstr(b.p, "+ping"));
+        for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+            if (strstr(b.p, never[i]) != NULL) {
+                fail_msg("%s may %s", acl_role_name((enum acl_role)role), never[i]);
+            }
+        }
+        buf_free(&b);
+    }
+}
+
+static void test_acl__given_the_roles_then_each_has_its_own_functions(void **state) {
+    (void)state;
+    static const struct {
+        const char *function;
+        bool may[ACL_ROLE_MAX];
+    } rows[] = {
+        {"+fcall|pen_add_1 ", {true, true, true}},      {"+fcall|pen_enqueue_1 ", {true, false, false}},
+        {"+fcall|pen_cancel_1 ", {true, false, false}}, {"+fcall|pen_settle_1 ", {false, true, false}},
+        {"+fcall|pen_sweep_1 ", {false, true, false}},  {"+fcall|pen_promote_1 ", {false, false, true}},
+        {"+fcall|pen_epoch_1 ", {false, false, true}},  {"+function|load ", {false, false, true}},
+    };
+    for (int role = 0; role < ACL_ROLE_MAX; role++) {
+        struct buf b;
+        buf_init(&b, 16 * 1024);
+        acl_add_rules(&b, (enum acl_role)role);
+        buf_add_char(&b, '\0');
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            assert_int_equal(rows[i].may[role], strstr(b.p, rows[i].function) != NULL);
+        }
+        buf_free(&b);
+    }
+    assert_string_equal("api", acl_role_name(ACL_API));
+    assert_string_equal("worker", acl_role_name(ACL_WORKER));
+    assert_string_equal("scheduler", acl_role_name(ACL_SCHEDULER));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_acl__given_a_role_then_its_rules_allow_by_name_and_nothing_dangerous),
+        cmocka_unit_test(test_acl__given_the_roles_then_each_has_its_own_functions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,238 @@
+#include "calls_fixture.h"
+
+static struct fake fake;
+static struct nodes nodes;
+static struct said said;
+static struct shard shard, other;
+static const struct ctx ctx = {&fake, &shard, &other, &said};
+
+static void answer(const char *reply) {
+    fake_init(&fake);
+    fake.reply = reply_of(&nodes, reply);
+    said = (struct said){0};
+}
+
+static int setup(void **state) {
+    (void)state;
+    return err_is_set(shard_init(&shard, STR("q"), 0)) || err_is_set(shard_init(&other, STR("q"), 1));
+}
+
+static void test_calls__given_a_call_then_its_arguments_and_its_answer_are_right(void **state) {
+    (void)state;
+    for (size_t i = 0; i < OPS; i++) {
+        answer(ops[i].reply);
+        ops[i].run(&ctx);
+        assert_string_equal(ops[i].sent, fake.sent);
+        assert_int_equal(1, said.runs);
+        assert_int_equal(ERR_NONE, said.code);
+        assert_string_equal(ops[i].said, said.text);
+    }
+}
+
+static void test_calls__given_a_broken_connection_then_the_callback_hears_once(void **state) {
+    (void)state;
+    for (size_t i = 0; i < OPS; i++) {
+        answer("_");
+        fake.err = (struct err){ERR_REDIS_LOST, "gone"};
+        ops[i].run(&ctx);
+        assert_int_equal(1, said.runs);
+        assert_int_equal(ERR_REDIS_LOST, said.code);
+    }
+}
+
+static void test_calls__given_a_blocking_claim_then_its_deadline_is_three_times_as_long(void **state) {
+    (void)state;
+    const struct shard *const shards[] = {&shard};
+    answer("_");
+    queue_claim(&fake.broker, shards, 1, STR("c"), 1, 2000, on_claim_said, &said);
+    assert_int_equal(7000, fake.deadline_ms);
+    assert_int_equal(ERR_NONE, said.code);
+    queue_claim(&fake.broker, shards, 1, STR("c"), 1, 0, on_claim_said, &said);
+    assert_int_equal(0, fake.deadline_ms);
+    assert_string_equal("XREADGROUP GROUP g c COUNT 1 STREAMS pen:{q:0}:s >", fake.sent);
+}
+
+/* Entries that do not come from us reach the worker without a header, so that it buries them; the others beside them arrive. */
+static void test_calls__given_foreign_entries_then_they_come_without_a_header(void **state) {
+    (void)state;
+    static const struct {
+        const char *entry, *said;
+    } rows[] = {
+        {"['1-1' _]", "0/1-1 h= p=;"},
+        {"['1-1' []]", "0/1-1 h= p=;"},
+        {"['1-1']", "0/1-1 h= p=;"},
+        {"['1-1' ['x' 'y']]", "0/1-1 h= p=;"},
+        {"['1-1' ['h']]", "0/1-1 h= p=;"},
+        {"['1-1' ['h' _ 'p' :1]]", "0/1-1 h= p=;"},
+        {"['1-1' ['p' 'P' 'h' 'H']]", "0/1-1 h=H p=P;"},
+        {"['1-1' ['h' 'H' 'p' 'P' 'x']]", "0/1-1 h=H p=P;"},
+        {"['1-1' :7]", "0/1-1 h= p=;"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[256];
+        (void)snprintf(text, sizeof text, "[['pen:{q:0}:s' [%s ['2-2' ['h' 'H' 'p' 'P']]]]]", rows[i].entry);
+        answer(text);
+        run_claim(&ctx);
+        assert_int_equal(ERR_NONE, said.code);
+        assert_memory_equal(rows[i].said, said.text, strlen(rows[i].said));
+        assert_string_equal("0/2-2 h=H p=P;", said.text + strlen(rows[i].said));
+        (void)snprintf(text, sizeof text, "[[%s] :0]", rows[i].entry);
+        answer(text);
+        run_sweep(&ctx);
+        assert_memory_equal(rows[i].said, said.text, strlen(rows[i].said));
+    }
+}
+
+static void test_calls__given_no_epoch_then_the_nonce_is_zero(void **state) {
+    (void)state;
+    answer("''");
+    run_add(&ctx);
+    assert_string_equal("0", said.text);
+    static const struct {
+        struct str epoch;
+        int64_t nonce;
+    } rows[] = {
+        {STR("ready 0123abc 8471"), 8471},
+        {STR("rebuilding 9"), 9},
+        {STR(""), 0},
+        {{NULL, 0}, 0},
+        {STR("ready"), 0},
+        {STR("8471"), 0},
+        {STR("ready abc "), 0},
+        {STR("ready abc x9"), 0},
+        {STR("ready abc -9"), 0},
+        {STR("ready abc 99999999999999999999"), 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(rows[i].nonce, queue_epoch_nonce(rows[i].epoch));
+    }
+}
+
+static void test_calls__given_no_cancel_requests_then_nothing_is_wanted(void **state) {
+    (void)state;
+    answer("[]");
+    run_cancels(&ctx);
+    assert_string_equal("00", said.text);
+}
+
+static void test_calls__given_the_value_of_a_dead_job_then_its_parts_are_found(void **state) {
+    (void)state;
+    static const char value[] = "\x02\0{}\x03\0HDRpayload";
+    struct reply job = {.type = REPLY_STRING, .str = (char *)JOB_A, .len = 16};
+    struct reply text = {.type = REPLY_STRING, .str = (char *)value, .len = sizeof value - 1};
+    struct reply *pair[] = {&job, &text};
+    struct reply list = {.type = REPLY_ARRAY, .elements = 2, .element = pair};
+    answer("[]");
+    fake.reply = &list;
+    run_peek(&ctx);
+    assert_string_equal(JOB_A " r={} h=HDR p=payload;", said.text);
+    for (size_t n = 0; n < 2 + 2 + 2 + 3; n++) { /* cut short: all of it is payload */
+        text.len = n;
+        said = (struct said){0};
+        run_peek(&ctx);
+        assert_int_equal(ERR_NONE, said.code);
+        assert_memory_equal(JOB_A " r= h= p=", said.text, 16 + 9);
+    }
+}
+
+static void test_calls__given_more_pending_than_entries_then_waiting_is_not_negative(void **state) {
+    (void)state;
+    answer("[:1 :3 :1 :0 :0 :0 :0 :0 '' []]");
+    run_depth(&ctx);
+    assert_string_equal("w1 r2 d0 p0 dead0 back1 oldest0 due0 '' a0 d0 c0 e0 d0 gap-1", said.text);
+}
+
+static void test_calls__given_too_few_or_too_many_items_then_nothing_is_sent(void **state) {
+    (void)state;
+    static const struct queue_item items[LIMIT_BATCH + 1];
+    static const struct stream_id ids[LIMIT_BATCH + 1];
+    static const struct queue_held held[LIMIT_BATCH + 1];
+    static const struct queue_settled settled[LIMIT_BATCH + 1];
+    static const struct queue_retried retried[LIMIT_BATCH + 1];
+    static const struct queue_dead dead[LIMIT_BATCH + 1];
+    static const struct uuid jobs[LIMIT_BATCH + 1];
+    const struct shard *const shards[LIMIT_SHARDS + 1] = {&shard};
+    const struct broker *b = &fake.broker;
+    const size_t sizes[] = {0, LIMIT_BATCH + 1};
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = sizes[i];
+        answer("_");
+        queue_add(b, &shard, items, n, on_add_said, &said);
+        queue_enter(b, &shard, 1, items, n, on_enter_said, &said);
+        queue_claim(b, shards, 1, STR("c"), n, 1, on_claim_said, &said);
+        queue_sweep(b, &shard, STR("c"), n, 1, on_sweep_said, &said);
+        queue_renew(b, &shard, STR("c"), held, n, on_renew_said, &said);
+        queue_hand_back(b, &shard, STR("c"), ids, n, on_lost_said, &said);
+        queue_cancels(b, &shard, jobs, n, on_cancels_said, &said);
+        queue_settle(b, &shard, settled, n, on_done_said, &said);
+        queue_retry(b, &shard, STR("c"), retried, n, on_lost_said, &said);
+        queue_bury(b, &shard, STR("c"), dead, n, on_lost_said, &said);
+        queue_park(b, &shard, STR("c"), ids, n, on_lost_said, &said);
+        queue_dead_drop(b, &shard, jobs, n, on_count_said, &said);
+        assert_int_equal(12, said.runs);
+        assert_int_equal(ERR_INVALID, said.code);
+        assert_int_equal(0, fake.calls);
+    }
+    said = (struct said){0};
+    queue_claim(b, shards, 0, STR("c"), 1, 1, on_claim_said, &said);
+    queue_claim(b, shards, LIMIT_SHARDS + 1, STR("c"), 1, 1, on_claim_said, &said);
+    queue_walk(b, &shard, KEY_DELAYED_HOME, STR(""), on_walk_said, &said);
+    assert_int_equal(3, said.runs);
+    assert_int_equal(ERR_INVALID, said.code);
+    assert_int_equal(0, fake.calls);
+}
+
+static void test_calls__given_full_batches_of_the_longest_arguments_then_they_are_sent(void **state) {
+    (void)state;
+    struct queue_item items[LIMIT_BATCH];
+    struct queue_held held[LIMIT_BATCH];
+    struct queue_settled settled[LIMIT_BATCH];
+    struct queue_retried retried[LIMIT_BATCH];
+    const struct stream_id last = {UINT64_MAX, UINT64_MAX};
+    for (size_t i = 0; i < LIMIT_BATCH; i++) {
+        items[i] = (struct queue_item){.header = STR("H"), .payload = STR("P"), .due = {INT64_MAX}};
+        held[i] = (struct queue_held){.id = last, .started = {INT64_MAX}};
+        settled[i] = (struct queue_settled){.id = last, .how = SETTLE_DONE, .in_running = true, .outcome = STR("o")};
+        retried[i] = (struct queue_retried){.id = last, .delay_ms = INT64_MAX, .header = STR("H")};
+    }
+    answer("_");
+    queue_enter(&fake.broker, &shard, INT64_MAX, items, LIMIT_BATCH, on_enter_said, &said);
+    assert_int_equal(3 + 6 + 1 + 5 * LIMIT_BATCH, fake.argc);
+    queue_renew(&fake.broker, &shard, STR("c"), held, LIMIT_BATCH, on_renew_said, &said);
+    assert_int_equal(3 + 4 + 1 + 3 * LIMIT_BATCH, fake.argc);
+    queue_settle(&fake.broker, &shard, settled, LIMIT_BATCH, on_done_said, &said);
+    assert_int_equal(3 + 5 + 5 + 4 * LIMIT_BATCH, fake.argc);
+    queue_retry(&fake.broker, &shard, STR("c"), retried, LIMIT_BATCH, on_lost_said, &said);
+    assert_int_equal(3 + 5 + 1 + 3 * LIMIT_BATCH, fake.argc);
+    assert_int_equal(4, fake.calls);
+}
+
+static void test_calls__given_the_library_then_it_is_loaded_whole(void **state) {
+    (void)state;
+    answer("'penstock_1'");
+    queue_functions_load(&fake.broker, on_count_said, &said);
+    static const char start[] = "FUNCTION LOAD REPLACE #!lua\\20name=penstock_1\\0a";
+    assert_memory_equal(start, fake.sent, sizeof start - 1);
+    assert_non_null(strstr(fake.sent, "{'pen_depth_1',\\20depth,"));
+    assert_string_equal("1", said.text);
+    answer(":1");
+    queue_functions_load(&fake.broker, on_count_said, &said);
+    assert_int_equal(ERR_REDIS_REPLY, said.code);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_calls__given_a_call_then_its_arguments_and_its_answer_are_right),
+        cmocka_unit_test(test_calls__given_a_broken_connection_then_the_callback_hears_once),
+        cmocka_unit_test(test_calls__given_a_blocking_claim_then_its_deadline_is_three_times_as_long),
+        cmocka_unit_test(test_calls__given_foreign_entries_then_they_come_without_a_header),
+        cmocka_unit_test(test_calls__given_no_epoch_then_the_nonce_is_zero),
+        cmocka_unit_test(test_calls__given_no_cancel_requests_then_nothing_is_wanted),
+        cmocka_unit_test(test_calls__given_the_value_of_a_dead_job_then_its_parts_are_found),
+        cmocka_unit_test(test_calls__given_more_pending_than_entries_then_waiting_is_not_negative),
+        cmocka_unit_test(test_calls__given_too_few_or_too_many_items_then_nothing_is_sent),
+        cmocka_unit_test(test_calls__given_full_batches_of_the_longest_arguments_then_they_are_sent),
+        cmocka_unit_test(test_calls__given_the_library_then_it_is_loaded_whole),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,21 @@
+/* The worker role: a supervisor and its worker processes. A worker process serves one queue: one blocking reader, `slots` attempts at
+ * once, one loop. The supervisor keeps as many of them as platform.desired_workers says, and hands back what a dead one held. */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include <jobs/type.h>
+
+struct worker_options {
+    const struct conf *conf;
+    const struct registry *registry;
+    const char *queue; /* process only */
+    int slot;          /* process only: which of the supervisor's */
+    int table_fd;      /* process only: the slot table; -1 without a supervisor */
+};
+
+/* Run until TERM (or INT); the exit status of the process. Both log what they do.
+ * supervisor: TTIN and TTOU change the desired number of every queue by one, TSTP quiets (CONT wakes), TERM drains, twice: at once. */
+int supervisor_main(const struct worker_options *o);
+int worker_process_main(const struct worker_options *o);
+
+#endif

@@ -1,0 +1,153 @@
+/* Journal jobs: the outcome is in the module's effect row; here it goes into the job's own row, many per statement, and only then
+ * is the entry settled in Redis. */
+#include "process.h"
+
+#include <base/fault.h>
+#include <base/log.h>
+#include <base/metrics.h>
+#include <stdlib.h>
+
+struct finishing {
+    struct process *process;
+    size_t n;
+    struct held *held[LIMIT_BATCH];
+};
+
+void finish_add(struct held *h) {
+    struct process *p = h->process;
+    STAILQ_INSERT_TAIL(&p->finishing, h, out);
+    p->finishing_n++;
+    process_wake(p);
+}
+
+static void ignore(void *arg, struct err err, const struct reply *reply) {
+    (void)arg;
+    (void)err; /* waiters read again every second */
+    (void)reply;
+}
+
+static void publish(struct process *p, const struct finishing *f) {
+    char ids[LIMIT_BATCH * 16];
+    for (size_t i = 0; i < f->n; i++) {
+        memcpy(ids + 16 * i, f->held[i]->attempt.job.id.b, 16);
+    }
+    const struct str argv[] = {STR("PUBLISH"), STR(CHANNEL_DONE), str_of(ids, 16 * f->n)};
+    broker_call(&p->rt->redis, 3, argv, ignore, NULL);
+}
+
+static void finished(struct held *h) {
+    if (h->attempt.type != NULL) {
+        metric_inc(M_JOBS_FINISHED, h->process->queue->name, h->attempt.type->name, job_outcome_name(h->outcome));
+    }
+    if (h->wrote_follow_ups) {
+        h->process->outbox_wanted = true;
+        h->process->outbox_env = h->attempt.env;
+    }
+    settle_add(h);
+}
+
+static void on_finished(void *arg, struct err err) {
+    struct finishing *f = arg;
+    struct process *p = f->process;
+    p->finish_calls--;
+    p->finishing_n -= f->n;
+    if (!err_is_set(err)) {
+        FAILPOINT(FINISH_AFTER);
+        publish(p, f);
+    }
+    for (size_t i = 0; i < f->n; i++) {
+        struct held *h = f->held[i];
+        if (err_is_set(err)) { /* the effect stands; a later run finds it and finishes the row */
+            h->next = NEXT_RETRY;
+            h->charge = false;
+            h->delay_ms = 1000;
+            settle_add(h);
+        } else {
+            finished(h);
+        }
+    }
+    free(f);
+    process_wake(p);
+}
+
+static struct journal_end end_of(const struct held *h) {
+    return (struct journal_end){
+        .id = h->attempt.job.id, .generation = h->attempt.job.generation, .outcome = h->outcome, .status = h->status,
+        .result = h->result, .attempts = h->attempt.job.attempt, .errors = h->attempt.job.errors, .fingerprint = h->fingerprint,
+    };
+}
+
+void finish_flush(struct process *p) {
+    while (!STAILQ_EMPTY(&p->finishing)) {
+        struct journal_end ends[LIMIT_BATCH];
+        struct finishing *f = malloc(sizeof *f);
+        if (f == NULL) {
+            return; /* the beat flushes again */
+        }
+        *f = (struct finishing){.process = p};
+        while (f->n < LIMIT_BATCH && !STAILQ_EMPTY(&p->finishing)) {
+            struct held *h = STAILQ_FIRST(&p->finishing);
+            STAILQ_REMOVE_HEAD(&p->finishing, out);
+            ends[f->n] = end_of(h);
+            f->held[f->n++] = h;
+        }
+        p->finish_calls++;
+        journal_finish(&p->rt->journal, ends, f->n, on_finished, f);
+    }
+}
+
+/* type and error, digits folded: what belongs to one group of the dead. */
+static struct str fingerprint(struct held *h, struct err err) {
+    char folded[96];
+    size_t n = 0;
+    for (const char *c = err.detail; *c != '\0' && n < sizeof folded; c++) {
+        bool digit = *c >= '0' && *c <= '9';
+        if (!digit || n == 0 || folded[n - 1] != '#') {
+            folded[n++] = digit ? '#' : (*c < ' ' || *c == '"' || *c == '\\' || *c > '~' ? ' ' : *c);
+        }
+    }
+    return arena_printf(&h->arena, "%.*s: %s: %.*s", STR_ARG(h->attempt.job.type), err_name(err.code), (int)n, folded);
+}
+
+static void on_closed(void *arg, struct err err, const struct effect_row *row) {
+    struct held *h = arg;
+    if (err_is_set(err)) {
+        h->next = NEXT_RETRY;
+        h->charge = false;
+        h->delay_ms = 1000;
+        settle_add(h);
+        process_wake(h->process);
+        return;
+    }
+    FAILPOINT(DEAD_AFTER_ROW);
+    if (!row->fresh && row->outcome != OUTCOME_DEAD) {
+        metric_inc(M_STALE_REFUSED, h->process->queue->name, NULL, NULL);
+    }
+    h->outcome = row->outcome; /* somebody may have been first, with another outcome */
+    h->status = row->status;
+    h->result = arena_str(&h->arena, row->result);
+    finish_add(h);
+}
+
+void finish_bury(struct held *h, struct err err) {
+    bool journal = !id_job_place(h->attempt.job.id).stream_class;
+    h->state = HELD_ENDING;
+    h->outcome = OUTCOME_DEAD;
+    h->status = 500;
+    h->how = SETTLE_JOURNAL;
+    h->next = journal ? NEXT_SETTLE : NEXT_BURY;
+    h->label = "dead";
+    h->fingerprint = fingerprint(h, err);
+    h->result = arena_printf(&h->arena, "{\"title\":\"Job is dead\",\"status\":500,\"code\":\"job_dead\",\"error\":\"%s\"}", err_name(err.code));
+    if (!journal) {
+        struct str errors = h->attempt.job.errors;
+        h->reason = arena_printf(&h->arena, "{\"attempts\":%u,\"fingerprint\":\"%.*s\",\"errors\":%.*s}", h->attempt.job.attempt,
+                                 STR_ARG(h->fingerprint), errors.n > 0 ? (int)errors.n : 2, errors.n > 0 ? errors.p : "[]");
+        metric_inc(M_JOBS_FINISHED, h->process->queue->name, h->attempt.type != NULL ? h->attempt.type->name : "unknown", "dead");
+        settle_add(h);
+    } else if (h->attempt.env == NULL) {
+        finish_add(h); /* of a type that no module has: there is no effect table to ask */
+    } else {
+        effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_DEAD, h->status, h->result, on_closed, h);
+    }
+}

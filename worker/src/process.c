@@ -1,0 +1,271 @@
+/* One worker process: made of the parts in process.h, driven by two timers, Redis coming and going, and signals. */
+#include "process.h"
+
+#include <base/log.h>
+#include <base/metrics.h>
+#include <io/signals.h>
+#include <queues/upkeep.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BATCH = 1000 };
+
+int64_t process_ms(const struct process *p, struct mono since) { return mono_ms_since(loop_now(p->rt->loop), since); }
+
+size_t process_slots(const struct process *p) {
+    size_t slots = p->queue->slots > 0 ? (size_t)p->queue->slots : 1;
+    return slots < HELD_MAX / 2 ? slots : HELD_MAX / 2;
+}
+
+/* The next entry never used so far, or one from the free list. */
+static struct held *held_get(struct process *p) {
+    struct held *h = TAILQ_FIRST(&p->free);
+    if (h != NULL) {
+        TAILQ_REMOVE(&p->free, h, link);
+        return h;
+    }
+    if (p->free_n == HELD_MAX) {
+        return NULL;
+    }
+    h = &p->held[p->free_n];
+    h->process = p;
+    h->slot = &p->table->entries[p->free_n++];
+    arena_init(&h->arena, ARENA_BLOCK, ARENA_MAX);
+    return h;
+}
+
+struct held *held_take(struct process *p, const struct claimed *c) {
+    struct held *h = held_get(p);
+    if (h == NULL) {
+        return NULL;
+    }
+    struct arena arena = h->arena;
+    struct slot_entry *slot = h->slot;
+    *h = (struct held){.process = p, .slot = slot, .arena = arena, .id = c->id, .shard = c->shard, .claimed = loop_now(p->rt->loop)};
+    h->header = arena_str(&h->arena, c->header);
+    h->attempt.payload = arena_str(&h->arena, c->payload);
+    if (h->header.p == NULL || h->attempt.payload.p == NULL) {
+        held_release(h);
+        return NULL;
+    }
+    *slot = (struct slot_entry){.id = c->id, .shard = c->shard->number};
+    return h;
+}
+
+void held_release(struct held *h) {
+    struct process *p = h->process;
+    *h->slot = (struct slot_entry){.id = {0, 0}};
+    arena_reset(&h->arena);
+    h->state = HELD_FREE;
+    TAILQ_INSERT_HEAD(&p->free, h, link);
+}
+
+static void on_outbox(void *arg, struct err err, size_t moved, bool more) {
+    struct process *p = arg;
+    p->outbox_running = false;
+    p->outbox_wanted |= more && !err_is_set(err);
+    if (moved > 0) {
+        series_add(metric_series(M_RELAYED, "outbox", NULL, NULL), (double)moved);
+    }
+    process_wake(p);
+}
+
+/* Follow-ups at once; the scheduler's relay is there for those a crash left behind. */
+static void copy_outbox(struct process *p) {
+    if (p->outbox_wanted && !p->outbox_running) {
+        p->outbox_wanted = false;
+        p->outbox_running = true;
+        outbox_copy(&p->rt->journal, p->outbox_env, on_outbox, p);
+    }
+}
+
+/* Everything a turn of the loop brought is carried on here, once, in this order: start what may run (a handler may end at once), read
+ * more, then write what ended. */
+static void on_turn_end(void *arg) {
+    struct process *p = arg;
+    run_waiting(p);
+    claim_more(p);
+    finish_flush(p);
+    settle_flush(p);
+    copy_outbox(p);
+    drain_check(p);
+}
+
+void process_wake(struct process *p) {
+    if (!p->done && p->queue != NULL) { /* NULL: not ready yet */
+        loop_at_turn_end(p->rt->loop, &p->flush);
+    }
+}
+
+static void on_beat(void *arg) {
+    struct process *p = arg;
+    run_watch(p);
+    claim_sweep(p, p->rt->conf->worker_lease_ms);
+    process_wake(p);
+}
+
+static void on_renew(void *arg) { lease_renew(arg); }
+
+static void on_reader(void *arg, bool up, struct err why) {
+    struct process *p = arg;
+    (void)why;
+    if (up) {
+        process_wake(p);
+    }
+}
+
+static void on_redis(void *arg, bool up) {
+    struct process *p = arg;
+    if (up) {
+        process_wake(p);
+    }
+}
+
+static void on_wake(void *arg, struct str channel, struct str message) {
+    struct process *p = arg;
+    (void)channel;
+    if (p->queue != NULL && str_is(message, p->queue->name)) {
+        claim_sweep(p, 0);
+    }
+}
+
+static void on_signal(void *arg, int signum) {
+    struct process *p = arg;
+    if (signum == SIGTSTP || signum == SIGCONT) {
+        p->quiet = signum == SIGTSTP;
+        LOG(INFO, p->quiet ? "worker.quiet" : "worker.awake", LF_C("process", p->rt->process));
+        process_wake(p);
+        return;
+    }
+    if (p->queue == NULL) {
+        p->done = true;
+        loop_stop(p->rt->loop);
+        return;
+    }
+    drain_begin(p);
+}
+
+static void add_beat(void *arg, struct buf *json) {
+    struct process *p = arg;
+    size_t slots = p->queue != NULL ? process_slots(p) : 0;
+    buf_addf(json, ",\"slot\":%d,\"slots\":%zu,\"busy\":%zu,\"waiting\":%zu,\"quiet\":%s,\"draining\":%s,\"consumer\":\"%s\"", p->options->slot,
+             slots, p->running_n, p->waiting_n, p->quiet ? "true" : "false", p->draining ? "true" : "false", p->consumer);
+}
+
+static void on_unparked(void *arg, struct err err, int64_t count) {
+    struct process *p = arg;
+    if (!err_is_set(err) && count > 0) {
+        LOG(INFO, "jobs.unparked", LF_C("queue", p->queue->name), LF_INT("jobs", count));
+    }
+}
+
+/* The queue table is there: the process knows its shards and begins. A new process may be of the version that parked jobs wait for. */
+static void on_ready(void *arg) {
+    struct process *p = arg;
+    p->queue = queue_table_find(p->rt->queues, str_c(p->options->queue));
+    if (p->queue == NULL) {
+        LOG(ERROR, "worker.no_queue", LF_C("queue", p->options->queue));
+        p->done = true;
+        loop_stop(p->rt->loop);
+        return;
+    }
+    for (unsigned i = 0; i < p->queue->shards_n; i++) {
+        queue_unpark(&p->rt->redis, p->queue->shards[i], UNPARK_BATCH, on_unparked, p);
+    }
+    timer_start_every(p->beat, BEAT_MS);
+    timer_start_every(p->renew, p->rt->conf->worker_lease_ms * 3 / 10);
+    LOG(INFO, "worker.ready", LF_C("queue", p->queue->name), LF_C("consumer", p->consumer));
+    process_wake(p);
+}
+
+static struct err open_parts(struct process *p) {
+    const struct worker_options *o = p->options;
+    (void)snprintf(p->consumer, sizeof p->consumer, "%s:%s-%d:%llx", p->rt->host, o->queue, o->slot,
+                   (unsigned long long)loop_wall(p->rt->loop).ms);
+    if (o->table_fd >= 0) {
+        TRY(slot_table_open(o->table_fd, &p->table));
+    } else {
+        int fd;
+        TRY(slot_table_create(&fd, &p->table));
+    }
+    (void)str_copy_c(str_c(p->consumer), p->table->consumer, sizeof p->table->consumer);
+    struct redis_options reader = runtime_redis_options(p->rt, "penstock_worker", "reader");
+    reader.on_state = on_reader;
+    reader.arg = p;
+    TRY(redis_new(p->rt->loop, &reader, &p->reader_connection));
+    p->reader = redis_broker(p->reader_connection);
+    static const char *const channels[] = {CHANNEL_WAKE};
+    const struct redis_sub_options wake = {.connection = runtime_redis_options(p->rt, "penstock_worker", "wake"), .channels = channels,
+                                           .channels_n = 1, .on_message = on_wake, .arg = p};
+    TRY(redis_sub_new(p->rt->loop, &wake, &p->wake));
+    TRY(timer_new(p->rt->loop, on_beat, p, &p->beat));
+    return timer_new(p->rt->loop, on_renew, p, &p->renew);
+}
+
+static void process_close(struct process *p) {
+    if (p->rt != NULL) {
+        loop_cancel_turn_end(p->rt->loop, &p->flush);
+        timer_free(p->beat);
+        timer_free(p->renew);
+        timer_free(p->drain_timer);
+        redis_close(p->reader_connection);
+        redis_sub_close(p->wake);
+        p->done = true;
+        runtime_close(p->rt);
+    }
+    for (size_t i = 0; p->held != NULL && i < p->free_n; i++) {
+        arena_free(&p->held[i].arena);
+    }
+    free(p->held);
+    slot_table_close(p->table);
+    free(p);
+}
+
+static void process_init(struct process *p, const struct worker_options *o) {
+    p->options = o;
+    TAILQ_INIT(&p->free);
+    TAILQ_INIT(&p->waiting);
+    TAILQ_INIT(&p->running);
+    for (int i = 0; i < NEXT_MAX; i++) {
+        TAILQ_INIT(&p->outgoing[i]);
+    }
+    STAILQ_INIT(&p->finishing);
+    p->flush.run = on_turn_end;
+    p->flush.arg = p;
+}
+
+int worker_process_main(const struct worker_options *o) {
+    struct process *p = calloc(1, sizeof *p);
+    struct held *held = calloc(HELD_MAX, sizeof *held);
+    if (p == NULL || held == NULL) {
+        free(p);
+        free(held);
+        return EXIT_FAILURE;
+    }
+    process_init(p, o);
+    p->held = held;
+    if (o->table_fd >= 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* without its supervisor it drains */
+    }
+    const struct runtime_options runtime = {.role = "worker", .conf = o->conf, .registry = o->registry, .queue = o->queue,
+                                            .beat = add_beat, .on_redis = on_redis, .arg = p};
+    struct signals *signals = NULL;
+    struct err e = runtime_open(&runtime, &p->rt);
+    if (!err_is_set(e)) {
+        e = open_parts(p);
+    }
+    if (!err_is_set(e)) {
+        static const int wanted[] = {SIGTERM, SIGINT, SIGTSTP, SIGCONT};
+        e = signals_new(p->rt->loop, wanted, sizeof wanted / sizeof wanted[0], on_signal, p, &signals);
+    }
+    if (!err_is_set(e)) {
+        runtime_start(p->rt, on_ready, p);
+        loop_run(p->rt->loop);
+    } else {
+        LOG(ERROR, "worker.start_failed", LF_ERR(e));
+    }
+    signals_free(signals);
+    process_close(p);
+    return err_is_set(e) ? EXIT_FAILURE : EXIT_SUCCESS;
+}

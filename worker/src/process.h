@@ -1,0 +1,115 @@
+/* Inside one worker process: the entries it holds, and the parts that move them on. An entry (struct held) goes
+ *     WAITING → RUNNING → ENDING → free
+ * claim.c brings entries in, run.c starts and ends attempts, finish.c writes outcomes to Postgres, settle.c to Redis, lease.c keeps
+ * what is held, drain.c leaves. Each flushes its batches once per turn of the loop. */
+#ifndef WORKER_PROCESS_H
+#define WORKER_PROCESS_H
+
+#include "slot_table.h"
+
+#include <jobs/attempt.h>
+#include <jobs/runtime.h>
+#include <queues/settle.h>
+#include <sys/queue.h>
+#include <worker/worker.h>
+
+enum { HELD_MAX = SLOT_TABLE_ENTRIES, LOOK_AHEAD_MAX = LIMIT_BATCH, SETTLING_ROOM = 4 * LIMIT_BATCH, SLOW_JOB_MS = 500 };
+
+enum held_state { HELD_FREE, HELD_WAITING, HELD_RUNNING, HELD_ENDING };
+
+/* What is to be written for an entry that ended. */
+enum held_next { NEXT_SETTLE, NEXT_RETRY, NEXT_BURY, NEXT_PARK, NEXT_HAND_BACK, NEXT_MAX };
+
+struct process;
+
+struct held {
+    TAILQ_ENTRY(held) link;     /* in free, waiting or running; or in one of the outgoing lists */
+    STAILQ_ENTRY(held) out;     /* in the finish list */
+    enum held_state state;
+    struct process *process;
+    struct slot_entry *slot;    /* this entry's line of the slot table */
+    struct stream_id id;
+    const struct shard *shard;
+    struct arena arena;         /* header, payload, and the attempt's memory */
+    struct str header;
+    struct attempt attempt;
+    const struct module *module;
+    struct mono claimed, started;
+    bool lost;                  /* somebody else holds it now */
+    bool listed;                /* a renewal may have put it in :r */
+    bool stopping;              /* on_stop was called */
+    /* the ending */
+    enum held_next next;
+    enum settle_how how;
+    enum job_outcome outcome;
+    int status;
+    struct str result;          /* in the arena */
+    int64_t delay_ms;
+    bool charge;                /* the retry charges an attempt */
+    bool wrote_follow_ups;
+    struct str reason;          /* JSON for dead_job */
+    struct str fingerprint;
+    const char *label;          /* attempts_total's outcome */
+};
+
+TAILQ_HEAD(held_list, held);
+STAILQ_HEAD(held_queue, held);
+
+struct process {
+    struct runtime *rt;
+    const struct worker_options *options;
+    const struct queue_info *queue;
+    struct redis *reader_connection; /* blocking reads only */
+    struct broker reader;
+    struct redis_sub *wake;
+    char consumer[160];
+    struct slot_table *table;
+    struct held *held;           /* HELD_MAX of them; lists below hold each exactly once */
+    struct held_list free, waiting, running, outgoing[NEXT_MAX];
+    size_t free_n, waiting_n, running_n, outgoing_n;
+    struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
+    size_t finishing_n, finish_calls, settle_calls;
+    struct turn_end flush;
+    struct timer *beat, *renew;
+    bool claiming, quiet, draining, done;
+    bool outbox_wanted, outbox_running;
+    struct module_env *outbox_env;
+    double service_ms;           /* moving average of run times */
+    struct timer *drain_timer;
+    bool last_words;             /* the drain deadline has passed */
+};
+
+/* process.c */
+struct held *held_take(struct process *p, const struct claimed *c); /* NULL: none free, or no memory */
+void held_release(struct held *h);
+size_t process_slots(const struct process *p);
+void process_wake(struct process *p); /* something changed: at the end of this turn, start, read and write what can be */
+int64_t process_ms(const struct process *p, struct mono since);
+
+/* claim.c */
+void claim_more(struct process *p);
+void claim_sweep(struct process *p, int64_t lease_ms);
+void claim_cancel_read(struct process *p);
+
+/* run.c */
+void run_waiting(struct process *p);
+void run_watch(struct process *p); /* once a second: time that is up, cancellations */
+
+/* finish.c */
+void finish_add(struct held *h); /* journal class: terminal in Postgres, then settled */
+void finish_flush(struct process *p);
+void finish_bury(struct held *h, struct err err); /* journal class: dead */
+
+/* settle.c */
+void settle_add(struct held *h); /* moves it to outgoing[h->next] */
+void settle_flush(struct process *p);
+
+/* lease.c */
+void lease_renew(struct process *p);
+void lease_hand_back_waiting(struct process *p);
+
+/* drain.c */
+void drain_begin(struct process *p);
+void drain_check(struct process *p);
+
+#endif

@@ -1,0 +1,215 @@
+/* Starting attempts, watching their time, and turning their endings into what is to be written. */
+#include "process.h"
+
+#include <base/crypto.h>
+#include <base/fault.h>
+#include <base/json.h>
+#include <base/log.h>
+#include <base/metrics.h>
+
+enum { ERROR_DETAIL_MAX = 120, AVERAGE_WEIGHT = 16 };
+
+static struct held *held_of(struct attempt *a) { return (struct held *)((char *)a - offsetof(struct held, attempt)); }
+
+static double random01(void) {
+    uint32_t r;
+    crypto_random(&r, sizeof r);
+    return (double)r / 4294967296.0;
+}
+
+static void log_attempt(const struct held *h, const struct attempt_end *end, uint32_t attempt, int64_t ms) {
+    const struct envelope *job = &h->attempt.job;
+    enum log_level level = h->next == NEXT_BURY || h->outcome == OUTCOME_DEAD ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
+    const struct log_field fields[] = {
+        LF_UUID("job", &job->id), LF_UUID("root", &job->root), LF_STR("tenant", job->tenant), LF_STR("type", job->type),
+        LF_C("queue", h->process->queue->name), LF_INT("attempt", attempt), LF_C("outcome", h->label), LF_INT("ms", ms),
+        LF_TRACE(&job->trace), LF_C("error", end->kind == END_FINISHED ? "" : err_name(end->err.code)),
+        LF_C("detail", end->kind == END_FINISHED ? "" : end->err.detail),
+    };
+    log_write(level, "job.attempt", fields, sizeof fields / sizeof fields[0] - (end->kind == END_FINISHED ? 2 : 0));
+}
+
+static void end_finished(struct held *h, const struct attempt_end *end) {
+    static const enum settle_how hows[OUTCOME_MAX] = {
+        [OUTCOME_DONE] = SETTLE_DONE, [OUTCOME_DEAD] = SETTLE_DONE, [OUTCOME_CANCELLED] = SETTLE_CANCELLED, [OUTCOME_EXPIRED] = SETTLE_EXPIRED,
+    };
+    h->outcome = end->outcome;
+    h->status = end->status;
+    h->result = end->result;
+    h->label = end->absorbed ? "absorbed" : job_outcome_name(end->outcome);
+    if (end->absorbed) {
+        metric_inc(M_DUPLICATES_ABSORBED, h->process->queue->name, NULL, NULL);
+    }
+    if (end->stale) {
+        metric_inc(M_STALE_REFUSED, h->process->queue->name, NULL, NULL);
+    }
+    h->next = NEXT_SETTLE;
+    if (h->attempt.type->class == CLASS_JOURNAL) {
+        h->how = SETTLE_JOURNAL;
+        finish_add(h);
+        return;
+    }
+    h->how = hows[end->outcome];
+    settle_add(h);
+}
+
+/* The errors so far and this one, the last LIMIT_ERRORS_KEPT of them, as a JSON array that fits into an envelope. */
+static struct str add_error(struct held *h, struct err err) {
+    struct str old = h->attempt.job.errors, piece;
+    struct buf b;
+    size_t kept = 1;
+    for (size_t i = 0; i < old.n; i++) {
+        kept += old.p[i] == '{'; /* details are escaped: a brace only opens an object, or is counted once too often */
+    }
+    if (old.n >= 2) {
+        old = str_of(old.p + 1, old.n - 2);
+    }
+    while (kept > LIMIT_ERRORS_KEPT && str_cut(&old, '}', &piece)) {
+        kept--;
+        if (old.n > 0 && old.p[0] == ',') {
+            old = str_of(old.p + 1, old.n - 1);
+        }
+    }
+    buf_init(&b, ENVELOPE_ERRORS_MAX);
+    buf_add_char(&b, '[');
+    buf_add(&b, old);
+    buf_addf(&b, "%s{\"at_ms\":%lld,\"code\":\"%s\",\"detail\":", old.n > 0 ? "," : "", (long long)loop_wall(h->process->rt->loop).ms,
+             err_name(err.code));
+    char detail[ERROR_DETAIL_MAX + 1];
+    size_t n = 0;
+    for (const char *c = err.detail; *c != '\0' && n < ERROR_DETAIL_MAX; c++) {
+        detail[n++] = *c == '{' || *c == '}' ? '|' : *c; /* so that the list can be cut at braces without parsing it */
+    }
+    json_add_string(&b, str_of(detail, n));
+    buf_add_c(&b, "}]");
+    struct str out = err_is_set(buf_status(&b)) ? STR_NONE : arena_str(&h->arena, buf_str(&b));
+    buf_free(&b);
+    return out;
+}
+
+static void end_again(struct held *h, int64_t delay_ms, bool charge, struct err err) {
+    h->next = NEXT_RETRY;
+    h->delay_ms = delay_ms;
+    h->charge = charge;
+    h->label = charge ? "retry" : "released";
+    if (charge) {
+        h->attempt.job.attempt++;
+        h->attempt.job.errors = add_error(h, err);
+    }
+    settle_add(h);
+}
+
+static void end_failed(struct held *h, struct err err, int64_t after_ms) {
+    int64_t delay_ms = 0;
+    switch (retry_decide(&h->attempt.type->retry, err.code, h->attempt.job.attempt, after_ms, random01(), &delay_ms)) {
+    case RETRY_RELEASE:
+        end_again(h, delay_ms, false, err);
+        return;
+    case RETRY_CHARGE:
+    case RETRY_SOON:
+        end_again(h, delay_ms, true, err);
+        return;
+    case RETRY_DEAD:
+    default:
+        h->attempt.job.attempt++;
+        h->attempt.job.errors = add_error(h, err);
+        finish_bury(h, err);
+        return;
+    }
+}
+
+static void on_end(struct attempt *a, const struct attempt_end *end) {
+    struct held *h = held_of(a);
+    struct process *p = h->process;
+    int64_t us = loop_now(p->rt->loop).us - h->started.us;
+    uint32_t attempt = a->job.attempt + 1;
+    TAILQ_REMOVE(&p->running, h, link);
+    p->running_n--;
+    h->state = HELD_ENDING;
+    h->wrote_follow_ups = end->follow_ups;
+    p->service_ms += ((double)us / 1000 - p->service_ms) / AVERAGE_WEIGHT;
+    series_observe(metric_series(M_JOB_DURATION, p->queue->name, a->type->name, NULL), (double)us / 1e6);
+    switch (end->kind) {
+    case END_FINISHED:
+        end_finished(h, end);
+        break;
+    case END_LATER:
+        end_again(h, end->delay_ms, false, end->err);
+        break;
+    case END_FAILED:
+    default:
+        end_failed(h, end->err, end->delay_ms);
+        break;
+    }
+    metric_inc(M_ATTEMPTS, p->queue->name, a->type->name, h->label);
+    log_attempt(h, end, attempt, us / 1000);
+    process_wake(p);
+}
+
+static void on_expired(void *arg, struct err err, const struct effect_row *row) {
+    struct held *h = arg;
+    if (err_is_set(err)) {
+        attempt_fail(&h->attempt, err);
+        return;
+    }
+    struct attempt_end end = {.kind = END_FINISHED, .outcome = row->outcome, .status = row->status,
+                              .result = arena_str(&h->arena, row->result), .absorbed = !row->fresh};
+    attempt_end(&h->attempt, &end);
+}
+
+/* Past its deadline before it started: not run. A flow decides itself, since it may have begun. */
+static void expire(struct held *h) {
+    const struct str result = STR("{\"title\":\"Expired\",\"status\":410,\"code\":\"expired\"}");
+    if (h->attempt.type->class == CLASS_STREAM) {
+        attempt_finish(&h->attempt, OUTCOME_EXPIRED, 410, result);
+        return;
+    }
+    effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_EXPIRED, 410, result, on_expired, h);
+}
+
+static void start(struct held *h) {
+    struct process *p = h->process;
+    struct attempt *a = &h->attempt;
+    struct wall now = loop_wall(p->rt->loop);
+    h->state = HELD_RUNNING;
+    h->slot->started = 1;
+    h->started = loop_now(p->rt->loop);
+    a->arena = &h->arena;
+    a->on_end = on_end;
+    a->give_up.ms = now.ms + a->type->timeout_ms;
+    if (a->job.deadline.ms != 0 && !a->type->flow && a->job.deadline.ms < a->give_up.ms) {
+        a->give_up = a->job.deadline;
+    }
+    TAILQ_INSERT_TAIL(&p->running, h, link);
+    p->running_n++;
+    FAILPOINT(HANDLE_BEFORE);
+    if (a->job.deadline.ms != 0 && !a->type->flow && a->job.deadline.ms <= now.ms) {
+        expire(h);
+    } else if (a->cancel_requested) {
+        attempt_finish(a, OUTCOME_CANCELLED, 409, STR("{\"title\":\"Cancelled\",\"status\":409,\"code\":\"cancelled\"}"));
+    } else {
+        a->type->start(a);
+    }
+}
+
+void run_waiting(struct process *p) {
+    while (!p->draining && p->running_n < process_slots(p) && !TAILQ_EMPTY(&p->waiting)) {
+        struct held *h = TAILQ_FIRST(&p->waiting);
+        TAILQ_REMOVE(&p->waiting, h, link);
+        p->waiting_n--;
+        start(h);
+    }
+}
+
+void run_watch(struct process *p) {
+    struct wall now = loop_wall(p->rt->loop);
+    struct held *h, *next;
+    for (h = TAILQ_FIRST(&p->running); h != NULL; h = next) {
+        next = TAILQ_NEXT(h, link);
+        bool timed_out = now.ms >= h->attempt.give_up.ms;
+        if (!h->stopping && (timed_out || h->attempt.cancel_requested) && h->attempt.on_stop != NULL) {
+            h->stopping = true;
+            h->attempt.on_stop(&h->attempt, timed_out);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+/* What leaves for Redis: each kind of ending has its list; a flush sends each list, per shard and in batches. A batch that Redis did
+ * not take goes back to its list and is sent again: the entries stay ours, or their lease ends and the fence says so. */
+#include "process.h"
+
+#include <base/fault.h>
+#include <base/metrics.h>
+#include <stdlib.h>
+
+struct settling {
+    struct process *process;
+    enum held_next next;
+    size_t n;
+    struct held *held[LIMIT_BATCH];
+};
+
+void settle_add(struct held *h) {
+    struct process *p = h->process;
+    TAILQ_INSERT_TAIL(&p->outgoing[h->next], h, link);
+    p->outgoing_n++;
+    process_wake(p);
+}
+
+static bool is_lost(const struct held *h, const struct stream_id *lost, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (stream_id_eq(h->id, lost[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void answered(struct settling *s, struct err err, const struct stream_id *lost, size_t lost_n) {
+    struct process *p = s->process;
+    p->settle_calls--;
+    for (size_t i = 0; i < s->n; i++) {
+        struct held *h = s->held[i];
+        if (err_class(err.code) == ERR_CLASS_INFRA && err.code != ERR_CLOSED) {
+            TAILQ_INSERT_TAIL(&p->outgoing[s->next], h, link); /* sent again when Redis is back, or by the beat */
+            continue;
+        }
+        if (is_lost(h, lost, lost_n)) {
+            metric_inc(M_ATTEMPTS, p->queue->name, h->attempt.type != NULL ? h->attempt.type->name : "unknown", "lost");
+        }
+        p->outgoing_n--;
+        held_release(h);
+    }
+    free(s);
+    process_wake(p);
+}
+
+static void on_settled(void *arg, struct err err) {
+    if (!err_is_set(err)) {
+        FAILPOINT(SETTLE_AFTER);
+    }
+    answered(arg, err, NULL, 0);
+}
+
+static void on_moved(void *arg, struct err err, const struct stream_id *lost, size_t n) {
+    if (!err_is_set(err)) {
+        FAILPOINT(RETRY_AFTER);
+    }
+    answered(arg, err, lost, n);
+}
+
+static struct str kept_outcome(struct held *h) {
+    if (h->attempt.type == NULL || !h->attempt.type->keep_outcome || h->how == SETTLE_JOURNAL) {
+        return STR_NONE;
+    }
+    return arena_printf(&h->arena, "%s %d %.*s", job_outcome_name(h->outcome), h->status, STR_ARG(h->result));
+}
+
+static void send_settle(struct settling *s, const struct shard *shard) {
+    struct queue_settled entries[LIMIT_BATCH];
+    for (size_t i = 0; i < s->n; i++) {
+        struct held *h = s->held[i];
+        entries[i] = (struct queue_settled){.id = h->id, .job = h->attempt.job.id, .how = h->how, .in_running = h->listed, .outcome = kept_outcome(h)};
+    }
+    queue_settle(&s->process->rt->redis, shard, entries, s->n, on_settled, s);
+}
+
+static void send_retry(struct settling *s, const struct shard *shard) {
+    struct queue_retried entries[LIMIT_BATCH];
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        struct held *h = s->held[i];
+        uint8_t *header = arena_alloc(&h->arena, ENVELOPE_MAX_BYTES);
+        size_t bytes = header != NULL ? envelope_encode(&h->attempt.job, header) : 0;
+        struct str with = bytes > 0 ? str_of(header, bytes) : h->header; /* without memory: as it was, uncharged */
+        entries[n++] = (struct queue_retried){.id = h->id, .delay_ms = h->delay_ms, .header = with};
+    }
+    FAILPOINT(RETRY_BEFORE);
+    queue_retry(&s->process->rt->redis, shard, str_c(s->process->consumer), entries, n, on_moved, s);
+}
+
+static void send_bury(struct settling *s, const struct shard *shard) {
+    struct queue_dead entries[LIMIT_BATCH];
+    for (size_t i = 0; i < s->n; i++) {
+        entries[i] = (struct queue_dead){.id = s->held[i]->id, .reason = s->held[i]->reason};
+    }
+    queue_bury(&s->process->rt->redis, shard, str_c(s->process->consumer), entries, s->n, on_moved, s);
+}
+
+static void send_ids(struct settling *s, const struct shard *shard) {
+    struct stream_id ids[LIMIT_BATCH];
+    for (size_t i = 0; i < s->n; i++) {
+        ids[i] = s->held[i]->id;
+    }
+    const struct broker *b = &s->process->rt->redis;
+    struct str consumer = str_c(s->process->consumer);
+    if (s->next == NEXT_PARK) {
+        queue_park(b, shard, consumer, ids, s->n, on_moved, s);
+    } else {
+        queue_hand_back(b, shard, consumer, ids, s->n, on_moved, s);
+    }
+}
+
+/* Takes the first entry's shard and everything of it, up to a batch, off the list. */
+static struct settling *take_batch(struct process *p, enum held_next next, const struct shard **out_shard) {
+    struct held_list *list = &p->outgoing[next];
+    struct settling *s = malloc(sizeof *s);
+    if (s == NULL) {
+        return NULL; /* the beat flushes again */
+    }
+    *s = (struct settling){.process = p, .next = next};
+    *out_shard = TAILQ_FIRST(list)->shard;
+    struct held *h, *after;
+    for (h = TAILQ_FIRST(list); h != NULL && s->n < LIMIT_BATCH; h = after) {
+        after = TAILQ_NEXT(h, link);
+        if (h->shard == *out_shard) {
+            TAILQ_REMOVE(list, h, link);
+            s->held[s->n++] = h;
+        }
+    }
+    return s;
+}
+
+void settle_flush(struct process *p) {
+    static void (*const send[NEXT_MAX])(struct settling *, const struct shard *) = {
+        [NEXT_SETTLE] = send_settle, [NEXT_RETRY] = send_retry, [NEXT_BURY] = send_bury, [NEXT_PARK] = send_ids, [NEXT_HAND_BACK] = send_ids,
+    };
+    if (!redis_is_up(p->rt->redis_connection)) {
+        return; /* when it is up again */
+    }
+    for (int next = 0; next < NEXT_MAX; next++) {
+        while (!TAILQ_EMPTY(&p->outgoing[next]) && redis_is_up(p->rt->redis_connection)) {
+            const struct shard *shard;
+            struct settling *s = take_batch(p, (enum held_next)next, &shard);
+            if (s == NULL) {
+                return;
+            }
+            p->settle_calls++;
+            send[next](s, shard);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+/* Shared memory between a supervisor and one worker process: which entries the process holds, and which of them it has started. After
+ * the process died, what it had not started goes back at once; what it had started waits for its lease. Written by the process with
+ * plain stores, read only after its death. */
+#ifndef WORKER_SLOT_TABLE_H
+#define WORKER_SLOT_TABLE_H
+
+#include <base/err.h>
+#include <queues/stream_id.h>
+
+enum { SLOT_TABLE_ENTRIES = 2048 };
+
+struct slot_entry {
+    struct stream_id id; /* 0-0: free */
+    uint32_t started;
+    uint32_t shard;
+};
+
+struct slot_table {
+    char consumer[160]; /* name in Redis; empty until the process knows it */
+    struct slot_entry entries[SLOT_TABLE_ENTRIES];
+};
+
+MUST struct err slot_table_create(int *out_fd, struct slot_table **out);
+MUST struct err slot_table_open(int fd, struct slot_table **out);
+void slot_table_close(struct slot_table *t); /* unmaps; NULL is fine */
+
+#endif

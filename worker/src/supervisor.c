@@ -1,0 +1,222 @@
+/* The supervisor: follows platform.desired_workers, starts and drains worker processes, and reaps the dead. */
+#include "supervisor.h"
+
+#include <base/log.h>
+#include <base/metrics.h>
+#include <io/signals.h>
+#include <stdlib.h>
+
+enum { POLL_MS = 500, SPAWN_DELAY_MIN_MS = 100, SPAWN_DELAY_MAX_MS = 5000, HEALTHY_MS = 5000 };
+
+static const struct pg_stmt desired_stmt = {"supervisor.desired", "SELECT queue, workers FROM platform.desired_workers", 0};
+static const struct pg_stmt change_stmt = {
+    "supervisor.change",
+    "UPDATE platform.desired_workers SET workers = greatest(0, workers + $1::int), pinned = true, reason = $2::text, author = $3::text, at = now()",
+    3,
+};
+
+static size_t count(const struct supervisor *s, const struct queue_info *q, bool leaving_too) {
+    size_t n = 0;
+    struct child *c;
+    TAILQ_FOREACH(c, &s->alive, link) {
+        n += (q == NULL || c->queue == q) && (leaving_too || !c->leaving);
+    }
+    return n;
+}
+
+static int free_slot(const struct supervisor *s, const struct queue_info *q) {
+    for (int slot = 0;; slot++) {
+        struct child *c;
+        bool used = false;
+        TAILQ_FOREACH(c, &s->alive, link) {
+            used |= c->queue == q && c->slot == slot;
+        }
+        if (!used) {
+            return slot;
+        }
+    }
+}
+
+static void start_one(struct supervisor *s, const struct queue_info *q) {
+    int slot = free_slot(s, q);
+    struct err e = child_spawn(s, q, slot);
+    if (err_is_set(e)) {
+        LOG(ERROR, "worker.spawn_failed", LF_C("queue", q->name), LF_ERR(e));
+        return;
+    }
+    LOG(INFO, "worker.started", LF_C("queue", q->name), LF_INT("slot", slot));
+}
+
+static void drain_one(struct supervisor *s, const struct queue_info *q) {
+    struct child *c, *last = NULL;
+    TAILQ_FOREACH(c, &s->alive, link) {
+        if (c->queue == q && !c->leaving && (last == NULL || c->slot > last->slot)) {
+            last = c;
+        }
+    }
+    if (last != NULL) {
+        last->leaving = true;
+        child_signal(last, SIGTERM);
+    }
+}
+
+static void follow(struct supervisor *s, const struct queue_info *q, size_t desired) {
+    size_t now = count(s, q, false);
+    series_set(metric_series(M_WORKERS, q->name, "desired", NULL), (double)desired);
+    series_set(metric_series(M_WORKERS, q->name, "running", NULL), (double)now);
+    series_set(metric_series(M_WORKERS, q->name, "draining", NULL), (double)(count(s, q, true) - now));
+    bool may_spawn = loop_now(s->rt->loop).us >= s->spawn_after_us;
+    for (; now < desired && may_spawn && count(s, NULL, true) < (size_t)s->rt->conf->worker_max_processes; now++) {
+        start_one(s, q);
+    }
+    for (; now > desired; now--) {
+        drain_one(s, q);
+    }
+}
+
+static void on_desired(void *arg, struct err err, const PGresult *res) {
+    struct supervisor *s = arg;
+    s->polling = false;
+    if (err_is_set(err) || s->leaving) {
+        return; /* as it was */
+    }
+    for (int row = 0; row < PQntuples(res); row++) {
+        const struct queue_info *q = queue_table_find(s->rt->queues, pg_col(res, row, 0));
+        if (q != NULL) {
+            follow(s, q, (size_t)pg_col_int(res, row, 1));
+        }
+    }
+}
+
+static void on_poll(void *arg) {
+    struct supervisor *s = arg;
+    reap(s);
+    if (s->ready && !s->polling && !s->leaving) {
+        s->polling = true;
+        pg_exec(s->rt->platform, &desired_stmt, NULL, 0, 0, on_desired, s);
+    }
+}
+
+void supervisor_child_gone(struct child *c, int64_t status, int signum) {
+    struct supervisor *s = c->supervisor;
+    int64_t ran_ms = mono_ms_since(loop_now(s->rt->loop), c->started);
+    TAILQ_REMOVE(&s->alive, c, link);
+    TAILQ_INSERT_TAIL(&s->dead, c, link);
+    LOG(INFO, "worker.exited", LF_C("queue", c->queue->name), LF_INT("slot", c->slot), LF_INT("status", status), LF_INT("signal", signum),
+        LF_INT("ran_ms", ran_ms));
+    if (!c->leaving && ran_ms < HEALTHY_MS) {
+        s->spawn_delay_ms = s->spawn_delay_ms == 0 ? SPAWN_DELAY_MIN_MS : s->spawn_delay_ms * 2;
+        s->spawn_delay_ms = s->spawn_delay_ms < SPAWN_DELAY_MAX_MS ? s->spawn_delay_ms : SPAWN_DELAY_MAX_MS;
+    } else {
+        s->spawn_delay_ms = 0;
+    }
+    s->spawn_after_us = loop_now(s->rt->loop).us + s->spawn_delay_ms * 1000;
+    on_poll(s);
+}
+
+static void on_changed(void *arg, struct err err, const PGresult *res) {
+    struct supervisor *s = arg;
+    (void)res;
+    if (err_is_set(err)) {
+        LOG(ERROR, "scale.failed", LF_ERR(err));
+        return;
+    }
+    on_poll(s);
+}
+
+static void change_desired(struct supervisor *s, int by) {
+    char room[PG_INT_BYTES];
+    const struct pg_value values[] = {pg_int(by, room), pg_text(by > 0 ? STR("TTIN") : STR("TTOU")), pg_text(str_c(s->rt->process))};
+    pg_exec(s->rt->platform, &change_stmt, values, 0, 0, on_changed, s);
+}
+
+static void leave(struct supervisor *s) {
+    struct child *c;
+    if (s->leaving && TAILQ_EMPTY(&s->alive)) { /* asked again, and only Redis is missing: the leases will do it */
+        loop_stop(s->rt->loop);
+        return;
+    }
+    LOG(INFO, "supervisor.drain", LF_INT("workers", count(s, NULL, true)));
+    s->leaving = true;
+    TAILQ_FOREACH(c, &s->alive, link) {
+        c->leaving = true;
+        child_signal(c, SIGTERM);
+    }
+    if (TAILQ_EMPTY(&s->alive) && TAILQ_EMPTY(&s->dead)) {
+        loop_stop(s->rt->loop);
+    }
+}
+
+static void on_signal(void *arg, int signum) {
+    struct supervisor *s = arg;
+    struct child *c;
+    switch (signum) {
+    case SIGTTIN:
+        change_desired(s, 1);
+        break;
+    case SIGTTOU:
+        change_desired(s, -1);
+        break;
+    case SIGTSTP:
+    case SIGCONT:
+        TAILQ_FOREACH(c, &s->alive, link) {
+            child_signal(c, signum);
+        }
+        break;
+    default:
+        leave(s);
+        break;
+    }
+}
+
+static void on_ready(void *arg) {
+    struct supervisor *s = arg;
+    s->ready = true;
+    LOG(INFO, "supervisor.ready", LF_C("process", s->rt->process));
+    on_poll(s);
+}
+
+static void add_beat(void *arg, struct buf *json) {
+    struct supervisor *s = arg;
+    buf_addf(json, ",\"workers\":%zu", count(s, NULL, true));
+}
+
+/* What is still in the lists when the loop has stopped: the dead whose entries Redis did not let us hand back. */
+static void forget_all(struct supervisor *s) {
+    while (!TAILQ_EMPTY(&s->alive)) {
+        struct child *c = TAILQ_FIRST(&s->alive);
+        TAILQ_REMOVE(&s->alive, c, link);
+        TAILQ_INSERT_TAIL(&s->dead, c, link);
+    }
+    while (!TAILQ_EMPTY(&s->dead)) {
+        child_bury(TAILQ_FIRST(&s->dead));
+    }
+}
+
+int supervisor_main(const struct worker_options *o) {
+    struct supervisor s = {.options = o};
+    struct signals *signals = NULL;
+    static const int wanted[] = {SIGTERM, SIGINT, SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
+    TAILQ_INIT(&s.alive);
+    TAILQ_INIT(&s.dead);
+    const struct runtime_options runtime = {.role = "worker", .conf = o->conf, .registry = o->registry, .beat = add_beat, .arg = &s};
+    struct err e = runtime_open(&runtime, &s.rt);
+    if (!err_is_set(e)) {
+        e = timer_new(s.rt->loop, on_poll, &s, &s.poll);
+    }
+    if (!err_is_set(e)) {
+        e = signals_new(s.rt->loop, wanted, sizeof wanted / sizeof wanted[0], on_signal, &s, &signals);
+    }
+    if (!err_is_set(e)) {
+        timer_start_every(s.poll, POLL_MS);
+        runtime_start(s.rt, on_ready, &s);
+        loop_run(s.rt->loop);
+    } else {
+        LOG(ERROR, "supervisor.start_failed", LF_ERR(e));
+    }
+    signals_free(signals);
+    timer_free(s.poll);
+    forget_all(&s);
+    runtime_close(s.rt);
+    return err_is_set(e) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
