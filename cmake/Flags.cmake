@@ -11,7 +11,7 @@ target_compile_options(penstock_flags INTERFACE
 set(release "$<CONFIG:Release,RelWithDebInfo>")
 target_compile_options(penstock_flags INTERFACE
   $<${release}:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
-  -ftrivial-auto-var-init=zero -fPIE>)
+  -ftrivial-auto-var-init=zero>)
 target_link_options(penstock_flags INTERFACE
   $<${release}:-Wl,-z,noexecstack -Wl,-z,relro -Wl,-z,now -Wl,--as-needed -Wl,-z,nodlopen>)
 if(PENSTOCK_SANITIZE)

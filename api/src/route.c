@@ -1,10 +1,6 @@
 #include "route.h"
 
-#include "call.h"
-
-#define R(id, method, path, scope, flags, type, summary, query, param, schema, example, answers) void handle_##id(struct call *c);
-#include "routes.def"
-#undef R
+#include "handlers.h"
 
 const struct route routes[] = {
 #define R(id, method, path, scope, flags, type, summary, query, param, schema, example, answers)                                \

@@ -170,6 +170,8 @@ local function depth(K)
     for _, c in ipairs(x[4] or {}) do
       if c[1] == 'handback' then back = tonumber(c[2]) end
     end
+  elseif redis.call('EXISTS', s) == 1 then
+    return redis.error_reply('NOGROUP no group g in ' .. s) -- nobody can claim: whoever looks must hear of it
   end
   return {redis.call('XLEN', s), pending, back, redis.call('ZCARD', d), redis.call('HLEN', p), redis.call('HLEN', dead_key),
           oldest_ready(s, g, back), tonumber(redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')[2] or 0),

@@ -62,25 +62,47 @@ static bool find_gap(const struct counters *n, int64_t entries, const struct que
     return ok && !__builtin_sub_overflow(in, gone, &rest) && !__builtin_sub_overflow(rest, there, out);
 }
 
+/* The numbers of the reply, in its order; the epoch and the counters come after them. */
+enum {
+    IN_ENTRIES,
+    IN_PENDING,
+    IN_BACK,
+    IN_DELAYED,
+    IN_PARKED,
+    IN_DEAD,
+    IN_OLDEST,
+    IN_DUE,
+    NUMBERS,
+    IN_EPOCH = NUMBERS,
+    IN_COUNTERS
+};
+
 static bool read_states(const struct reply *r, int64_t *out_entries, struct queue_depth *out) {
-    int64_t entries, pending, back;
-    struct queue_depth d = {0};
+    int64_t n[NUMBERS];
+    for (size_t i = 0; i < NUMBERS; i++) {
+        if (!reply_read_int(reply_at(r, i), &n[i]) || n[i] < 0) {
+            return false;
+        }
+    }
     struct str epoch;
-    if (!reply_read_int(reply_at(r, 0), &entries) || !reply_read_int(reply_at(r, 1), &pending) ||
-        !reply_read_int(reply_at(r, 2), &back) || !reply_read_int(reply_at(r, 3), &d.delayed) ||
-        !reply_read_int(reply_at(r, 4), &d.parked) || !reply_read_int(reply_at(r, 5), &d.dead) ||
-        !reply_read_int(reply_at(r, 6), &d.oldest_ready.ms) || !reply_read_int(reply_at(r, 7), &d.next_due.ms) ||
-        !reply_read_str(reply_at(r, 8), &epoch) || !str_copy_c(epoch, d.epoch, sizeof d.epoch)) {
+    if (n[IN_BACK] > n[IN_PENDING]) {
         return false;
     }
-    if (entries < 0 || pending < 0 || back < 0 || back > pending) {
+    struct queue_depth d = {
+        /* After a torn settle an id may be pending without an entry until a sweep drops it. */
+        .waiting = n[IN_BACK] + (n[IN_ENTRIES] > n[IN_PENDING] ? n[IN_ENTRIES] - n[IN_PENDING] : 0),
+        .running = n[IN_PENDING] - n[IN_BACK],
+        .handed_back = n[IN_BACK],
+        .delayed = n[IN_DELAYED],
+        .parked = n[IN_PARKED],
+        .dead = n[IN_DEAD],
+        .oldest_ready = {n[IN_OLDEST]},
+        .next_due = {n[IN_DUE]},
+    };
+    if (!reply_read_str(reply_at(r, IN_EPOCH), &epoch) || !str_copy_c(epoch, d.epoch, sizeof d.epoch)) {
         return false;
     }
-    /* After a torn settle an id may be pending without an entry until a sweep drops it. */
-    d.waiting = entries > pending ? entries - pending + back : back;
-    d.running = pending - back;
-    d.handed_back = back;
-    *out_entries = entries;
+    *out_entries = n[IN_ENTRIES];
     *out = d;
     return true;
 }
@@ -89,7 +111,7 @@ static bool read_depth(const struct reply *r, struct queue_depth *out) {
     int64_t entries;
     struct queue_depth d;
     struct counters n = {0};
-    if (!read_states(r, &entries, &d) || !read_counters(reply_at(r, 9), &n) || !find_gap(&n, entries, &d, &d.gap)) {
+    if (!read_states(r, &entries, &d) || !read_counters(reply_at(r, IN_COUNTERS), &n) || !find_gap(&n, entries, &d, &d.gap)) {
         return false;
     }
     d.accepted = n.accepted;
@@ -97,6 +119,7 @@ static bool read_depth(const struct reply *r, struct queue_depth *out) {
     d.cancelled = n.cancelled;
     d.expired = n.expired;
     d.died = n.dead;
+    d.journal_out = n.jout;
     *out = d;
     return true;
 }

@@ -40,14 +40,15 @@ PATTERNS = {
     "^(?!no)\\S*$": r"^(?!no)\S*\Z",
 }
 NAMES = ["a", "b", "c", "kind", "a/b", "m~n", "\u00fc", "", "longer name"]
-STRINGS = ["", "a", "b", "ab", "abba", "bb", "a-b", "no", "nothing", "12", "12.34", "\u00fc", "\U0001f600", "\U0001f600\U0001f600",
-           "e\u0301", "a\nb", "a\n", "\r", "abc", "bc", "\u0663", "card", "sepa",
+STRINGS = ["", "a", "b", "ab", "abba", "bb", "a-b", "no", "nothing", "12", "12.34", "\u00fc", "\U0001f600",
+           "\U0001f600\U0001f600", "e\u0301", "a\nb", "a\n", "\r", "abc", "bc", "\u0663", "card", "sepa",
            "0190a7c2-5f3e-7d1a-9b4c-2e8f6a1d3c5b", "0190A7C2-5F3E-7D1A-9B4C-2E8F6A1D3C5B", "0190a7c25f3e-7d1a-9b4c-2e8f-6a1d3c5b",
            "2026-11-28T21:13:34Z", "2026-11-28t21:13:34.5+01:00", "2026-02-29T00:00:00Z", "2024-02-29T23:59:59-00:30",
            "2026-11-28 21:13:34Z", "2026-11-28T24:00:00Z", "2026-11-28T21:13:34", "2026-13-01T00:00:00Z",
            "name@example.org", "a.b+c@x-y.example", "a..b@example.org", "@example.org", "name@-x.org", "name", "a b@example.org",
-           "https://example.org/a?b=c#d", "urn:x:y", "//example.org", "http://[::1]:80/", "http://exa mple.org", "a:%4", "mailto:a@b",
-           "http://example.org:8o/", "http://a/[b]", "2026-04-31T00:00:00Z", "2026-04-30T00:00:00Z", "a.@example.org",
+           "https://example.org/a?b=c#d", "urn:x:y", "//example.org", "http://[::1]:80/", "http://exa mple.org", "a:%4",
+           "mailto:a@b", "http://example.org:8o/", "http://a/[b]",
+           "2026-04-31T00:00:00Z", "2026-04-30T00:00:00Z", "a.@example.org",
            "\u00fc\u00fc\u00fc\u00fc", "a\rb", "a\n\n"]
 NUMBERS = [0, 1, -1, 2, 3, 5, 7, 10, 100, 606, 0.5, 1.5, 2.0, 606.0, 606.5, -0.0, 0.1, 0.3, 19.99, 1e3, 1e18, 1e300, -1e300, 1e-7,
            2**53, 2**53 + 1, float(2**53), 2**63 - 1, -2**63, 9007199254740993, 9.3e18, -9.3e18]
@@ -328,10 +329,10 @@ class Generator:
         wrong = [("const2", 1), ("contains", {}), ("patternProperties", {}), ("if", True), ("unevaluatedProperties", False),
                  ("type", "int"), ("type", []), ("type", ["string", "string"]), ("enum", []), ("enum", 1), ("required", "a"),
                  ("required", [1]), ("properties", []), ("properties", {"a": 5}), ("items", [True]), ("allOf", []), ("oneOf", {}),
-                 ("minLength", -1), ("minItems", 1.5), ("maxProperties", "1"), ("minimum", "0"), ("multipleOf", 0), ("pattern", "("),
-                 ("pattern", 1), ("format", "ipv4"), ("uniqueItems", 1), ("$ref", "#/$defs/none"), ("$ref", "other.json"),
-                 ("$ref", "#one"), ("$ref", "#/$defs"), ("additionalProperties", None), ("dependentRequired", {"a": "b"}),
-                 ("not", []), ("$defs", [])]
+                 ("minLength", -1), ("minItems", 1.5), ("maxProperties", "1"), ("minimum", "0"), ("multipleOf", 0),
+                 ("pattern", "("), ("pattern", 1), ("format", "ipv4"), ("uniqueItems", 1), ("additionalProperties", None),
+                 ("$ref", "#/$defs/none"), ("$ref", "other.json"), ("$ref", "#one"), ("$ref", "#/$defs"), ("not", []),
+                 ("dependentRequired", {"a": "b"}), ("$defs", [])]
         places = [schema] + [s for s in schema.get("properties", {}).values() if isinstance(s, dict)]
         key, value = self.rng.choice(wrong)
         self.rng.choice(places)[key] = value
@@ -370,10 +371,11 @@ def subschemas(schema):
 
 def alone():
     """Every scalar keyword, alone, against every scalar."""
-    for key, choices, values in (("pattern", PATTERNS, STRINGS), ("format", FORMATS, STRINGS), ("minLength", range(5), STRINGS),
-                                 ("maxLength", range(5), STRINGS), ("multipleOf", DIVISORS, NUMBERS), ("minimum", NUMBERS, NUMBERS),
-                                 ("maximum", NUMBERS, NUMBERS), ("exclusiveMinimum", NUMBERS, NUMBERS),
-                                 ("exclusiveMaximum", NUMBERS, NUMBERS), ("const", NUMBERS + [True, False, None], NUMBERS + [True])):
+    bounds = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]
+    table = [("pattern", PATTERNS, STRINGS), ("format", FORMATS, STRINGS), ("minLength", range(5), STRINGS),
+             ("maxLength", range(5), STRINGS), ("multipleOf", DIVISORS, NUMBERS),
+             ("const", NUMBERS + [True, False, None], NUMBERS + [True])] + [(key, NUMBERS, NUMBERS) for key in bounds]
+    for key, choices, values in table:
         for choice in choices:
             for value in values:
                 yield {key: choice}, value

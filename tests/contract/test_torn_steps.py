@@ -175,6 +175,9 @@ def test_every_beginning_of_a_step_leaves_every_job_a_home(redis_server, admin, 
         assert remembered <= there  # a key of a job that is not there would swallow its repetition
         if n == len(writes):
             assert set(scene.fresh) <= there
+        assert set(admin.zrange(shard.key("d"), 0, -1)) <= set(admin.hkeys(shard.key("dh")))  # a walk names what is there
+        if name != "mend":
+            assert shard.call("mend", "", 100)[1] == 0  # nothing acknowledged is left undeleted
         heal(shard)
         assert set(scene.jobs) <= homes(shard), (name, n)
         d = shard.depth()

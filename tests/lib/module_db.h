@@ -147,7 +147,9 @@ static inline void module_db_open(struct module_db *m, const struct module *modu
 static inline void module_db_close(struct module_db *m) {
     pg_pool_close(m->db);
     pg_pool_close(m->platform);
-    m->env.module->close(&m->env);
+    if (m->env.module->close != NULL) {
+        m->env.module->close(&m->env);
+    }
     queue_table_free(m->queues);
     loop_free(m->loop);
     conf_free(&m->conf);

@@ -257,13 +257,14 @@ struct server *server_redis_start(const char *const *extra) {
 
 /* The postmaster writes its state into the 8th line of its pid file. */
 static bool postgres_is_ready(const struct server *s) {
-    char path[PATH_BYTES * 3], line[256] = "";
+    char path[PATH_BYTES * 3], line[256] = "", pid[16];
     (void)snprintf(path, sizeof path, "%s/postmaster.pid", s->data);
     FILE *f = fopen(path, "re");
     if (f == NULL) {
         return false;
     }
-    bool ours = fgets(line, sizeof line, f) != NULL && strtol(line, NULL, 10) == s->pid;
+    (void)snprintf(pid, sizeof pid, "%d\n", (int)s->pid);
+    bool ours = fgets(line, sizeof line, f) != NULL && strcmp(line, pid) == 0;
     for (int i = 1; i < 8; i++) {
         if (fgets(line, sizeof line, f) == NULL) {
             line[0] = '\0';

@@ -16,16 +16,18 @@ FILE_LINES, HEADER_LINES, FUNCTION_LINES, COMPLEXITY = 500, 150, 60, 15
 BANNED = {
     "strcpy": "str or buf", "strcat": "buf", "strncpy": "str or buf", "strncat": "buf", "sprintf": "snprintf or buf_addf",
     "vsprintf": "vsnprintf", "gets": "fgets", "strtok": "str_cut", "atoi": "str_to_i64", "atol": "str_to_i64",
-    "atoll": "str_to_i64", "atof": "json", "strtol": "str_to_i64", "strtoll": "str_to_i64", "strtoul": "str_to_u64",
-    "strtoull": "str_to_u64", "system": "nothing", "popen": "nothing", "gmtime": "gmtime_r", "localtime": "wall_text",
-    "ctime": "wall_text", "asctime": "wall_text", "rand": "crypto", "srand": "crypto", "alloca": "the arena",
-    "setjmp": "struct err", "longjmp": "struct err",
+    "atoll": "str_to_i64", "atof": "json", "system": "nothing", "popen": "nothing", "gmtime": "gmtime_r",
+    "localtime": "wall_text", "ctime": "wall_text", "asctime": "wall_text", "rand": "crypto", "srand": "crypto",
+    "alloca": "the arena", "setjmp": "struct err", "longjmp": "struct err",
 }
-SLEEPS = ("sleep", "usleep", "nanosleep", "uv_sleep")
+BANNED_IN_PRODUCT = {
+    "strtol": "str_to_i64", "strtoll": "str_to_i64", "strtoul": "str_to_u64", "strtoull": "str_to_u64",
+    "sleep": "a timer", "usleep": "a timer", "nanosleep": "a timer", "uv_sleep": "a timer",
+}
 CLOCKS = ("time", "clock", "clock_gettime", "gettimeofday", "timespec_get", "uv_now", "uv_hrtime", "uv_clock_gettime")
 CLOCK_OWNER = "base/core/src/clock.c"
 UV_OWNERS = ("base/io/", "worker/", "tests/unit/base_io/", "tests/lib/")
-WAITERS = ("tests/lib/",)  # wait for other processes, with deadlines
+CLOCK_READERS = (CLOCK_OWNER, "tests/lib/")  # fixtures wait for other processes, with deadlines
 OWN_RULES = ("tests/bench/",)  # probes and floor clients are bare on purpose
 
 
@@ -34,19 +36,17 @@ def matches(pattern: re.Pattern, text: str) -> Iterator[tuple[int, re.Match]]:
         yield text.count("\n", 0, m.start()) + 1, m
 
 
-_CALL = re.compile(r"(?<![\w.>])(" + "|".join(sorted({*BANNED, *SLEEPS, *CLOCKS}, key=len, reverse=True)) + r")\s*\(")
+_CALL = re.compile(r"(?<![\w.>])(" + "|".join(sorted({*BANNED, *BANNED_IN_PRODUCT, *CLOCKS}, key=len, reverse=True)) + r")\s*\(")
 
 
 def calls(path: str, text: str) -> Found:
     if path.startswith(OWN_RULES) or not is_c(path):
         return
+    banned = BANNED if path.startswith("tests/") else BANNED | BANNED_IN_PRODUCT
     for line, m in matches(_CALL, code_only(text)):
-        if m[1] in BANNED:
-            yield line, f"{m[1]}() is banned: use {BANNED[m[1]]}"
-        elif m[1] in SLEEPS:
-            if not path.startswith(WAITERS):
-                yield line, f"{m[1]}() blocks: use a timer"
-        elif path != CLOCK_OWNER and not path.startswith(WAITERS):
+        if m[1] in banned:
+            yield line, f"{m[1]}() is banned: use {banned[m[1]]}"
+        elif m[1] in CLOCKS and not path.startswith(CLOCK_READERS):
             yield line, f"{m[1]}(): only {CLOCK_OWNER} asks for the time; take a struct clock, or ask the loop"
 
 
@@ -60,7 +60,7 @@ def uv_include(path: str, text: str) -> Found:
 
 
 def file_size(path: str, text: str) -> Found:
-    limit = HEADER_LINES if path.endswith(".h") else FILE_LINES
+    limit = HEADER_LINES if path.endswith(".h") and not path.startswith("tests/") else FILE_LINES  # there, headers hold code
     lines = text.count("\n")
     if is_source(path, text) and lines > limit:
         yield limit + 1, f"{lines} lines, at most {limit}"
@@ -75,7 +75,7 @@ def python_functions(path: str, text: str) -> Found:
 
 
 _MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|Users)/\w")
-_UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
+_UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 
 
 def wording(path: str, text: str) -> Found:
@@ -108,7 +108,7 @@ RULES: tuple[Callable[[str, str], Found], ...] = (calls, uv_include, file_size, 
 PLANTED = (
     ("a.c", "int f(void) {\n    return atoi(x);\n}\n", 2, "atoi() is banned"),
     ("a.c", "int f(void) { return time(NULL); }\n", 1, "only base/core/src/clock.c asks"),
-    ("a.c", "void f(void) { nanosleep(&t, NULL); }\n", 1, "nanosleep() blocks"),
+    ("a.c", "void f(void) { nanosleep(&t, NULL); }\n", 1, "nanosleep() is banned"),
     ("queues/a.h", '/* uv */\n#include "uv.h"\n', 2, "<uv.h> outside"),
     ("a.h", "\n" * 151, 151, "at most 150"),
     ("a.py", "\n" * 501, 501, "at most 500"),
@@ -117,8 +117,12 @@ PLANTED = (
     ("a.c", "/* TO" "DO */\n", 1, "finish it"),
     ("a.c", "int x; \n", 1, "trailing white space"),
 )
-INNOCENT = (("a.c", '/* atoi() */ const char *s = "time(";\nint runtime(int x); int y = p->time(1) + a.clock(2);\n'),
-            ("worker/a.c", "#include <uv.h>\n"))
+INNOCENT = (
+    ("a.c", '/* atoi() */ const char *s = "time(";\nint runtime(int x);\nint y = p->time(1) + a.clock(2);\n'),
+    ("tests/unit/a.c", "long x = strtol(p, &end, 10);\n"),
+    ("tests/unit/a.h", "\n" * 151),
+    ("worker/a.c", "#include <uv.h>\n"),
+)
 
 
 def check(path: str, text: str) -> list[tuple[int, str]]:
@@ -160,8 +164,10 @@ def layout(paths: list[str]) -> list[str]:
     sources = [p for p in paths if is_c(p)]
     done = subprocess.run(["clang-format", "--dry-run", "-Werror", "--ferror-limit=1", *sources], cwd=ROOT, capture_output=True,
                           text=True, check=False)
-    said = [line for line in done.stderr.splitlines() if ": error:" in line or ": warning:" in line]
-    return said or (done.stderr.splitlines() if done.returncode else [])
+    bad = sorted({line.split(":")[0] for line in done.stderr.splitlines() if "[-Wclang-format-violations]" in line})
+    if done.returncode and not bad:
+        return done.stderr.splitlines()
+    return [f"{path}: not laid out as .clang-format says: clang-format -i {path}" for path in bad]
 
 
 def main() -> int:

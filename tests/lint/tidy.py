@@ -3,6 +3,7 @@ them is left out. Arguments: files to look at instead of all."""
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DEV = ROOT / "build" / "dev" / "compile_commands.json"
+SHALLOW = [f"--extra-arg={word}" for word in ("-Xclang", "-analyzer-config", "-Xclang", "mode=shallow")]  # a tenth of the time
 KEPT = re.compile(r"^-(?:I|isystem|D|U|std=|include|W(?:all|extra)$)")
 
 
 def for_clang(entry: dict) -> dict:
-    words = entry.get("arguments") or entry["command"].split()
+    words = entry.get("arguments") or shlex.split(entry["command"])
     kept = []
     for before, word in zip(words, [*words[1:], ""]):
         if before == "-isystem":
@@ -28,8 +30,7 @@ def for_clang(entry: dict) -> dict:
 
 def look(database: Path, source: str) -> tuple[str, str, float]:
     began = time.monotonic()
-    fewer = ["--checks=-clang-analyzer-*"] if source.startswith(f"{ROOT}/tests/") else []  # these take long
-    done = subprocess.run(["clang-tidy", "--quiet", "-p", str(database), *fewer, source], capture_output=True, text=True,
+    done = subprocess.run(["clang-tidy", "--quiet", "-p", str(database), *SHALLOW, source], capture_output=True, text=True,
                           check=False)
     said = done.stdout.strip() or (done.stderr.strip() if done.returncode != 0 else "")
     return source, said, time.monotonic() - began

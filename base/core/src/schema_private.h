@@ -127,7 +127,7 @@ typedef bool schema_check_fn(struct schema_checker *c, const struct schema_rule 
 /* schema_value.c */
 bool schema_type_find(struct str name, unsigned *out_bit);
 void schema_types_text(struct schema_text *t, unsigned wanted); /* "a string or null" */
-unsigned schema_types_of(const struct schema_value *v);        /* an integer is a number, too */
+unsigned schema_types_of(const struct schema_value *v);         /* an integer is a number, too */
 bool schema_equal(struct schema_checker *c, const json_t *a, const struct schema_value *b);
 int schema_number_compare(const json_t *a, const json_t *b); /* < 0, 0, > 0; exact between int64 and double */
 bool schema_is_multiple(const json_t *v, const json_t *of);

@@ -10,7 +10,7 @@
 struct blocking;
 
 struct blocking_job {
-    STAILQ_ENTRY(blocking_job) link;         /* the pool's */
+    STAILQ_ENTRY(blocking_job) link;        /* the pool's */
     void (*run)(struct blocking_job *job);  /* in a thread of the pool */
     void (*done)(struct blocking_job *job); /* afterwards, on the loop; the job is its owner's again */
 };

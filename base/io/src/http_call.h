@@ -63,11 +63,11 @@ struct http_client {
 /* A call with its callback's argument; call->err is set when it cannot be made (closed, full, no memory) and is only to
  * carry the refusal. NULL when even that has no room. */
 struct http_call *http_call_new(struct http_client *c, const struct call_kind *kind, void *arg);
-void http_call_refuse(struct http_call *call, struct err e);          /* sets call->err before submit */
-void http_call_submit(struct http_call *call, int64_t deadline_ms);   /* queued, or refused when call->err is set */
-void http_call_finish(struct http_call *call, struct err e);          /* a running call has ended by itself */
-void http_call_starve(struct http_call *call);                        /* may be called inside libcurl's callbacks */
-void http_send_ended(struct http_call *call, CURLcode rc);         /* from the lane */
+void http_call_refuse(struct http_call *call, struct err e);        /* sets call->err before submit */
+void http_call_submit(struct http_call *call, int64_t deadline_ms); /* queued, or refused when call->err is set */
+void http_call_finish(struct http_call *call, struct err e);        /* a running call has ended by itself */
+void http_call_starve(struct http_call *call);                      /* may be called inside libcurl's callbacks */
+void http_send_ended(struct http_call *call, CURLcode rc);          /* from the lane */
 
 /* libcurl's multi interface on the loop. The lane's easy handles have their call as CURLOPT_PRIVATE. */
 MUST struct err lane_new(struct loop *l, size_t max_idle_connections, struct lane **out);

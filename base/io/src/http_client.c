@@ -41,9 +41,7 @@ static void give_up(struct http_call *call, struct err why) {
     http_call_finish(call, call->state == CALL_RUNNING ? call->kind->stop(call, why) : why);
 }
 
-static void on_deadline(void *arg) {
-    give_up(arg, err_make(ERR_NET_NOT_SENT, "the deadline passed before anything was sent"));
-}
+static void on_deadline(void *arg) { give_up(arg, err_make(ERR_NET_NOT_SENT, "the deadline passed before anything was sent")); }
 
 static struct http_call *spare_take(struct http_client *c) {
     for (unsigned i = 0; i < CALL_SPARES; i++) {

@@ -68,18 +68,20 @@ static void credit_body(struct http_conn *c, size_t n) {
 
 static void tell_done(struct http_conn *c) {
     struct http_exchange *x = c->x;
-    if (x->announced && c->server->o.on_done != NULL) {
+    bool announced = x->announced;
+    x->announced = false; /* before the call, which may close the server, and with it this connection */
+    if (announced && c->server->o.on_done != NULL) {
         c->server->o.on_done(c->server->o.arg, &x->req, x->status, x->handed);
     }
-    x->announced = false;
 }
 
 static void tell_gone(struct http_conn *c) {
     struct http_exchange *x = c->x;
-    if (x->announced && x->req.on_gone != NULL) {
+    bool announced = x->announced;
+    x->announced = false;
+    if (announced && x->req.on_gone != NULL) {
         x->req.on_gone(&x->req);
     }
-    x->announced = false;
 }
 
 static void drop_exchange(struct http_conn *c) {

@@ -25,8 +25,8 @@ struct request {
     struct buf answer;
     size_t answer_head_bytes;
     char retry_after[RETRY_AFTER_BYTES];
-    bool is_public;       /* https on a public port: any allowed address will do */
-    bool cut;             /* the answer passed max_answer_bytes */
+    bool is_public;         /* https on a public port: any allowed address will do */
+    bool cut;               /* the answer passed max_answer_bytes */
     size_t opened, refused; /* sockets, of a vetted call */
     char why[CURL_ERROR_SIZE];
 };
@@ -207,9 +207,8 @@ static struct err set_options(struct http_call *call, const struct http_spec *sp
                 /* else giving up a call whose name is being resolved waits for getaddrinfo */
                 curl_easy_setopt(r->easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
                 curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers) == CURLE_OK &&
-                curl_easy_setopt(r->easy, CURLOPT_USERAGENT, r->client->user_agent) == CURLE_OK &&
-                set_method(r, spec->method) && set_answer(r) &&
-                set_rules(r, spec->vetted);
+                curl_easy_setopt(r->easy, CURLOPT_USERAGENT, r->client->user_agent) == CURLE_OK && set_method(r, spec->method) &&
+                set_answer(r) && set_rules(r, spec->vetted);
     return good ? OK : err_make(ERR_NOMEM, "http call");
 }
 

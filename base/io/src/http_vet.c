@@ -16,12 +16,12 @@ enum { IPV4_PREFIX_BITS = 96, PORT_HTTPS = 443, PORT_HTTPS_ALT = 8443 };
 
 /* Not the public Internet: IANA special-purpose registries, and the ranges that carry an IPv4 address inside. */
 static const char denied[] =
-    "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,"          /* this net, private, CGN, loopback, link-local */
+    "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12," /* this net, private, CGN, loopback, link-local */
     "192.0.0.0/24,192.0.2.0/24,192.88.99.0/24,192.168.0.0/16,198.18.0.0/15,198.51.100.0/24," /* protocols, examples, 6to4 relay, private, benchmarks */
-    "203.0.113.0/24,224.0.0.0/3,"                                                           /* examples, multicast, reserved, broadcast */
-    "::/96,::ffff:0:0:0/96,64:ff9b::/96,64:ff9b:1::/48,100::/64,"                           /* ::, ::1, IPv4-compatible and -translated, NAT64, discard */
-    "2001::/23,2001:db8::/32,2002::/16,3fff::/20,5f00::/16,"                                /* protocols (Teredo), examples, 6to4, examples, SRv6 */
-    "fc00::/7,fe80::/10,fec0::/10,ff00::/8";                                                /* unique local, link-local, site-local, multicast */
+    "203.0.113.0/24,224.0.0.0/3,"                                 /* examples, multicast, reserved, broadcast */
+    "::/96,::ffff:0:0:0/96,64:ff9b::/96,64:ff9b:1::/48,100::/64," /* ::, ::1, IPv4-compatible and -translated, NAT64, discard */
+    "2001::/23,2001:db8::/32,2002::/16,3fff::/20,5f00::/16,"      /* protocols (Teredo), examples, 6to4, examples, SRv6 */
+    "fc00::/7,fe80::/10,fec0::/10,ff00::/8";                      /* unique local, link-local, site-local, multicast */
 
 static struct ip ip_mapped(const void *v4) {
     struct ip ip = {.b = {[10] = 0xff, [11] = 0xff}};

@@ -177,7 +177,8 @@ static bool set_callbacks(struct mail_job *m) {
 }
 
 static bool set_rules(struct mail_job *m) {
-    return curl_easy_setopt(m->easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK && curl_easy_setopt(m->easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
+    return curl_easy_setopt(m->easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           curl_easy_setopt(m->easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
            curl_easy_setopt(m->easy, CURLOPT_PROXY, "") == CURLE_OK &&
            curl_easy_setopt(m->easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
            curl_easy_setopt(m->easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps") == CURLE_OK &&

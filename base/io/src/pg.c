@@ -299,18 +299,21 @@ static void refuse(struct pg_pool *p, const struct pg_stmt *stmt, struct err why
     pg_pool_done(p, c);
 }
 
+static struct err take_call(struct pg_pool *p, const struct pg_stmt *stmt, const struct pg_value *values, struct pg_call **out) {
+    if (p->closed) {
+        return err_make(ERR_CLOSED, "closing");
+    }
+    if (p->calls_n >= p->max_waiting) {
+        return err_make(ERR_BUSY, "%zu statements wait", p->calls_n);
+    }
+    return pg_call_new(stmt, values, out);
+}
+
 void pg_exec(struct pg_pool *p, const struct pg_stmt *stmt, const struct pg_value *values, int flags, int64_t order, pg_cb *cb,
              void *arg) {
-    struct pg_call *c = NULL;
-    struct err e = OK;
+    struct pg_call *c;
     enter(p);
-    if (p->closed) {
-        e = err_make(ERR_CLOSED, "closing");
-    } else if (p->calls_n >= p->max_waiting) {
-        e = err_make(ERR_BUSY, "%zu statements wait", p->calls_n);
-    } else {
-        e = pg_call_new(stmt, values, &c);
-    }
+    struct err e = take_call(p, stmt, values, &c);
     if (err_is_set(e)) {
         refuse(p, stmt, e, cb, arg);
     } else {

@@ -9,6 +9,7 @@ void demo_echo(struct attempt *a);
 void demo_note(struct attempt *a);
 void demo_fail(struct attempt *a);
 void demo_sleep(struct attempt *a);
+void demo_tally(struct attempt *a);
 void event_deliver(struct attempt *a);
 
 #endif

@@ -28,6 +28,25 @@ void demo_note(struct attempt *a) {
     json_decref(payload);
 }
 
+static const struct pg_stmt tally_stmt = {"custom.tally", "INSERT INTO custom.note (root_id, text) VALUES ($1::uuid, 'tally')", 1};
+
+static void on_tallied(void *arg, struct err err, const PGresult *res) {
+    struct attempt *a = arg;
+    (void)res;
+    if (err_is_set(err)) {
+        attempt_fail(a, err);
+    } else {
+        demo_sleep(a);
+    }
+}
+
+/* Stream class, and so at least once: every run leaves its note, then sleeps for ms. */
+void demo_tally(struct attempt *a) {
+    char room[PG_UUID_BYTES];
+    const struct pg_value root = pg_uuid(a->job.root, room);
+    pg_exec(a->env->db, &tally_stmt, &root, PG_SHARED, 0, on_tallied, a);
+}
+
 static void on_fail_closed(void *arg, struct err err, const struct effect_row *row) {
     struct attempt *a = arg;
     if (err_is_set(err)) {
@@ -80,10 +99,15 @@ void demo_sleep(struct attempt *a) {
     if (!attempt_parse(a, &payload)) {
         return;
     }
-    int64_t ms = json_opt_i64(payload, "ms", 1000);
+    int64_t ms = json_opt_i64(payload, "ms", 0);
+    bool fail = json_opt_bool(payload, "fail", false);
     struct sleeping *s = ARENA_NEW(a->arena, struct sleeping);
     struct err e = s != NULL ? timer_new(a->env->loop, on_slept, s, &s->timer) : err_make(ERR_NOMEM, "demo.sleep");
     json_decref(payload);
+    if (!err_is_set(e) && fail) {
+        timer_free(s->timer);
+        e = err_make(ERR_REFUSED, "asked to fail");
+    }
     if (err_is_set(e)) {
         attempt_fail(a, e);
         return;

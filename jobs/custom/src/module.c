@@ -9,6 +9,7 @@ static const char ddl[] = MODULE_DDL("custom")
 static const struct module_sql sql = MODULE_SQL("custom");
 
 #define ANY_OBJECT "{\"type\":\"object\"}"
+#define MS_OR_FAIL "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"ms\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":60000},\"fail\":{\"type\":\"boolean\"}}}"
 #define QUICK {.base_ms = 1000, .cap_ms = 60000, .max_attempts = 5}
 
 static const struct job_type types[] = {
@@ -20,9 +21,8 @@ static const struct job_type types[] = {
     {.name = "demo.fail", .version = 1, .queue = "default", .class = CLASS_JOURNAL,
      .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"until\":{\"type\":\"integer\",\"minimum\":0},\"permanent\":{\"type\":\"boolean\"}}}",
      .timeout_ms = 30000, .retry = {.base_ms = 100, .cap_ms = 2000, .max_attempts = 5}, .start = demo_fail},
-    {.name = "demo.sleep", .version = 1, .queue = "default", .class = CLASS_STREAM,
-     .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"ms\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":600000}}}",
-     .timeout_ms = 60000, .retry = QUICK, .keep_outcome = true, .start = demo_sleep},
+    {.name = "demo.sleep", .version = 1, .queue = "default", .class = CLASS_STREAM, .schema = MS_OR_FAIL, .timeout_ms = 60000, .retry = QUICK, .keep_outcome = true, .start = demo_sleep},
+    {.name = "demo.tally", .version = 1, .queue = "default", .class = CLASS_STREAM, .schema = MS_OR_FAIL, .timeout_ms = 60000, .retry = QUICK, .start = demo_tally},
     {.name = "event.deliver", .version = 1, .queue = "default", .class = CLASS_JOURNAL, .schema = ANY_OBJECT, .timeout_ms = 30000,
      .retry = {.base_ms = 1000, .cap_ms = 600000, .max_attempts = 20}, .internal = true, .start = event_deliver},
 };

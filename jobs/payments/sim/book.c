@@ -12,18 +12,18 @@
 enum { LINES_BYTES = 64 * 1024 * 1024 };
 
 struct record {
-    struct book_entry entry;
+    struct book_entry entry;            /* first: book_next */
     int64_t captured, voided, refunded; /* of an authorization */
-    struct record *next; /* of the same reference */
-    UT_hash_handle hh;   /* in the first of a reference only */
-    bool lost;
+    UT_hash_handle by_seq;
+    UT_hash_handle by_reference; /* of the first with its reference only */
+    struct record *next;         /* with the same reference */
+    bool lost;                   /* no memory to index it */
 };
 
 struct book {
     int fd;
-    struct record **records; /* by seq - 1 */
-    int64_t n, cap;
-    struct record *by_reference;
+    struct record *by_seq, *by_reference;
+    int64_t n;
     struct buf lines; /* added, not yet written */
 };
 
@@ -44,12 +44,14 @@ bool book_op_parse(struct str name, enum book_op *out) {
 
 int64_t book_parse_ref(struct str provider_ref) {
     int64_t seq;
-    bool good = str_starts(provider_ref, STR("ch_")) && str_to_i64(str_of(provider_ref.p + 3, provider_ref.n - 3), &seq) && seq > 0;
+    bool good =
+        str_starts(provider_ref, STR("ch_")) && str_to_i64(str_of(provider_ref.p + 3, provider_ref.n - 3), &seq) && seq > 0;
     return good ? seq : 0;
 }
 
 static struct record *authorization(const struct book *b, int64_t seq) {
-    struct record *r = seq >= 1 && seq <= b->n ? b->records[seq - 1] : NULL;
+    struct record *r = NULL;
+    HASH_FIND(by_seq, b->by_seq, &seq, sizeof seq, r);
     return r != NULL && r->entry.op == BOOK_AUTHORIZE ? r : NULL;
 }
 
@@ -74,14 +76,14 @@ const char *book_objection(const struct book *b, const struct book_entry *e) {
 
 static struct record *first_of(const struct book *b, struct str reference) {
     struct record *r = NULL;
-    HASH_FIND(hh, b->by_reference, reference.p, (unsigned)reference.n, r);
+    HASH_FIND(by_reference, b->by_reference, reference.p, (unsigned)reference.n, r);
     return r;
 }
 
 static bool index_reference(struct book *b, struct record *r) {
     struct record *first = first_of(b, str_c(r->entry.reference));
     if (first == NULL) {
-        HASH_ADD_KEYPTR(hh, b->by_reference, r->entry.reference, (unsigned)strlen(r->entry.reference), r);
+        HASH_ADD_KEYPTR(by_reference, b->by_reference, r->entry.reference, (unsigned)strlen(r->entry.reference), r);
         return !r->lost;
     }
     while (first->next != NULL) {
@@ -101,35 +103,24 @@ static void sum_up(struct book *b, const struct book_entry *e) {
     a->refunded += e->op == BOOK_REFUND ? e->amount : 0;
 }
 
-static struct err grow(struct book *b) {
-    if (b->n < b->cap) {
-        return OK;
-    }
+static struct err remember(struct book *b, const struct book_entry *e) {
     if (b->n >= BOOK_ENTRIES_MAX) {
         return err_make(ERR_TOO_LARGE, "the book is full: %d entries", BOOK_ENTRIES_MAX);
     }
-    int64_t cap = b->cap > 0 ? b->cap * 2 : 1024;
-    struct record **records = realloc(b->records, (size_t)cap * sizeof *records);
-    if (records == NULL) {
-        return err_make(ERR_NOMEM, "book");
-    }
-    b->records = records;
-    b->cap = cap;
-    return OK;
-}
-
-static struct err remember(struct book *b, const struct book_entry *e) {
-    TRY(grow(b));
     struct record *r = calloc(1, sizeof *r);
     if (r == NULL) {
         return err_make(ERR_NOMEM, "book");
     }
     r->entry = *e;
-    if (!index_reference(b, r)) {
+    HASH_ADD_KEYPTR(by_seq, b->by_seq, &r->entry.seq, sizeof r->entry.seq, r);
+    if (!r->lost && !index_reference(b, r)) {
+        HASH_DELETE(by_seq, b->by_seq, r);
+    }
+    if (r->lost) {
         free(r);
         return err_make(ERR_NOMEM, "book");
     }
-    b->records[b->n++] = r;
+    b->n++;
     sum_up(b, e);
     return OK;
 }
@@ -183,6 +174,6 @@ struct err book_flush(struct book *b) {
 }
 
 const struct book_entry *book_next(const struct book *b, struct str reference, const struct book_entry *after) {
-    const struct record *r = after == NULL ? first_of(b, reference) : b->records[after->seq - 1]->next;
+    const struct record *r = after == NULL ? first_of(b, reference) : ((const struct record *)after)->next;
     return r != NULL ? &r->entry : NULL;
 }

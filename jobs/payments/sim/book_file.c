@@ -26,7 +26,8 @@ struct err book_file_open(const char *path, int *out_fd) {
 }
 
 void book_entry_write(const struct book_entry *e, struct buf *out) {
-    buf_addf(out, "{\"seq\":%lld,\"at_ms\":%lld,\"op\":\"%s\",\"reference\":", (long long)e->seq, (long long)e->at.ms, book_op_name(e->op));
+    buf_addf(out, "{\"seq\":%lld,\"at_ms\":%lld,\"op\":\"%s\",\"reference\":", (long long)e->seq, (long long)e->at.ms,
+             book_op_name(e->op));
     json_add_string(out, str_c(e->reference));
     buf_addf(out, ",\"provider_ref\":\"ch_%lld\",\"parent\":", (long long)e->seq);
     if (e->parent > 0) {

@@ -30,7 +30,8 @@ static struct err rule_parse(const json_t *o, struct fault_rule *out) {
     if (probability != NULL) {
         r.probability = json_number_value(probability);
     }
-    if (r.ms < 0 || r.ms > DELAY_MS_MAX || (r.action == FAULT_DELAY && r.ms == 0) || !(r.probability >= 0 && r.probability <= 1)) {
+    if (r.ms < 0 || r.ms > DELAY_MS_MAX || (r.action == FAULT_DELAY && r.ms == 0) ||
+        !(r.probability >= 0 && r.probability <= 1)) {
         return err_make(ERR_INVALID, "ms must be 0 to %d (1 for delay), probability 0 to 1", DELAY_MS_MAX);
     }
     *out = r;
@@ -81,9 +82,9 @@ void faults_write(const struct faults *f, struct buf *out) {
     buf_addf(out, "{\"seed\":%lld,\"rules\":[", (long long)f->seed);
     for (size_t i = 0; i < f->n; i++) {
         const struct fault_rule *r = &f->rule[i];
-        buf_addf(out, "%s{\"op\":\"%s\",\"action\":\"%s\",\"ms\":%lld,\"probability\":%g,\"count\":%lld,\"hits\":%lld}", i > 0 ? "," : "",
-                 r->any_op ? "any" : book_op_name(r->op), action_names[r->action], (long long)r->ms, r->probability, (long long)r->count,
-                 (long long)r->hits);
+        buf_addf(out, "%s{\"op\":\"%s\",\"action\":\"%s\",\"ms\":%lld,\"probability\":%g,\"count\":%lld,\"hits\":%lld}",
+                 i > 0 ? "," : "", r->any_op ? "any" : book_op_name(r->op), action_names[r->action], (long long)r->ms,
+                 r->probability, (long long)r->count, (long long)r->hits);
     }
     buf_add_c(out, "]}");
 }

@@ -78,11 +78,16 @@ static const struct route {
     bool prefix;
     void (*handle)(struct sim *s, struct http_request *req);
 } routes[] = {
-    {"POST", "/v1/authorize", false, authorize},    {"POST", "/v1/capture", false, capture},
-    {"POST", "/v1/void", false, void_},             {"POST", "/v1/refund", false, refund},
-    {"GET", "/v1/lookup", false, provider_lookup},  {"GET", "/v1/faults", false, faults_get},
-    {"POST", "/v1/faults", false, faults_post},     {"POST", "/v1/hook-faults", false, hooks_script},
-    {"GET", "/v1/stats", false, stats},             {"POST", "/hook/", true, hooks_receive},
+    {"POST", "/v1/authorize", false, authorize},
+    {"POST", "/v1/capture", false, capture},
+    {"POST", "/v1/void", false, void_},
+    {"POST", "/v1/refund", false, refund},
+    {"GET", "/v1/lookup", false, provider_lookup},
+    {"GET", "/v1/faults", false, faults_get},
+    {"POST", "/v1/faults", false, faults_post},
+    {"POST", "/v1/hook-faults", false, hooks_script},
+    {"GET", "/v1/stats", false, stats},
+    {"POST", "/hook/", true, hooks_receive},
 };
 
 static void on_request(void *arg, struct http_request *req) {

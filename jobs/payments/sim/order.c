@@ -41,8 +41,8 @@ static void drop(struct order *o) {
 static void answer_ok(const struct order *o) {
     const struct book_entry *e = &o->entry;
     int64_t amount = e->amount - (o->plan.action == FAULT_WRONG_AMOUNT ? 1 : 0);
-    sim_answer(o->req, 200, "{\"outcome\":\"ok\",\"provider_ref\":\"ch_%lld\",\"amount\":%lld,\"currency\":\"%s\"}", (long long)e->seq,
-               (long long)amount, e->currency);
+    sim_answer(o->req, 200, "{\"outcome\":\"ok\",\"provider_ref\":\"ch_%lld\",\"amount\":%lld,\"currency\":\"%s\"}",
+               (long long)e->seq, (long long)amount, e->currency);
 }
 
 static void say(const struct order *o) {

@@ -65,7 +65,7 @@ int64_t op_ask_again_ms(const struct op_row *o);
 /* What release does next with a payment. op: its latest operation that is not decided and is no refund; NULL: none. */
 enum release_act {
     RELEASE_DONE,
-    RELEASE_SETTLE_OP,  /* bring op to a decision without sending it */
+    RELEASE_SETTLE_OP,  /* bring op to a decision, without sending it unless it is a void */
     RELEASE_VOID,       /* open a void of what is authorized and not captured */
     RELEASE_REFUND,     /* open a refund of what is captured and not refunded */
     RELEASE_WAIT,       /* refunds are under way */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OPEN_ROUNDS_MAX = 5, AGAIN_MS = 200, DOUBT_AGAIN_MS = 5000, ALLOWED_BYTES = 64 };
+enum { OPEN_ROUNDS_MAX = 5, AGAIN_MS = 200, DOUBT_AGAIN_MS = 1000, ALLOWED_BYTES = 64 };
 
 struct op_job {
     struct attempt *a;
@@ -17,20 +17,12 @@ struct op_job {
 };
 
 void attempt_op_failed(struct attempt *a, struct err e) {
-    switch (err_class(e.code)) {
-    case ERR_CLASS_INFRA:
-    case ERR_CLASS_TRANSIENT:
-    case ERR_CLASS_CONFLICT:
+    bool nothing_left = e.code == ERR_NET_NOT_SENT || e.code == ERR_TRANSIENT; /* op_run.h: recorded as errored */
+    if (nothing_left || err_class(e.code) == ERR_CLASS_INFRA) {
         attempt_fail(a, e);
-        return;
-    case ERR_CLASS_OK:
-    case ERR_CLASS_UNKNOWN:
-    case ERR_CLASS_INVALID:
-    case ERR_CLASS_PERMANENT:
-    case ERR_CLASS_MAX:
-        break;
+    } else {
+        attempt_later(a, DOUBT_AGAIN_MS, e);
     }
-    attempt_later(a, DOUBT_AGAIN_MS, e);
 }
 
 static void commit(struct op_job *j, enum job_outcome outcome, int status, struct str result) {
@@ -95,7 +87,7 @@ static void on_peeked(void *arg, struct err err, const PGresult *res) {
         attempt_fail(j->a, err);
         return;
     }
-    if (pg_col_bool(res, 0, SUM_COL_OWN)) {
+    if (pg_col_bool(res, 0, SUM_COL_OVER)) {
         refuse_cancelled(j);
         return;
     }

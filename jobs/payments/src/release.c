@@ -11,6 +11,7 @@ struct releasing {
     struct payment_request r;
     struct str key;
     struct uuid payment, op;
+    enum op_kind op_kind;
     struct str op_key;
     int rounds;
     payment_cb *cb;
@@ -83,8 +84,9 @@ static void on_settled(void *arg, struct err err, const struct op_end *end) {
     }
 }
 
+/* Somebody else's void is as good as ours; anything else is not to be sent any more. */
 static void settle_op(struct releasing *s) {
-    const struct op_goal goal = {.id = s->op, .generation = GENERATION_ANY, .no_sending = true, .give_up = s->r.give_up};
+    const struct op_goal goal = {.id = s->op, .generation = GENERATION_ANY, .no_sending = s->op_kind != OP_VOID, .give_up = s->r.give_up};
     op_run(s->m, &goal, on_settled, s);
 }
 
@@ -145,7 +147,7 @@ static void on_looked(void *arg, struct err err, const PGresult *res) {
         finish(s, err_make(ERR_PG_ERROR, "payment id"), NULL);
         return;
     }
-    bool has_op = !pg_col_null(res, 0, SUM_COL_OWN) && pg_col_uuid(res, 0, SUM_COL_OWN, &s->op);
+    bool has_op = pg_col_uuid(res, 0, SUM_COL_OP, &s->op) && op_kind_parse(pg_col(res, 0, SUM_COL_KIND), &s->op_kind);
     struct payment_sums sums = sums_read(res);
     act(s, &sums, has_op);
 }

@@ -25,7 +25,7 @@ const struct pg_stmt stmt_op_by_id = {"payments.op_by_id", OP_SELECT "id = $1::u
 /* The gate. $1 op, $2 budget in ms, $3 states it may be passed from, $4 generation. One row (calls, not_after in ms): the caller sends. */
 const struct pg_stmt stmt_gate = {
     "payments.gate",
-    "WITH g AS (UPDATE payments.payment_op o SET state = 'sent', version = version + 1, calls = calls + 1, sent_at = now(), "
+    "WITH g AS (UPDATE payments.payment_op o SET state = 'sent', version = version + 1, calls = calls + 1, code = NULL, sent_at = now(), "
     "not_after = now() + $2::bigint" MS " WHERE id = $1::uuid AND state = ANY($3::text[]) AND NOT " ROOT_IS_OVER("o.root_id", "$4::int") " "
     "AND NOT EXISTS (SELECT FROM payments.payment f WHERE f.id = o.payment_id AND f.status = 'frozen') "
     "RETURNING payment_id, calls, not_after), "
@@ -46,7 +46,7 @@ const struct pg_stmt stmt_gate = {
 const struct pg_stmt stmt_succeeded = {
     "payments.succeeded",
     "WITH o AS (UPDATE payments.payment_op SET state = 'succeeded', version = version + 1, provider_ref = $2::text, "
-    "booked_amount = $3::bigint, booked_currency = $4::text, decided_at = now() WHERE id = $1::uuid AND state IN ('sent', 'unknown') "
+    "booked_amount = $3::bigint, booked_currency = $4::text, code = NULL, decided_at = now() WHERE id = $1::uuid AND state IN ('sent', 'unknown') "
     "RETURNING *), "
     "p AS (UPDATE payments.payment p SET "
     "authorized = p.authorized + " IF_KIND("authorize") ", captured = p.captured + " IF_KIND("capture") ", "
@@ -205,11 +205,11 @@ const struct pg_stmt stmt_peek = {
     4,
 };
 
-/* $1 key. */
+/* $1 key. The undecided operation is one at most: each begins by a state that no other may begin from. */
 const struct pg_stmt stmt_payment_by_key = {
     "payments.payment_by_key",
-    "SELECT " SUMS "(SELECT o.id FROM payments.payment_op o WHERE o.payment_id = p.id AND o.kind <> 'refund' "
-    "AND o.state IN ('init', 'sent', 'errored', 'unknown') LIMIT 1) FROM payments.payment p WHERE p.key = $1::text",
+    "SELECT " SUMS "o.id, o.kind FROM payments.payment p LEFT JOIN payments.payment_op o ON o.payment_id = p.id AND o.kind <> 'refund' "
+    "AND o.state IN ('init', 'sent', 'errored', 'unknown') WHERE p.key = $1::text",
     1,
 };
 

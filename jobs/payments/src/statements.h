@@ -24,7 +24,8 @@ enum {
 enum {
     SUM_COL_ID, SUM_COL_STATUS, SUM_COL_VERSION, SUM_COL_AUTHORIZED, SUM_COL_CAPTURED, SUM_COL_VOIDED, SUM_COL_REFUNDED,
     SUM_COL_CAPTURE_PENDING, SUM_COL_REFUND_PENDING,
-    SUM_COL_OWN, /* peek: cancel requested; payment_by_key: its undecided operation that is no refund, or NULL */
+    SUM_COL_OVER,                            /* peek: the job is closed or to be cancelled */
+    SUM_COL_OP = SUM_COL_OVER, SUM_COL_KIND, /* payment_by_key: its undecided operation that is no refund, or NULL */
 };
 
 #endif

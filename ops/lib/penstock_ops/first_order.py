@@ -33,7 +33,7 @@ def _order(sim_url: str) -> dict:
         "customer_id": "customer-1", "currency": "EUR",
         "lines": [{"sku": "mug-blue", "title": "Blue mug", "qty": 2, "unit_minor": 1250}],
         "payment": {"token": "tok_ok", "capture": True},
-        "notify": {"email": "customer@example.com", "webhook_url": f"{sim_url}/webhooks/first-order"},
+        "notify": {"email": "customer@example.com", "webhook_url": f"{sim_url}/hook/first-order"},
     }
 
 

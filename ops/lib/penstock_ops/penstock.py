@@ -26,21 +26,22 @@ def users_settings() -> dict[str, str]:
 
 
 class Sim(Server):
-    """Payment provider and webhook sink; its book is <dir>/sim/book."""
+    """Payment provider and webhook sink; its book is <dir>/sim/book. options: more of its command line."""
 
     role = "sim"
 
-    def __init__(self, run_dir: Path, build: Path, secret_file: Path, port: int = 0):
+    def __init__(self, run_dir: Path, build: Path, secret: str, port: int = 0, options: tuple[str, ...] = ()):
         super().__init__(run_dir)
         self.binary = Path(build) / "penstock-sim"
         self.port = port or ports.any_free()
-        self.secret_file = secret_file
+        self.secret = secret
+        self.options = options
         self.book = self.run_dir / "sim" / "book"
         self.url = f"http://{ports.HOST}:{self.port}"
 
     def argv(self) -> list[str]:
         return [str(self.binary), "--listen", f"{ports.HOST}:{self.port}", "--book", str(self.book),
-                "--secret-file", str(self.secret_file)]
+                "--secret", self.secret, *self.options]
 
     def require_port(self) -> None:
         ports.require_free(self.port, "penstock-sim", "PENSTOCK_SIM_PORT")

@@ -51,13 +51,14 @@ def accepts(port: int, timeout: float = 1.0) -> bool:
         return False
 
 
-class _Account:
+class Account:
     """Who runs it. Postgres refuses root; as root another account is taken, which gets the capability to pass closed
     directories only where it cannot reach the files otherwise."""
 
-    def __init__(self, data: Path, program: Path):
+    def __init__(self, parent: Path, program: Path):
         self.prefix: list[str] = []
         self.ids: tuple[int, int] | None = None
+        self.passes_closed_doors = False
         if os.geteuid() != 0:
             return
         entry = next(filter(None, map(_account, ("postgres", "nobody"))), None)
@@ -65,11 +66,12 @@ class _Account:
             raise Problem("Postgres does not run as root, and there is no account 'postgres' or 'nobody': be an ordinary user")
         self.ids = entry.pw_uid, entry.pw_gid
         plain = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
-        reaches = [*plain, "--", "sh", "-c", 'test -x "$1" && test -x "$2"', "sh", str(program), str(data.parent)]
-        can = subprocess.run(reaches, env=clean_environment(), capture_output=True, check=False).returncode == 0
+        reaches = [*plain, "--", "sh", "-c", 'test -x "$1" && test -x "$2"', "sh", str(program), str(parent)]
+        tried = subprocess.run(reaches, env=clean_environment(), capture_output=True, check=False)
+        self.passes_closed_doors = tried.returncode != 0
         # no_setuid_fixup: access(2), by which initdb looks for its programs, takes capabilities from ordinary users otherwise.
         passing = ["--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-        self.prefix = [*plain, *([] if can else passing), "--"]
+        self.prefix = [*plain, *(passing if self.passes_closed_doors else []), "--"]
 
     def give(self, path: Path) -> None:
         if self.ids is not None:
@@ -100,7 +102,7 @@ class Postgres(Server):
         self.data = self.run_dir / "postgres" / "data"
         self.url = f"postgresql://{ports.HOST}:{self.port}/{DATABASE}"
         self.admin_url = f"postgresql://{ADMIN}:{password}@{ports.HOST}:{self.port}/{DATABASE}"
-        self._account: _Account | None = None
+        self._account: Account | None = None
 
     def argv(self) -> list[str]:
         settings = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
@@ -111,7 +113,7 @@ class Postgres(Server):
 
     def prepare(self) -> None:
         self.data.parent.mkdir(parents=True, exist_ok=True)
-        self._account = _Account(self.data, self.bin / "postgres")
+        self._account = Account(self.data.parent, self.bin / "postgres")
         self._account.give(self.data.parent)
         if not self.data.exists():
             self._create()

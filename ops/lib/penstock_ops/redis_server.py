@@ -58,7 +58,8 @@ class Redis(Server):
         acl = self.dir / "users.acl"
         if not acl.exists():
             digest = hashlib.sha256(self.password.encode()).hexdigest()
-            acl.write_text(f"user default off resetchannels -@all\nuser {ADMIN} on #{digest} ~* &* +@all\n", encoding="ascii")
+            # Nobody can be "default", but Redis reads its log as that user: without its rights the MULTIs in it would be skipped.
+            acl.write_text(f"user default off ~* &* +@all\nuser {ADMIN} on #{digest} ~* &* +@all\n", encoding="ascii")
             acl.chmod(0o600)
         own = {"port": str(self.port), "dir": f'"{self.dir}"', "aclfile": f'"{acl}"', **self.settings}
         shipped = (ROOT / "ops" / "redis.conf").read_text(encoding="utf-8")

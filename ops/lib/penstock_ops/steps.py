@@ -63,9 +63,9 @@ def run_logged(text: str, argv: list, log: Path, cwd: Path, env: dict | None = N
             except BaseException:
                 child.terminate()
                 raise
-        if child.returncode == 0:
-            return
-    raise Problem(f"{tail(log)}\n{text} failed with {child.returncode}; the whole output is in {log}")
+        out.flush()
+        if child.returncode != 0:
+            raise Problem(f"{tail(log)}\n{text} failed with {child.returncode}; the whole output is in {log}")
 
 
 def tail(log: Path, lines: int = 20) -> str:

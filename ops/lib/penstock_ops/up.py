@@ -60,7 +60,7 @@ class Plan:
             RUN, port_from("PENSTOCK_POSTGRES_PORT", 15432), self.secrets.value("postgres-admin"))
         self.mail = MailSink(RUN, port_from("PENSTOCK_MAIL_PORT", 12525))
         binaries, self.conf = folder("release"), RUN / "penstock.conf"
-        self.sim = penstock.Sim(RUN, binaries, self.secrets.file("provider"), port_from("PENSTOCK_SIM_PORT", 18090))
+        self.sim = penstock.Sim(RUN, binaries, self.secrets.value("provider"), port_from("PENSTOCK_SIM_PORT", 18090))
         listen = self.settings.get("PENSTOCK_API_LISTEN", "127.0.0.1:8080")
         self.api = penstock.Api(RUN, binaries, self.conf, listen, self.settings)
         self.others = [penstock.Role(RUN, binaries, role, self.conf, self.settings) for role in ("scheduler", "worker")]

@@ -12,6 +12,9 @@ enum acl_role { ACL_API, ACL_WORKER, ACL_SCHEDULER, ACL_ROLE_MAX };
 /* "api", "worker", "scheduler". */
 const char *acl_role_name(enum acl_role role);
 
+/* The user "default" must be off, yet keep all its rights ("off ~* &* +@all"): Redis reads its append-only file as that user, and
+ * skips every MULTI in it (whatever a Function wrote) that the user may not do. */
+
 /* Appends the rules of a role as ACL SETUSER and an ACL file take them after "on" and the password: "resetkeys resetchannels
  * -@all clearselectors (…) (…)". */
 void acl_add_rules(struct buf *out, enum acl_role role);

@@ -30,7 +30,9 @@ struct queue_depth {
     /* counters since the epoch began; gap is what does not add up: what was there and came, less what went and what is there.
      * All from one moment; 0 unless a step was torn or somebody else wrote to the shard. */
     int64_t accepted, done, cancelled, expired, died, gap;
+    int64_t journal_out; /* journal-class jobs that left, in whatever way */
 };
+/* ERR_REDIS_NOGROUP when there are entries that nobody can claim. NULL exactly when err is set. */
 typedef void queue_depth_cb(void *arg, struct err err, const struct queue_depth *depth);
 void queue_depth(const struct broker *b, const struct shard *s, queue_depth_cb *cb, void *arg);
 

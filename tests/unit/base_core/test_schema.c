@@ -68,6 +68,7 @@ static void test_schema__given_a_value_that_breaks_a_rule_then_the_error_says_wh
         {"{'type':'integer'}", "606.5", "#: must be an integer"},
         {"{'type':'integer'}", "1e18", "#: must be an integer"},
         {"{'type':'number','minimum':1}", "true", "#: must be a number"},
+        {"{'enum':['a'],'minimum':2,'type':'string'}", "1", "#: must be a string"},
         {"{'enum':['a',1,null]}", "'b'", "#: must be one of: \"a\", 1, null"},
         {"{'enum':[[1,{'a':1}]]}", "[1.0,{'a':1.0}]", ""},
         {"{'const':1}", "true", "#: must be 1"},
@@ -339,13 +340,17 @@ static void test_schema__given_explosive_patterns_then_the_value_is_refused(void
     const char *costly = "too large for this schema: checking it would take too long";
     assert_gives_up("{'not':{'pattern':'^(a+)+$'}}", "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab'",
                     costly);
-    struct buf b; /* each string cheap enough by itself, and few backtracks for much scanning */
+    struct buf b; /* each string is cheap enough by itself */
     buf_init(&b, 64 * 1024);
     for (int i = 0; i < 60; i++) {
         buf_addf(&b, "%c'%0500d'", i > 0 ? ',' : '[', 0);
     }
     buf_add(&b, str_of("]", 2));
     assert_gives_up("{'items':{'not':{'pattern':'0.*0.*1|q'}}}", b.p, costly);
+    buf_clear(&b); /* little backtracking, but each start scans to the end */
+    buf_addf(&b, "'%020000d'", 0);
+    buf_add_char(&b, '\0');
+    assert_gives_up("{'not':{'pattern':'[0-9]+[a-z]'}}", b.p, costly);
     buf_free(&b);
 }
 

@@ -1,32 +1,6 @@
-#include "peer.h"
-
-#include <io/http_client.h>
-#include <io/timer.h>
+#include "http_client_fixture.h"
 
 #include <dirent.h>
-#include <stdio.h>
-
-enum { GUARD_MS = 20000, DEADLINE_MS = 5000, CALLS_MAX = 80, BODY_MAX = 256 };
-
-struct outcome {
-    struct setup *setup;
-    int times;
-    struct err err;
-    int status;
-    char body[BODY_MAX], retry_after[64], detail[256];
-    size_t body_n;
-};
-
-struct setup {
-    struct loop *loop;
-    struct http_client *client;
-    struct timer *guard;
-    struct peer peer;
-    int pending;
-    struct outcome out[CALLS_MAX];
-    int calls;
-    bool sending, close_in_callback;
-};
 
 static int open_files(void) {
     int n = 0;
@@ -38,94 +12,13 @@ static int open_files(void) {
     return n;
 }
 
-static void on_guard(void *arg) {
-    (void)arg;
-    fail_msg("the callback did not come");
-}
-
-static void set_up(struct setup *s, const struct http_client_options *o) {
-    static const struct http_client_options plain = {.max_in_flight = 8, .max_waiting = 8, .user_agent = "test"};
-    memset(s, 0, offsetof(struct setup, peer));
-    s->pending = s->calls = 0;
-    s->sending = s->close_in_callback = false;
-    assert_ok(loop_new(&s->loop));
-    assert_ok(timer_new(s->loop, on_guard, s, &s->guard));
-    assert_ok(http_client_new(s->loop, o != NULL ? o : &plain, &s->client));
-}
-
-static void tear_down(struct setup *s) {
-    http_client_close(s->client);
-    timer_free(s->guard);
-    loop_free(s->loop);
-}
-
-static void on_reply(void *arg, struct err err, const struct http_reply *reply) {
-    struct outcome *o = arg;
-    assert_false(o->setup->sending);
-    assert_true(err_is_set(err) == (reply == NULL));
-    o->times++;
-    (void)str_copy_c(str_c(err.detail), o->detail, sizeof o->detail);
-    o->err = (struct err){err.code, o->detail};
-    if (reply != NULL) {
-        o->status = reply->status;
-        o->body_n = reply->body.n;
-        assert_true(str_copy_c(reply->body, o->body, sizeof o->body));
-        (void)str_copy_c(reply->retry_after, o->retry_after, sizeof o->retry_after);
-    }
-    if (--o->setup->pending == 0) {
-        loop_stop(o->setup->loop);
-    }
-    if (o->setup->close_in_callback) {
-        o->setup->close_in_callback = false;
-        http_client_close(o->setup->client);
-        o->setup->client = NULL;
-    }
-}
-
-static struct http_call *send_spec(struct setup *s, const struct http_spec *spec) {
-    struct outcome *o = &s->out[s->calls++];
-    *o = (struct outcome){.setup = s};
-    s->pending++;
-    s->sending = true;
-    struct http_call *call = http_send(s->client, spec, on_reply, o);
-    s->sending = false;
-    assert_non_null(call);
-    return call;
-}
-
-/* "/path" is on the peer; anything else is a whole url. */
-static struct http_call *send_to(struct setup *s, const char *method, const char *url, const char *body, bool vetted) {
-    char whole[200];
-    (void)snprintf(whole, sizeof whole, "http://127.0.0.1:%d%s", s->peer.port, url);
-    return send_spec(s, &(struct http_spec){.method = method,
-                                            .url = str_c(url[0] == '/' ? whole : url),
-                                            .body = str_c(body),
-                                            .deadline_ms = DEADLINE_MS,
-                                            .max_answer_bytes = BODY_MAX - 1,
-                                            .vetted = vetted});
-}
-
-static void run(struct setup *s) {
-    timer_start(s->guard, GUARD_MS);
-    if (s->pending > 0) {
-        loop_run(s->loop);
-    }
-    timer_stop(s->guard);
-    assert_int_equal(0, s->pending);
-    for (int i = 0; i < s->calls; i++) {
-        assert_int_equal(1, s->out[i].times);
-    }
-}
-
-#define OK_ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-
-static struct setup the;
-
 static void test_http_client__a_post_then_wire_and_reply_are_whole(void **state) {
     (void)state;
     static const struct peer_step script[] = {
-        {PEER_ACCEPT, NULL}, {PEER_READ, "{\"a\":1}"},
-        {PEER_SEND, "HTTP/1.1 503 No\r\nRetry-After:  7 \r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"}, {PEER_END, NULL}};
+        {PEER_ACCEPT, NULL},
+        {PEER_READ, "{\"a\":1}"},
+        {PEER_SEND, "HTTP/1.1 503 No\r\nRetry-After:  7 \r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
+        {PEER_END, NULL}};
     static const struct http_header headers[] = {{STR("X-One"), STR("1")}, {STR("X-Empty"), STR("")}};
     char url[100];
     set_up(&the, NULL); /* libuv opens some files for good with the first loop */
@@ -135,8 +28,13 @@ static void test_http_client__a_post_then_wire_and_reply_are_whole(void **state)
     (void)setenv("http_proxy", "http://127.0.0.1:1", 1);
     peer_start(&the.peer, script);
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/p?q=1", the.peer.port);
-    (void)send_spec(&the, &(struct http_spec){.method = "POST", .url = str_c(url), .headers = headers, .headers_n = 2,
-                                              .body = STR("{\"a\":1}"), .deadline_ms = DEADLINE_MS, .max_answer_bytes = 100});
+    (void)send_spec(&the, &(struct http_spec){.method = "POST",
+                                              .url = str_c(url),
+                                              .headers = headers,
+                                              .headers_n = 2,
+                                              .body = STR("{\"a\":1}"),
+                                              .deadline_ms = DEADLINE_MS,
+                                              .max_answer_bytes = 100});
     run(&the);
     peer_join(&the.peer);
     assert_ok(the.out[0].err);
@@ -167,7 +65,9 @@ static void test_http_client__a_failure_then_only_what_was_never_sent_is_called_
         {"http", NULL, {{PEER_ACCEPT, NULL}, {PEER_READ, "\r\n\r\n"}, {PEER_CLOSE, NULL}}, ERR_NET_UNKNOWN},
         {"http", "x", {{PEER_ACCEPT, NULL}, {PEER_READ, "\r\n\r\nx"}, {PEER_HANG, NULL}}, ERR_NET_UNKNOWN},
         {"http", "x", {{PEER_ACCEPT, NULL}, {PEER_READ, "\r\n\r\nx"}, {PEER_SEND, "nonsense\r\n\r\n"}}, ERR_NET_UNKNOWN},
-        {"http", "x", {{PEER_ACCEPT, NULL}, {PEER_READ, "\r\n\r\nx"}, {PEER_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"}},
+        {"http",
+         "x",
+         {{PEER_ACCEPT, NULL}, {PEER_READ, "\r\n\r\nx"}, {PEER_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"}},
          ERR_NET_UNKNOWN},
         {"https", "x", {{PEER_ACCEPT, NULL}, {PEER_RESET, NULL}}, ERR_NET_NOT_SENT},
         {"https", "x", {{PEER_ACCEPT, NULL}, {PEER_SEND, "not TLS\r\n"}, {PEER_CLOSE, NULL}}, ERR_NET_NOT_SENT},
@@ -178,8 +78,10 @@ static void test_http_client__a_failure_then_only_what_was_never_sent_is_called_
         set_up(&the, NULL);
         peer_start(&the.peer, cases[i].script);
         (void)snprintf(url, sizeof url, "%s://127.0.0.1:%d/", cases[i].scheme, the.peer.port);
-        (void)send_spec(&the, &(struct http_spec){.method = "POST", .url = str_c(url), .body = str_c(cases[i].body),
-                                                  .deadline_ms = 300, .max_answer_bytes = 100});
+        (void)send_spec(
+            &the,
+            &(struct http_spec){
+                .method = "POST", .url = str_c(url), .body = str_c(cases[i].body), .deadline_ms = 300, .max_answer_bytes = 100});
         run(&the);
         if (the.out[0].err.code != cases[i].want) {
             fail_msg("case %zu: %s: %s", i, err_name(the.out[0].err.code), the.out[0].err.detail);
@@ -219,14 +121,17 @@ static void test_http_client__a_name_that_does_not_resolve_then_not_sent(void **
 
 static void test_http_client__an_answer_too_large_then_cut(void **state) {
     (void)state;
-    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "\r\n\r\n"},
+    static const struct peer_step script[] = {{PEER_ACCEPT, NULL},
+                                              {PEER_READ, "\r\n\r\n"},
                                               {PEER_SEND, "HTTP/1.1 201 OK\r\nContent-Length: 50000000\r\n\r\nhello, hello"},
-                                              {PEER_HANG, NULL}, {PEER_END, NULL}};
+                                              {PEER_HANG, NULL},
+                                              {PEER_END, NULL}};
     char url[100];
     set_up(&the, NULL);
     peer_start(&the.peer, script);
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/", the.peer.port);
-    (void)send_spec(&the, &(struct http_spec){.method = "GET", .url = str_c(url), .deadline_ms = DEADLINE_MS, .max_answer_bytes = 7});
+    (void)send_spec(&the,
+                    &(struct http_spec){.method = "GET", .url = str_c(url), .deadline_ms = DEADLINE_MS, .max_answer_bytes = 7});
     run(&the);
     assert_ok(the.out[0].err);
     assert_int_equal(201, the.out[0].status);
@@ -258,9 +163,11 @@ static void test_http_client__endless_headers_then_given_up(void **state) {
 
 static void test_http_client__a_redirect_then_reported_not_followed(void **state) {
     (void)state;
-    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "\r\n\r\n"},
+    static const struct peer_step script[] = {{PEER_ACCEPT, NULL},
+                                              {PEER_READ, "\r\n\r\n"},
                                               {PEER_SEND, "HTTP/1.1 302 Go\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"},
-                                              {PEER_READ, "GET /there"}, {PEER_END, NULL}};
+                                              {PEER_READ, "GET /there"},
+                                              {PEER_END, NULL}};
     set_up(&the, NULL);
     peer_start(&the.peer, script);
     (void)send_to(&the, "GET", "/", NULL, false);
@@ -273,9 +180,9 @@ static void test_http_client__a_redirect_then_reported_not_followed(void **state
 
 static void test_http_client__a_kept_connection_dies_then_a_post_is_not_sent_twice(void **state) {
     (void)state;
-    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "one"}, {PEER_SEND, OK_ANSWER}, {PEER_READ, "two"},
-                                              {PEER_CLOSE, NULL},  {PEER_ACCEPT, NULL}, {PEER_READ, "two"},    {PEER_SEND, OK_ANSWER},
-                                              {PEER_END, NULL}};
+    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "one"},     {PEER_SEND, OK_ANSWER},
+                                              {PEER_READ, "two"},  {PEER_CLOSE, NULL},     {PEER_ACCEPT, NULL},
+                                              {PEER_READ, "two"},  {PEER_SEND, OK_ANSWER}, {PEER_END, NULL}};
     set_up(&the, NULL);
     peer_start(&the.peer, script);
     (void)send_to(&the, "POST", "/", "one", false);
@@ -291,9 +198,9 @@ static void test_http_client__a_kept_connection_dies_then_a_post_is_not_sent_twi
 
 static void test_http_client__a_kept_connection_dies_then_a_get_is_asked_again(void **state) {
     (void)state;
-    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "GET /1"}, {PEER_SEND, OK_ANSWER}, {PEER_READ, "GET /2"},
-                                              {PEER_CLOSE, NULL},  {PEER_ACCEPT, NULL},   {PEER_READ, "GET /2"},  {PEER_SEND, OK_ANSWER},
-                                              {PEER_END, NULL}};
+    static const struct peer_step script[] = {{PEER_ACCEPT, NULL},   {PEER_READ, "GET /1"},  {PEER_SEND, OK_ANSWER},
+                                              {PEER_READ, "GET /2"}, {PEER_CLOSE, NULL},     {PEER_ACCEPT, NULL},
+                                              {PEER_READ, "GET /2"}, {PEER_SEND, OK_ANSWER}, {PEER_END, NULL}};
     set_up(&the, NULL);
     peer_start(&the.peer, script);
     (void)send_to(&the, "GET", "/1", NULL, false);
@@ -308,8 +215,8 @@ static void test_http_client__a_kept_connection_dies_then_a_get_is_asked_again(v
 
 static void test_http_client__full_then_later_calls_wait_and_more_are_busy(void **state) {
     (void)state;
-    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "one"}, {PEER_SEND, OK_ANSWER}, {PEER_READ, "two"},
-                                              {PEER_SEND, OK_ANSWER}, {PEER_END, NULL}};
+    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "one"},     {PEER_SEND, OK_ANSWER},
+                                              {PEER_READ, "two"},  {PEER_SEND, OK_ANSWER}, {PEER_END, NULL}};
     static const struct http_client_options o = {.max_in_flight = 1, .max_waiting = 1};
     set_up(&the, &o);
     peer_start(&the.peer, script);
@@ -412,11 +319,19 @@ static void test_http_client__closed_in_a_callback_then_the_rest_is_delivered_to
 
 static void test_http_client__bad_urls_and_headers_then_invalid_and_nothing_connects(void **state) {
     (void)state;
-    static const char *const urls[] = {"",          "nothing",         "ftp://127.0.0.1/", "file:///etc/passwd", "http://",
-                                       "http://a b/", "http://a/\r\nX: y", "http://a:99999/",  "http://\x7f/"};
+    static const char *const urls[] = {"",
+                                       "nothing",
+                                       "ftp://127.0.0.1/",
+                                       "file:///etc/passwd",
+                                       "http://",
+                                       "http://a b/",
+                                       "http://a/\r\nX: y",
+                                       "http://a:99999/",
+                                       "http://\x7f/"};
     static const struct http_header headers[] = {
-        {STR("X-A"), STR("1\r\nX-B: 2")}, {STR("X-A"), STR("1\n2")}, {STR("X-A"), STR("1\0002")}, {STR("X-A\r\nX-B"), STR("1")},
-        {STR(""), STR("1")},              {STR("X A"), STR("1")},    {STR("X-A:"), STR("1")}};
+        {STR("X-A"), STR("1\r\nX-B: 2")}, {STR("X-A"), STR("1\n2")}, {STR("X-A"), STR("1\0002")},
+        {STR("X-A\r\nX-B"), STR("1")},    {STR(""), STR("1")},       {STR("X A"), STR("1")},
+        {STR("X-A:"), STR("1")}};
     static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_END, NULL}};
     char url[100];
     set_up(&the, NULL);
@@ -426,10 +341,12 @@ static void test_http_client__bad_urls_and_headers_then_invalid_and_nothing_conn
         (void)send_spec(&the, &(struct http_spec){.method = "GET", .url = str_c(urls[i]), .deadline_ms = DEADLINE_MS});
     }
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
-        (void)send_spec(&the, &(struct http_spec){
-                                  .method = "GET", .url = str_c(url), .headers = &headers[i], .headers_n = 1, .deadline_ms = DEADLINE_MS});
+        (void)send_spec(
+            &the, &(struct http_spec){
+                      .method = "GET", .url = str_c(url), .headers = &headers[i], .headers_n = 1, .deadline_ms = DEADLINE_MS});
     }
-    (void)send_spec(&the, &(struct http_spec){.method = "GET", .url = STR("http://127.0.0.1\0.example/"), .deadline_ms = DEADLINE_MS});
+    (void)send_spec(&the,
+                    &(struct http_spec){.method = "GET", .url = STR("http://127.0.0.1\0.example/"), .deadline_ms = DEADLINE_MS});
     run(&the);
     for (int i = 0; i < the.calls; i++) {
         if (the.out[i].err.code != ERR_INVALID) {
@@ -439,118 +356,6 @@ static void test_http_client__bad_urls_and_headers_then_invalid_and_nothing_conn
     tear_down(&the);
     peer_stop(&the.peer);
     assert_int_equal(0, the.peer.accepted);
-}
-
-static void test_http_client__vetted_then_no_spelling_of_an_inside_address_gets_through(void **state) {
-    (void)state;
-    static const char *const urls[] = {
-        "https://127.0.0.1/",        "https://2130706433/",      "https://0x7f.1/",           "https://0177.0.0.1:8443/",
-        "https://127.1/",            "https://[::1]/",           "https://[::ffff:127.0.0.1]/", "https://[::ffff:7f00:1]/",
-        "https://169.254.169.254/",  "https://localhost/",       "https://LOCALHOST:8443/",
-        "https://a.localhost/",      "https://0.0.0.0/",         "https://0/",                "https://[::]/",
-        "https://10.1.2.3/",         "https://[64:ff9b::7f00:1]/", "https://[2002:7f00:1::]/", "https://[fe80::1%25lo]/",
-        "https://[fd00::1]/",        "https://192.168.0.1/",     "http://1.1.1.1/",           "https://1.1.1.1:22/",
-        "https://1.1.1.1:80/",       "http://1.1.1.1:443/",      "https://u@1.1.1.1/",        "https://u:p@1.1.1.1/",
-        "https://:p@1.1.1.1/"};
-    static const struct http_client_options o[] = {{.max_in_flight = 64}, {.max_in_flight = 64, .allow_cidr = "198.51.100.0/24"}};
-    for (size_t k = 0; k < 2; k++) {
-        set_up(&the, &o[k]);
-        for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
-            (void)send_to(&the, "POST", urls[i], "x", true);
-        }
-        run(&the);
-        for (int i = 0; i < the.calls; i++) {
-            if (the.out[i].err.code != ERR_NET_ADDRESS) {
-                fail_msg("%s: %s: %s", urls[i], err_name(the.out[i].err.code), the.out[i].err.detail);
-            }
-        }
-        tear_down(&the);
-    }
-}
-
-static void test_http_client__exempt_range_then_http_and_any_port_go(void **state) {
-    (void)state;
-    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "x"}, {PEER_SEND, OK_ANSWER}, {PEER_END, NULL}};
-    static const struct http_client_options o = {.max_in_flight = 8, .allow_cidr = "10.0.0.0/8, 127.0.0.0/8"};
-    set_up(&the, &o);
-    peer_start(&the.peer, script);
-    (void)send_to(&the, "POST", "/", "x", true);
-    run(&the);
-    assert_ok(the.out[0].err);
-    tear_down(&the);
-    peer_join(&the.peer);
-}
-
-static void test_http_client__an_open_connection_of_another_call_then_not_taken_by_a_vetted_one(void **state) {
-    (void)state;
-    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "one"}, {PEER_SEND, OK_ANSWER}, {PEER_READ, "two"}, {PEER_END, NULL}};
-    static const struct http_client_options o = {.max_in_flight = 8, .allow_cidr = "10.0.0.0/8"};
-    set_up(&the, &o);
-    peer_start(&the.peer, script);
-    (void)send_to(&the, "POST", "/", "one", false);
-    run(&the);
-    assert_ok(the.out[0].err);
-    (void)send_to(&the, "POST", "/", "two", true);
-    run(&the);
-    assert_int_equal(ERR_NET_ADDRESS, the.out[1].err.code);
-    tear_down(&the);
-    peer_stop(&the.peer);
-    assert_null(strstr(the.peer.seen, "two"));
-}
-
-static bool allowed(const char *text, const char *allow) {
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
-        return http_address_allowed((struct sockaddr *)&v4, allow);
-    }
-    assert_int_equal(1, inet_pton(AF_INET6, text, &v6.sin6_addr));
-    return http_address_allowed((struct sockaddr *)&v6, allow);
-}
-
-static void test_http_client__addresses_then_only_the_public_internet_is_allowed(void **state) {
-    (void)state;
-    static const char *const no[] = {
-        "0.0.0.0", "0.255.255.255", "10.0.0.0", "10.255.255.255", "100.64.0.0", "100.127.255.255", "127.0.0.1", "127.255.255.255",
-        "169.254.169.254", "172.16.0.0", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.255.255", "198.18.0.0",
-        "198.19.255.255", "198.51.100.7", "203.0.113.7", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "::", "::1",
-        "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:0:127.0.0.1", "64:ff9b::1.1.1.1",
-        "64:ff9b:1::1", "100::1", "2001::1", "2001:10::1", "2001:1ff::1", "2001:db8::1", "2002:101:101::1", "3fff::1", "5f00::1",
-        "fc00::1", "fdff::1", "fe80::1", "febf::1", "fec0::1", "ff02::1"};
-    static const char *const yes[] = {"1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.1",
-                                      "172.15.255.255", "172.32.0.0", "192.0.1.1", "192.0.3.1", "192.167.0.1", "192.169.0.0", "198.17.255.255",
-                                      "198.20.0.0", "223.255.255.255", "::ffff:1.1.1.1", "2001:200::1", "2606:4700::1111", "2a00::1"};
-    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
-        if (allowed(no[i], NULL) || allowed(no[i], "8.0.0.0/8") || !allowed(no[i], "0.0.0.0/0,::/0")) {
-            fail_msg("%s", no[i]);
-        }
-    }
-    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
-        if (!allowed(yes[i], NULL)) {
-            fail_msg("%s", yes[i]);
-        }
-    }
-    assert_true(allowed("127.0.0.1", "127.0.0.0/8,::1/128"));
-    assert_true(allowed("::1", "127.0.0.0/8,::1/128"));
-    assert_true(allowed("::ffff:127.0.0.1", "127.0.0.0/8"));
-    assert_true(allowed("10.1.2.3", "10.1.2.0/23"));
-    assert_false(allowed("10.1.4.3", "10.1.2.0/23"));
-    assert_false(allowed("::2", "::1/128"));
-    struct sockaddr unix_socket = {.sa_family = AF_UNIX};
-    assert_false(http_address_allowed(&unix_socket, "0.0.0.0/0,::/0"));
-}
-
-static void test_http_client__bad_ranges_then_refused_at_start(void **state) {
-    (void)state;
-    static const char *const bad[] = {"127.0.0.1", "127.0.0.0/33", "::/129", "localhost/8", "127.0.0.0/8,,", "127.0.0.0/8,x", "127.0.0.0/-1", "1/8"};
-    struct loop *l;
-    struct http_client *c;
-    assert_ok(loop_new(&l));
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct http_client_options o = {.max_in_flight = 1, .allow_cidr = bad[i]};
-        assert_err(ERR_INVALID, http_client_new(l, &o, &c));
-    }
-    loop_free(l);
 }
 
 static void on_any(void *arg, struct err err, const struct http_reply *reply) {
@@ -573,8 +378,14 @@ static void post_under_torture(void *arg) {
     }
     peer_start(&s->peer, script);
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/", s->peer.port);
-    struct http_spec spec = {.method = "POST", .url = str_c(url), .headers = &header, .headers_n = 1, .body = STR("x"),
-                             .deadline_ms = DEADLINE_MS, .max_answer_bytes = 100, .vetted = true};
+    struct http_spec spec = {.method = "POST",
+                             .url = str_c(url),
+                             .headers = &header,
+                             .headers_n = 1,
+                             .body = STR("x"),
+                             .deadline_ms = DEADLINE_MS,
+                             .max_answer_bytes = 100,
+                             .vetted = true};
     if (!err_is_set(http_client_new(s->loop, &o, &s->client))) {
         struct mono began = loop_now(s->loop);
         s->pending = 1;
@@ -611,11 +422,6 @@ int main(void) {
         cmocka_unit_test(test_http_client__closed_with_calls_pending_then_all_fail_before_it_returns),
         cmocka_unit_test(test_http_client__closed_in_a_callback_then_the_rest_is_delivered_too),
         cmocka_unit_test(test_http_client__bad_urls_and_headers_then_invalid_and_nothing_connects),
-        cmocka_unit_test(test_http_client__vetted_then_no_spelling_of_an_inside_address_gets_through),
-        cmocka_unit_test(test_http_client__exempt_range_then_http_and_any_port_go),
-        cmocka_unit_test(test_http_client__an_open_connection_of_another_call_then_not_taken_by_a_vetted_one),
-        cmocka_unit_test(test_http_client__addresses_then_only_the_public_internet_is_allowed),
-        cmocka_unit_test(test_http_client__bad_ranges_then_refused_at_start),
         cmocka_unit_test(test_http_client__an_allocation_fails_then_the_callback_comes_all_the_same),
     };
     return cmocka_run_group_tests_name("http_client", tests, NULL, NULL);

@@ -157,6 +157,34 @@ static void test_http_limits__client_that_reads_nothing_then_dropped(void **stat
     assert_true(f.done_bytes < f.big);
 }
 
+/* 64 KiB every 20 ms: more than three times idle_ms for the whole. */
+static bool slow_reader_ended(void *arg) {
+    struct drip *p = arg;
+    struct mono now = loop_now(f.loop);
+    if (now.us >= p->next.us && !p->c->eof) {
+        ssize_t n = recv(p->c->fd, p->c->got + p->c->n, 64 * 1024, MSG_DONTWAIT);
+        p->c->n += n > 0 ? (size_t)n : 0;
+        p->c->eof = n == 0;
+        p->next.us = now.us + 20000;
+    }
+    return p->c->eof;
+}
+
+static void test_http_limits__client_that_reads_slowly_then_whole_answer(void **state) {
+    (void)state;
+    f.o.idle_ms = 300;
+    f.big = 3 * 1024 * 1024;
+    assert_true(fixture_start(&f));
+    fixture_shrink_send_buffers();
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("GET /big HTTP/1.1\r\n" H END)));
+    struct mono began = loop_now(f.loop);
+    pump(&f, slow_reader_ended, &(struct drip){&c, began});
+    assert_in_range(mono_ms_since(loop_now(f.loop), began), 600, FIXTURE_DEADLINE_MS);
+    assert_true(c.n > f.big);
+    assert_int_equal(c.n, f.done_bytes);
+}
+
 static void test_http_limits__one_connection_too_many_then_503(void **state) {
     (void)state;
     f.o.max_connections = 1;
@@ -238,6 +266,44 @@ static void test_http_limits__stop_accepting_then_drained(void **state) {
     assert_non_null(strstr(c.got, "Connection: close\r\n"));
     client_close(&c);
     pump(&f, no_connections, &f);
+}
+
+/* The answer promised to keep the connection; what is kept is the server's promise to end. */
+static void test_http_limits__drain_amid_an_answer_then_whole_answer_and_end(void **state) {
+    (void)state;
+    f.big = 7 * 1024 * 1024;
+    assert_true(fixture_start(&f));
+    fixture_shrink_send_buffers();
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("GET /big HTTP/1.1\r\n" H "\r\n")));
+    while (f.requests == 0) {
+        pump_once(&f);
+    }
+    assert_int_equal(0, f.done);
+    http_server_stop_accepting(f.server);
+    pump(&f, client_ended, &c);
+    assert_true(c.eof);
+    assert_int_equal(c.n, f.done_bytes);
+    assert_true(c.n > f.big);
+}
+
+/* A handler may end the server at any call: each request is told its end once. */
+static void close_on_done(void *arg, struct http_request *req, int status, size_t bytes) {
+    struct fixture *g = arg;
+    fixture_on_done(arg, req, status, bytes);
+    http_server_close(g->server);
+    g->server = NULL;
+}
+
+static void test_http_limits__close_from_on_done_then_done_once(void **state) {
+    (void)state;
+    f.o.on_done = close_on_done;
+    assert_true(fixture_start(&f));
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("GET /echo HTTP/1.1\r\n" H "\r\nGET /echo HTTP/1.1\r\n" H "\r\n")));
+    pump(&f, client_ended, &c);
+    assert_int_equal(1, f.done);
+    assert_int_equal(0, f.gone);
 }
 
 static void test_http_limits__close_while_waiting_then_gone(void **state) {
@@ -369,9 +435,12 @@ int main(void) {
         T(waiting_longer_than_every_deadline_then_answered),
         T(body_below_the_least_rate_then_408),
         T(client_that_reads_nothing_then_dropped),
+        T(client_that_reads_slowly_then_whole_answer),
         T(one_connection_too_many_then_503),
         T(burst_past_the_limit_then_all_answered),
         T(stop_accepting_then_drained),
+        T(drain_amid_an_answer_then_whole_answer_and_end),
+        T(close_from_on_done_then_done_once),
         T(close_while_waiting_then_gone),
         T(bad_or_taken_address_then_error),
         T(ipv6_then_peer_in_brackets),

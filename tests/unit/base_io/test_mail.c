@@ -81,8 +81,12 @@ static struct http_call *send_mail(struct setup *s, struct mail_spec spec) {
 }
 
 static struct mail_spec plain(int64_t deadline_ms) {
-    return (struct mail_spec){.from = STR("penstock@localhost"), .to = STR("c@example.com"), .subject = STR("An order"),
-                              .message_id = STR("0190-1@penstock"), .text = STR("Hello.\n.\nBye\n"), .deadline_ms = deadline_ms};
+    return (struct mail_spec){.from = STR("penstock@localhost"),
+                              .to = STR("c@example.com"),
+                              .subject = STR("An order"),
+                              .message_id = STR("0190-1@penstock"),
+                              .text = STR("Hello.\n.\nBye\n"),
+                              .deadline_ms = deadline_ms};
 }
 
 static void run(struct setup *s) {
@@ -99,12 +103,18 @@ static void run(struct setup *s) {
     }
 }
 
-#define GREETING {PEER_ACCEPT, NULL}, {PEER_SEND, "220 sink\r\n"}, {PEER_READ, "EHLO "}
-#define EHLO GREETING, {PEER_SEND, "250-sink\r\n250 SIZE 10000000\r\n"}, {PEER_READ, "MAIL FROM:<penstock@localhost>"}
-#define MAIL EHLO, {PEER_SEND, "250 ok\r\n"}, {PEER_READ, "RCPT TO:<c@example.com>"}
-#define RCPT MAIL, {PEER_SEND, "250 ok\r\n"}, {PEER_READ, "DATA\r\n"}
-#define DATA RCPT, {PEER_SEND, "354 go\r\n"}, {PEER_READ, "\r\n.\r\n"}
-#define ACCEPTED DATA, {PEER_SEND, "250 queued\r\n"}, {PEER_READ, "QUIT\r\n"}
+#define GREETING \
+    {PEER_ACCEPT, NULL}, {PEER_SEND, "220 sink\r\n"}, { PEER_READ, "EHLO " }
+#define EHLO \
+    GREETING, {PEER_SEND, "250-sink\r\n250 SIZE 10000000\r\n"}, { PEER_READ, "MAIL FROM:<penstock@localhost>" }
+#define MAIL \
+    EHLO, {PEER_SEND, "250 ok\r\n"}, { PEER_READ, "RCPT TO:<c@example.com>" }
+#define RCPT \
+    MAIL, {PEER_SEND, "250 ok\r\n"}, { PEER_READ, "DATA\r\n" }
+#define DATA \
+    RCPT, {PEER_SEND, "354 go\r\n"}, { PEER_READ, "\r\n.\r\n" }
+#define ACCEPTED \
+    DATA, {PEER_SEND, "250 queued\r\n"}, { PEER_READ, "QUIT\r\n" }
 
 static const char *message(const char *field) {
     char *start = strstr(the.peer.seen, "DATA\r\n");
@@ -247,11 +257,20 @@ static void test_mail__the_relay_answers_then_its_code_decides_at_once(void **st
 
 static void test_mail__a_relay_without_ehlo_then_helo(void **state) {
     (void)state;
-    static const struct answer_case c = {
-        {GREETING, {PEER_SEND, "502 what\r\n"}, {PEER_READ, "HELO "}, {PEER_PAUSE, NULL}, {PEER_SEND, "250 sink\r\n"}, {PEER_READ, "MAIL FROM:"},
-         {PEER_SEND, "250 ok\r\n"}, {PEER_READ, "RCPT TO:"}, {PEER_SEND, "250 ok\r\n"}, {PEER_READ, "DATA\r\n"},
-         {PEER_SEND, "354 go\r\n"}, {PEER_READ, "\r\n.\r\n"}, {PEER_SEND, "250 ok\r\n"}},
-        ERR_NONE};
+    static const struct answer_case c = {{GREETING,
+                                          {PEER_SEND, "502 what\r\n"},
+                                          {PEER_READ, "HELO "},
+                                          {PEER_PAUSE, NULL},
+                                          {PEER_SEND, "250 sink\r\n"},
+                                          {PEER_READ, "MAIL FROM:"},
+                                          {PEER_SEND, "250 ok\r\n"},
+                                          {PEER_READ, "RCPT TO:"},
+                                          {PEER_SEND, "250 ok\r\n"},
+                                          {PEER_READ, "DATA\r\n"},
+                                          {PEER_SEND, "354 go\r\n"},
+                                          {PEER_READ, "\r\n.\r\n"},
+                                          {PEER_SEND, "250 ok\r\n"}},
+                                         ERR_NONE};
     check(&c, 0, DEADLINE_MS);
 }
 
@@ -305,8 +324,9 @@ static void test_mail__refused_then_all_are_not_sent(void **state) {
 static void test_mail__bad_fields_then_invalid_and_nothing_connects(void **state) {
     (void)state;
     static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_END, NULL}};
-    static const struct str evil[] = {STR("a@b\r\nBcc: x@y"), STR("a@b\nX: y"), STR("a@b\0"), STR("a@b> SIZE=1"), STR("a@b>"), STR("a@b,c@d"), STR(""),
-                                      STR("a"), STR("@b"), STR("a@"), STR("a@b@c"), STR("A <a@b>"), STR("\xc3\xa4@b")};
+    static const struct str evil[] = {STR("a@b\r\nBcc: x@y"), STR("a@b\nX: y"), STR("a@b\0"),     STR("a@b> SIZE=1"), STR("a@b>"),
+                                      STR("a@b,c@d"),         STR(""),          STR("a"),         STR("@b"),          STR("a@"),
+                                      STR("a@b@c"),           STR("A <a@b>"),   STR("\xc3\xa4@b")};
     static const struct str lines[] = {STR("x\r\nBcc: y@z"), STR("x\ny"), STR("x\0y")};
     enum { EVIL = sizeof evil / sizeof evil[0], LINES = sizeof lines / sizeof lines[0] };
     set_up(&the);

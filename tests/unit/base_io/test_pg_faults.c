@@ -44,6 +44,7 @@ static int stop_server(void **state) {
 static const struct pg_stmt insert = {"insert", "INSERT INTO t (id) VALUES ($1) ON CONFLICT DO NOTHING", 1};
 static const struct pg_stmt insert_slow = {"insert_slow", "INSERT INTO slow_commit (id) VALUES ($1)", 1};
 static const struct pg_stmt nap = {"nap", "SELECT pg_sleep($1::float8)", 1};
+static const struct pg_stmt short_nap = {"short_nap", "SELECT pg_sleep(0.05)", 0};
 static const struct pg_stmt one = {"one", "SELECT 1", 0};
 static const struct pg_stmt backend = {"backend", "SELECT pg_backend_pid()", 0};
 static const struct pg_stmt terminate_others = {
@@ -259,8 +260,8 @@ static void test_pg_faults__we_were_stopped_past_the_deadline_then_the_answer_co
     o.statement_ms = 100;
     assert_ok(pg_pool_new(l, &o, &p));
     assert_int_equal(ERR_NONE, pg_ask(l, p, &one, NULL).code);
-    exec_int(p, &insert, 2000, 0, &out);
-    wait_ms(l, 0);                                           /* sent */
+    pg_exec(p, &short_nap, NULL, 0, 0, note_pg_outcome, &out);
+    wait_ms(l, 10);                                          /* sent */
     (void)nanosleep(&(struct timespec){2, 300000000}, NULL); /* as SIGSTOP does it: the loop does not turn */
     assert_true(wait_until(l, PG_SOON_MS, pg_has_run, &out));
     assert_int_equal(ERR_NONE, out.code);

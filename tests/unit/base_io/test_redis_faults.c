@@ -116,6 +116,12 @@ static void test_redis_faults__a_longer_deadline_for_a_blocking_call_then_its_an
     assert_true(wait_until(l, 2000, has_run, &out));
     assert_int_equal(ERR_NONE, out.code);
     assert_string_equal("nil", out.text);
+    struct outcome behind[3] = {{0}}; /* the last one's deadline is not before that of the one in front of it */
+    send_words(r, 250, "PING", &behind[0]);
+    send_words(r, 2000, "BLPOP none 0.1", &behind[1]);
+    send_words(r, 50, "BLPOP none 0.3", &behind[2]);
+    assert_true(wait_until(l, 2000, has_run, &behind[2]));
+    assert_int_equal(ERR_NONE, behind[2].code);
     redis_close(r);
     loop_free(l);
     server_stop(server);
@@ -166,6 +172,15 @@ static void test_redis_faults__killed_and_restarted_then_lost_and_up_within_5_s(
         assert_reply("PONG", l, r, "PING");
     }
     assert_int_equal(fds, server_count_fds());
+    wait_ms(l, 2100); /* up for long: the next loss finds the back-off at its beginning */
+    struct outcome blocked = {0};
+    struct redis *killer = connected_to(l, server_port(server), NULL);
+    send_words(r, 10000, "BLPOP none 0", &blocked);
+    wait_ms(l, 20);
+    assert_reply("1", l, killer, "CLIENT KILL TYPE normal SKIPME yes");
+    assert_true(wait_until(l, 1000, has_run, &blocked));
+    assert_true(wait_until(l, 300, is_up, r));
+    redis_close(killer);
     redis_close(r);
     loop_free(l);
     server_stop(server);
@@ -304,6 +319,7 @@ static void test_redis_faults__a_database_that_is_not_there_then_not_up(void **s
 struct liar {
     int listener, peer;
     bool greeted;
+    int calls;
 };
 
 static bool has_greeting(void *arg) {
@@ -355,6 +371,37 @@ static void test_redis_faults__nonsense_then_down_with_a_reason(void **state) {
         (void)close(liar.peer);
         (void)close(liar.listener);
     }
+}
+
+/* Greets each caller as a server would, and hangs up. */
+static bool greets_and_hangs_up(void *arg) {
+    struct liar *liar = arg;
+    int fd = accept4(liar->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0) {
+        liar->calls++;
+        (void)send(fd, "+OK\r\n+PONG\r\n", 12, MSG_NOSIGNAL);
+        (void)shutdown(fd, SHUT_WR);
+        (void)close(liar->peer); /* the one before: this one has yet to read */
+        liar->peer = fd;
+    }
+    return false;
+}
+
+static void test_redis_faults__greeted_and_hung_up_on_each_time_then_the_pauses_grow(void **state) {
+    (void)state;
+    struct loop *l = new_loop();
+    struct liar liar = {.peer = -1};
+    struct states s = {0};
+    int port;
+    liar.listener = server_listen_deaf(&port);
+    struct redis *r = connect_to(l, port, &s);
+    (void)wait_until(l, 1500, greets_and_hangs_up, &liar);
+    assert_int_equal(s.ups, s.downs);
+    assert_in_range(liar.calls, 3, 20); /* about 60 if each began at 50 ms */
+    redis_close(r);
+    loop_free(l);
+    (void)close(liar.peer);
+    (void)close(liar.listener);
 }
 
 static void test_redis_faults__reset_then_lost(void **state) {
@@ -443,6 +490,7 @@ int main(void) {
         cmocka_unit_test(test_redis_faults__passwords_and_users_then_in_or_told_why),
         cmocka_unit_test(test_redis_faults__a_database_that_is_not_there_then_not_up),
         cmocka_unit_test(test_redis_faults__nonsense_then_down_with_a_reason),
+        cmocka_unit_test(test_redis_faults__greeted_and_hung_up_on_each_time_then_the_pauses_grow),
         cmocka_unit_test(test_redis_faults__reset_then_lost),
         cmocka_unit_test(test_redis_faults__close_inside_on_state_and_inside_a_loss_then_fine),
     };

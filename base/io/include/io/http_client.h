@@ -37,8 +37,8 @@ struct http_spec {
 
 struct http_reply {
     int status;
-    struct str body;            /* at most max_answer_bytes */
-    struct str retry_after;     /* header value; p is NULL when absent */
+    struct str body;        /* at most max_answer_bytes */
+    struct str retry_after; /* header value; p is NULL when absent */
 };
 
 /* err: ERR_NET_NOT_SENT (name, refused, TLS, deadline before the first byte left), ERR_NET_UNKNOWN (it may have arrived),
@@ -56,7 +56,7 @@ void http_cancel(struct http_call *call); /* the callback runs with ERR_CANCELLE
  * is encoded (RFC 2047) when it is not ASCII. The server's last answer decides: 4yz → ERR_TRANSIENT, 5yz → ERR_REFUSED,
  * connection failed before DATA was answered → ERR_NET_NOT_SENT (INFRA is the caller's to judge), lost after → ERR_NET_UNKNOWN. */
 struct mail_spec {
-    const char *url; /* smtp://host:port */
+    const char *url;                          /* smtp://host:port */
     struct str from, to, subject, message_id; /* message_id without <> */
     struct str text;                          /* UTF-8 */
     int64_t deadline_ms;

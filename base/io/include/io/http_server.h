@@ -29,8 +29,10 @@ struct http_request {
     struct mono began;        /* first byte of the head */
     struct str peer;          /* "127.0.0.1:40212" */
     void *user;               /* the handler's own */
-    void (*on_gone)(struct http_request *req); /* set by the handler: the client went away before the answer; the request dies
-                                                  after this call and http_respond must not be called any more */
+    /* Set by the handler: the request dies unanswered after this call, and http_respond must not be called any more. The
+     * connection was reset, the body did not come or was refused, or the server was closed. The end of the client's stream
+     * alone (EOF) is no reason: a client may shut down its sending side behind a whole request and wait. */
+    void (*on_gone)(struct http_request *req);
     struct http_conn *conn;   /* the server's */
 };
 
@@ -43,24 +45,26 @@ struct http_server_options {
     bool (*on_head)(void *arg, struct http_request *req);
     /* Called with the whole request. Answers now or later, exactly once, with http_respond. */
     void (*on_request)(void *arg, struct http_request *req);
-    /* A request that never became one (400, 408, 413, 431, 503 too many connections): fills the body of the answer and may
-     * count it; content type is application/problem+json. */
+    /* An answer that the server makes itself (400, 408, 413, 431; 503 too many connections or out of memory; 500 an answer
+     * that is too large): fills its body and may count it; content type is application/problem+json. The connection ends. */
     void (*on_bad)(void *arg, int status, const char *reason, struct buf *body);
-    /* After the last byte of an answer was handed to the kernel: for the canonical log line. May be NULL. */
+    /* Once for each answered request, for the canonical log line: after the last byte of the answer was handed to the kernel,
+     * or the connection was lost before. bytes: how many were handed over, head included. May be NULL. */
     void (*on_done)(void *arg, struct http_request *req, int status, size_t bytes);
     void *arg;
 };
 
+/* Also ignores SIGPIPE in this process. ERR_INVALID: listen is no address; ERR_SYSTEM: it cannot be listened on. */
 MUST struct err http_server_new(struct loop *l, const struct http_server_options *o, struct http_server **out);
 int http_server_port(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
-void http_server_stop_accepting(struct http_server *s); /* drain: answers carry Connection: close */
-void http_server_close(struct http_server *s);          /* drops what is left; freed by the loop; NULL is fine */
+void http_server_stop_accepting(struct http_server *s); /* drain: idle connections end, answers carry Connection: close */
+void http_server_close(struct http_server *s); /* drops what is left (on_gone); freed by the loop; NULL is fine */
 
 struct str http_request_header(const struct http_request *req, const char *name); /* first of that name; p is NULL when absent */
 /* The value of a query parameter, percent-decoded into the request's arena; p is NULL when absent, or malformed. */
 struct str http_query(struct http_request *req, const char *name);
-struct str http_decode(struct arena *a, struct str s); /* percent-decoding; p is NULL when malformed */
+struct str http_decode(struct arena *a, struct str s); /* percent-decoding; p is NULL when malformed, or with %00 in it */
 
 struct http_answer {
     int status;
@@ -70,7 +74,8 @@ struct http_answer {
     struct str body;
     bool close;
 };
-/* Copies everything. Content-Length, Date, Connection are the server's. For HEAD the body is left out. */
+/* Copies everything. Content-Length, Date, Connection are the server's. For HEAD, 204 and 304 the body is left out. CR, LF and
+ * NUL in header values become spaces. Never calls on_head or on_request; it may call on_done. */
 void http_respond(struct http_request *req, const struct http_answer *answer);
 /* Instead of an answer: closes the connection without one, as a peer that died would (the provider simulator). on_gone does not run. */
 void http_drop(struct http_request *req);

@@ -1,0 +1,166 @@
+/* The process: what it is made of, its start and its end. */
+#include <base/log.h>
+#include <io/signals.h>
+#include <io/timer.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "accept.h"
+#include "sampler.h"
+#include "server.h"
+#include "types.h"
+
+enum { DRAIN_MS = 10000, LAST_ANSWERS_MS = 1000, EXIT_CONFIG = 78 };
+
+static void stop(struct api *api) { loop_stop(api->rt->loop); }
+
+void api_call_ended(struct api *api) {
+    if (api->draining && api->open_n == 0 && !api->closing) {
+        stop(api);
+    }
+}
+
+static void on_drained(void *arg) {
+    struct api *api = arg;
+    if (wait_count(api->waits) == 0) {
+        stop(api);
+        return;
+    }
+    wait_all_up(api->waits); /* they are told 202 and where to look */
+    timer_start(api->drain_timer, LAST_ANSWERS_MS);
+}
+
+static void on_signal(void *arg, int signum) {
+    struct api *api = arg;
+    if (api->draining) {
+        stop(api);
+        return;
+    }
+    api->draining = true;
+    LOG(INFO, "api.draining", LF_INT("signal", signum), LF_INT("requests", api->open_n));
+    if (api->server != NULL) {
+        http_server_stop_accepting(api->server);
+    }
+    if (api->open_n == 0) {
+        stop(api);
+    } else {
+        timer_start(api->drain_timer, DRAIN_MS);
+    }
+}
+
+static void on_table(void *arg) {
+    struct api *api = arg;
+    api->ready = true;
+    sampler_start(api->sampler);
+    LOG(INFO, "api.ready", LF_C("process", api->rt->process));
+}
+
+static struct err listen_now(struct api *api) {
+    const struct conf *conf = api->options->conf;
+    const struct http_server_options o = {
+        .listen = conf->api_listen,
+        .max_connections = (size_t)conf->api_max_connections,
+        .max_body_bytes = LIMIT_HTTP_BODY_BYTES,
+        .header_ms = conf->api_header_ms,
+        .idle_ms = conf->api_idle_ms,
+        .body_bytes_per_s = conf->api_body_bytes_per_s,
+        .on_head = call_on_head,
+        .on_request = call_on_request,
+        .on_bad = call_on_bad,
+        .on_done = call_on_done,
+        .arg = api,
+    };
+    TRY(http_server_new(api->rt->loop, &o, &api->server));
+    LOG(INFO, "api.listening", LF_C("listen", conf->api_listen), LF_INT("port", http_server_port(api->server)));
+    return OK;
+}
+
+static void on_keys(struct api *api, bool any) {
+    if (!any) {
+        (void)fprintf(stderr, "penstock: api.listen is %s, beyond loopback, and there is no live API key: make one with penstock key create\n",
+                      api->options->conf->api_listen);
+        api->status = EXIT_CONFIG;
+        stop(api);
+        return;
+    }
+    struct err e = listen_now(api);
+    if (err_is_set(e)) {
+        LOG(ERROR, "api.start_failed", LF_ERR(e));
+        api->status = EXIT_FAILURE;
+        stop(api);
+    }
+}
+
+static void on_keys_due(void *arg) { auth_find_any(arg, on_keys); }
+
+static struct err open_parts(struct api *api) {
+    const struct runtime_options runtime = {.role = "api", .conf = api->options->conf, .registry = api->options->registry};
+    TRY(runtime_open(&runtime, &api->rt));
+    api->started = loop_now(api->rt->loop);
+    TRY(types_new(api->options->registry, &api->types));
+    TRY(auth_new(api, &api->auth));
+    TRY(sampler_new(api, &api->sampler));
+    TRY(wait_table_new(api, &api->waits));
+    TRY(accept_new(api, &api->accept));
+    TRY(enter_new(api, &api->enter));
+    TRY(timer_new(api->rt->loop, on_drained, api, &api->drain_timer));
+    return timer_new(api->rt->loop, on_keys_due, api, &api->keys_timer);
+}
+
+/* Callbacks that are still due run while the runtime closes; what they use goes after it. */
+static void close_parts(struct api *api) {
+    api->closing = true;
+    http_server_close(api->server);
+    if (api->rt != NULL) {
+        timer_free(api->drain_timer);
+        timer_free(api->keys_timer);
+        accept_stop(api->accept);
+        enter_stop(api->enter);
+        wait_table_stop(api->waits);
+        sampler_stop(api->sampler);
+        calls_free_spare(api);
+        runtime_close(api->rt);
+    }
+    accept_free(api->accept);
+    enter_free(api->enter);
+    wait_table_free(api->waits);
+    sampler_free(api->sampler);
+    auth_free(api->auth);
+    types_free(api->types);
+    buf_free(&api->openapi);
+}
+
+static struct err run(struct api *api) {
+    static const int wanted[] = {SIGTERM, SIGINT};
+    struct signals *signals;
+    TRY(signals_new(api->rt->loop, wanted, sizeof wanted / sizeof wanted[0], on_signal, api, &signals));
+    struct err e = OK;
+    if (api->loopback) {
+        e = listen_now(api);
+    } else {
+        auth_find_any(api, on_keys);
+    }
+    if (!err_is_set(e)) {
+        runtime_start(api->rt, on_table, api);
+        loop_run(api->rt->loop);
+    }
+    signals_free(signals);
+    return e;
+}
+
+int api_main(const struct api_options *o) {
+    struct api api = {.options = o, .loopback = auth_is_loopback(o->conf->api_listen), .status = EXIT_SUCCESS};
+    TAILQ_INIT(&api.open);
+    TAILQ_INIT(&api.spare);
+    buf_init(&api.openapi, 4 << 20);
+    struct err e = open_parts(&api);
+    if (!err_is_set(e)) {
+        e = run(&api);
+    }
+    if (err_is_set(e)) {
+        LOG(ERROR, "api.start_failed", LF_ERR(e));
+        api.status = EXIT_FAILURE;
+    }
+    close_parts(&api);
+    return api.status;
+}

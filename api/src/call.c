@@ -1,0 +1,386 @@
+/* The life of a call: from the head of a request to the line in the log. */
+#include "call.h"
+
+#include <base/limits.h>
+#include <base/log.h>
+#include <base/metrics.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "header.h"
+#include "sampler.h"
+#include "server.h"
+
+enum { SPARE_CALLS = 256, ARENA_BLOCK_BYTES = 4096, ARENA_BYTES = 16 << 20 };
+
+/* ---- memory ---- */
+
+static struct call *call_new(struct api *api, struct http_request *req) {
+    struct call *c = TAILQ_FIRST(&api->spare);
+    if (c != NULL) {
+        TAILQ_REMOVE(&api->spare, c, link);
+        api->spare_n--;
+    } else {
+        c = calloc(1, sizeof *c);
+        if (c == NULL) {
+            return NULL;
+        }
+        arena_init(&c->arena, ARENA_BLOCK_BYTES, ARENA_BYTES);
+    }
+    *c = (struct call){.api = api, .req = req, .arena = c->arena, .waiter.timer = c->waiter.timer, .refs = 1};
+    c->path = arena_str(&c->arena, req->path);
+    TAILQ_INSERT_TAIL(&api->open, c, link);
+    api->open_n++;
+    return c;
+}
+
+static void call_free(struct call *c) {
+    waiter_free(&c->waiter);
+    arena_free(&c->arena);
+    free(c);
+}
+
+void calls_free_spare(struct api *api) {
+    struct call *c;
+    while ((c = TAILQ_FIRST(&api->spare)) != NULL) {
+        TAILQ_REMOVE(&api->spare, c, link);
+        api->spare_n--;
+        call_free(c);
+    }
+}
+
+void call_hold(struct call *c) { c->refs++; }
+
+void call_release(struct call *c) {
+    struct api *api = c->api;
+    if (--c->refs > 0) {
+        return;
+    }
+    wait_remove(&c->waiter);
+    TAILQ_REMOVE(&api->open, c, link);
+    if (api->closing || api->spare_n == SPARE_CALLS) {
+        call_free(c);
+    } else {
+        arena_reset(&c->arena);
+        TAILQ_INSERT_HEAD(&api->spare, c, link);
+        api->spare_n++;
+    }
+    api->open_n--;
+    api_call_ended(api);
+}
+
+/* ---- answers ---- */
+
+void call_header(struct call *c, const char *name, struct str value) {
+    if (c->headers_n < CALL_HEADERS_MAX) {
+        c->headers[c->headers_n++] = (struct http_header){str_c(name), value};
+    }
+}
+
+void call_answer(struct call *c, int status, const char *content_type, struct str body) {
+    struct http_request *req = c->req;
+    if (req == NULL) {
+        return;
+    }
+    c->req = NULL;
+    const struct http_answer answer = {
+        .status = status, .content_type = content_type, .headers = c->headers, .headers_n = c->headers_n, .body = body,
+    };
+    http_respond(req, &answer);
+}
+
+void call_json(struct call *c, int status, const struct buf *body) {
+    struct err e = buf_status(body);
+    if (err_is_set(e)) {
+        call_fail(c, e);
+    } else {
+        call_answer(c, status, "application/json", buf_str(body));
+    }
+}
+
+void call_problem_full(struct call *c, struct problem *p) {
+    struct buf body;
+    char room[24];
+    if (c->req == NULL) {
+        return;
+    }
+    p->trace = &c->trace;
+    p->instance = c->path;
+    c->problem = problem_code(p->id);
+    if (p->retry_after_s > 0) {
+        (void)snprintf(room, sizeof room, "%lld", (long long)p->retry_after_s);
+        call_header(c, "Retry-After", str_c(room));
+    }
+    buf_init(&body, PROBLEM_BYTES_MAX);
+    problem_write(&body, p);
+    struct str text = err_is_set(buf_status(&body)) ? STR("") : buf_str(&body);
+    call_answer(c, problem_status(p->id), "application/problem+json", text);
+    buf_free(&body);
+}
+
+void call_problem(struct call *c, enum problem_id id, const char *detail, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, detail);
+    (void)vsnprintf(text, sizeof text, detail, args);
+    va_end(args);
+    struct problem p = {.id = id, .detail = str_c(text), .retry_after_s = problem_status(id) == 503 ? 1 : 0};
+    call_problem_full(c, &p);
+}
+
+void call_fail(struct call *c, struct err err) {
+    enum problem_id id = problem_of(err.code);
+    if (c->req != NULL && id == PROBLEM_INTERNAL) {
+        LOG(ERROR, "http.failed", LF_ERR(err), LF_TRACE(&c->trace));
+    }
+    call_problem(c, id, "%s", id == PROBLEM_INTERNAL ? err_name(err.code) : err.detail);
+}
+
+void call_tagged(struct call *c, struct str etag, struct str body) {
+    if (c->req == NULL) {
+        return;
+    }
+    struct str known = http_request_header(c->req, "If-None-Match");
+    call_header(c, "ETag", etag);
+    if (known.p != NULL && header_etag_is_in(known, etag)) {
+        call_answer(c, 304, NULL, STR_NONE);
+    } else {
+        call_answer(c, 200, "application/json", body);
+    }
+}
+
+/* ---- Postgres ---- */
+
+struct query {
+    struct call *call;
+    call_then *then;
+};
+
+static void on_query(void *arg, struct err err, const PGresult *res) {
+    struct query *q = arg;
+    struct call *c = q->call;
+    if (err_is_set(err)) {
+        call_fail(c, err);
+    } else {
+        q->then(c, res);
+    }
+    call_release(c);
+}
+
+void call_query(struct call *c, const struct pg_stmt *stmt, const struct pg_value *values, call_then *then) {
+    struct query *q = ARENA_NEW(&c->arena, struct query);
+    if (q == NULL) {
+        call_fail(c, err_make(ERR_NOMEM, "%s", stmt->name));
+        return;
+    }
+    *q = (struct query){c, then};
+    call_hold(c);
+    pg_exec(c->api->rt->platform, stmt, values, 0, 0, on_query, q);
+}
+
+struct pg_value call_tenant(const struct call *c) {
+    return (c->who.scopes & SCOPE_ADMIN) != 0 ? PG_NULL : pg_text(str_c(c->who.tenant));
+}
+
+/* ---- the path and the query ---- */
+
+bool call_param_uuid(struct call *c, struct uuid *out) {
+    if (uuid_parse(c->param, out)) {
+        return true;
+    }
+    call_problem(c, PROBLEM_NOT_FOUND, "\"%.*s\" is not an id; ids are UUIDs", STR_ARG(c->param));
+    return false;
+}
+
+const struct queue_info *call_param_queue(struct call *c) {
+    const struct queue_info *q = queue_table_find(c->api->rt->queues, c->param);
+    if (q == NULL) {
+        call_problem(c, PROBLEM_NOT_FOUND, "There is no queue \"%.*s\"", STR_ARG(c->param));
+    }
+    return q;
+}
+
+bool call_page(struct call *c, int64_t fallback, int64_t max, int64_t *out_limit, struct uuid *out_cursor) {
+    struct str limit = http_query(c->req, "limit");
+    struct str cursor = http_query(c->req, "cursor");
+    int64_t n = fallback;
+    struct uuid at = {{0}};
+    if (limit.p != NULL && (!str_to_i64(limit, &n) || n < 1 || n > max)) {
+        call_problem(c, PROBLEM_BAD_PARAMETER, "limit must be an integer from 1 to %lld", (long long)max);
+        return false;
+    }
+    if (cursor.p != NULL && !uuid_parse(cursor, &at)) {
+        call_problem(c, PROBLEM_BAD_PARAMETER, "cursor must be what an earlier answer gave as next");
+        return false;
+    }
+    *out_limit = n;
+    *out_cursor = at;
+    return true;
+}
+
+/* ---- requests ---- */
+
+static void on_gone(struct http_request *req) {
+    struct call *c = req->user;
+    c->req = NULL;
+    wait_remove(&c->waiter);
+    call_release(c);
+}
+
+static void read_trace(struct call *c) {
+    struct trace parent;
+    struct str text = http_request_header(c->req, "traceparent");
+    c->trace = text.p != NULL && trace_parse(str_trim(text), &parent) ? trace_child(&parent) : trace_new();
+}
+
+static bool find_route(struct call *c) {
+    char allow[ROUTE_ALLOW_BYTES];
+    struct str param;
+    c->route = route_find(c->req->method, c->req->path, &param, allow);
+    if (c->route != NULL) {
+        c->param = http_decode(&c->arena, param);
+        if (c->param.p == NULL) {
+            call_problem(c, PROBLEM_BAD_PARAMETER, "The path is not percent-encoded rightly");
+        }
+        return c->param.p != NULL;
+    }
+    if (allow[0] != '\0') {
+        call_header(c, "Allow", str_c(allow));
+        call_problem(c, PROBLEM_METHOD, "%.*s is not a method of this path; it has %s", STR_ARG(c->req->method), allow);
+    } else {
+        call_problem(c, PROBLEM_NO_ROUTE, "There is nothing at %.*s", STR_ARG(c->path));
+    }
+    return false;
+}
+
+static bool check_media(struct call *c) {
+    unsigned flags = c->route->flags;
+    struct str type = http_request_header(c->req, "Content-Type");
+    const char *wanted = (flags & ROUTE_LINES) != 0 ? "application/x-ndjson" : "application/json";
+    if ((flags & (ROUTE_BODY | ROUTE_LINES)) == 0 || (type.p == NULL && (flags & ROUTE_OPTIONAL) != 0)) {
+        return true;
+    }
+    if (type.p != NULL && header_media_is(type, wanted)) {
+        return true;
+    }
+    call_problem(c, PROBLEM_MEDIA_TYPE, "Content-Type must be %s, in UTF-8", wanted);
+    return false;
+}
+
+static bool read_key(struct call *c) {
+    struct str value = http_request_header(c->req, "Idempotency-Key");
+    if ((c->route->flags & (ROUTE_KEY | ROUTE_KEY_MAY)) == 0) {
+        return true;
+    }
+    if (value.p == NULL) {
+        if ((c->route->flags & ROUTE_KEY) != 0) {
+            call_problem(c, PROBLEM_KEY_MISSING, "This path takes effects once per key");
+            return false;
+        }
+        return true;
+    }
+    if (!header_key(value, &c->arena, &c->key)) {
+        call_problem(c, PROBLEM_KEY_MALFORMED, "The value cannot be used as a key");
+        return false;
+    }
+    return true;
+}
+
+/* Where the route alone says which queue the job goes to, a refusal costs no body and no statement. */
+static bool check_pressure(struct call *c) {
+    const struct queue_info *q = sampler_route_queue(c->api->sampler, c->route);
+    return q == NULL || sampler_admit(c->api->sampler, q, c);
+}
+
+static bool check_ready(struct call *c) {
+    if (c->api->ready || (c->route->flags & ROUTE_LAX) != 0) {
+        return true;
+    }
+    call_problem(c, PROBLEM_UNAVAILABLE, "This process has just started: Postgres has not answered yet");
+    return false;
+}
+
+bool call_on_head(void *arg, struct http_request *req) {
+    struct call *c = call_new(arg, req);
+    if (c == NULL) {
+        const struct http_answer answer = {.status = 503, .close = true};
+        http_respond(req, &answer);
+        return false;
+    }
+    req->user = c;
+    req->on_gone = on_gone;
+    read_trace(c);
+    if (!find_route(c)) {
+        return false;
+    }
+    enum auth_verdict verdict = auth_check(c);
+    c->asked = verdict == AUTH_ASK;
+    return verdict != AUTH_NO && check_ready(c) && check_media(c) && read_key(c) && check_pressure(c);
+}
+
+static void run(struct call *c) {
+    if (c->req != NULL) {
+        c->route->handler(c);
+    }
+}
+
+void call_on_request(void *arg, struct http_request *req) {
+    struct call *c = req->user;
+    (void)arg;
+    call_hold(c); /* a handler that answers at once may go on using the call until it returns */
+    if (c->asked) {
+        auth_ask(c, run);
+    } else {
+        run(c);
+    }
+    call_release(c);
+}
+
+static void log_call(const struct call *c, const struct http_request *req, int status, size_t bytes, int64_t us) {
+    bool probe = c->route != NULL && (c->route->flags & ROUTE_LAX) != 0 && status < 400;
+    struct log_field fields[12] = {
+        LF_STR("method", req->method),
+        LF_STR("path", c->path),
+        LF_C("route", c->route != NULL ? c->route->path : "none"),
+        LF_INT("status", status),
+        LF_REAL("ms", (double)us / 1000),
+        LF_INT("bytes", bytes),
+        LF_C("tenant", c->who.tenant),
+        LF_BOOL("key", c->key.p != NULL),
+        LF_TRACE(&c->trace),
+    };
+    size_t n = 9;
+    if (c->has_job) {
+        fields[n++] = LF_UUID("job", &c->job);
+    }
+    if (c->problem != NULL) {
+        fields[n++] = LF_C("problem", c->problem);
+    }
+    log_write(probe ? LOG_LEVEL_DEBUG : status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "http.request", fields, n);
+}
+
+static void count(const char *route, int status, int64_t us) {
+    char code[12];
+    (void)snprintf(code, sizeof code, "%d", status);
+    series_observe(metric_series(M_HTTP_DURATION, route, code, NULL), (double)us / 1e6);
+}
+
+void call_on_done(void *arg, struct http_request *req, int status, size_t bytes) {
+    struct api *api = arg;
+    struct call *c = req->user;
+    int64_t us = loop_now(api->rt->loop).us - req->began.us;
+    count(c != NULL && c->route != NULL ? c->route->path : "none", status, us);
+    if (c != NULL) {
+        log_call(c, req, status, bytes, us);
+        call_release(c);
+    }
+}
+
+void call_on_bad(void *arg, int status, const char *reason, struct buf *body) {
+    (void)arg;
+    struct trace trace = trace_new();
+    const struct problem p = {.id = problem_of_status(status), .detail = str_c(reason), .trace = &trace};
+    problem_write(body, &p);
+    count("none", status, 0);
+    LOG(INFO, "http.bad_request", LF_INT("status", status), LF_C("detail", reason), LF_TRACE(&trace));
+}

@@ -1,0 +1,102 @@
+#include "job_row.h"
+
+#include <base/json.h>
+
+bool job_row_read(const PGresult *res, int row, int first, struct arena *a, struct job_row *out) {
+    struct job_row j = {
+        .generation = (uint32_t)pg_col_int(res, row, first + 2),
+        .tenant = pg_col(res, row, first + 3),
+        .queue = pg_col(res, row, first + 4),
+        .type = pg_col(res, row, first + 5),
+        .type_version = (int)pg_col_int(res, row, first + 6),
+        .due = {pg_col_int(res, row, first + 8)},
+        .deadline = {pg_col_int(res, row, first + 9)},
+        .created = {pg_col_int(res, row, first + 10)},
+        .finished = {pg_col_int(res, row, first + 11)},
+        .state = pg_col(res, row, first + 12),
+        .status = (int)pg_col_int(res, row, first + 13),
+    };
+    if (!pg_col_uuid(res, row, first, &j.id) || !pg_col_uuid(res, row, first + 1, &j.root)) {
+        return false;
+    }
+    if (!trace_parse(pg_col(res, row, first + 7), &j.trace)) {
+        j.trace = (struct trace){0};
+    }
+    if (!pg_col_null(res, row, first + 14)) {
+        j.result = pg_col_bytes(res, row, first + 14, a);
+        if (j.result.p == NULL) {
+            return false;
+        }
+    }
+    *out = j;
+    return true;
+}
+
+bool job_row_is_open(const struct job_row *j) { return str_is(j->state, "waiting"); }
+
+void job_add_text(struct buf *b, const char *name, struct str value) {
+    buf_addf(b, ",\"%s\":", name);
+    json_add_string(b, value);
+}
+
+void job_add_uuid(struct buf *b, const char *name, struct uuid id) {
+    char text[UUID_TEXT_BYTES];
+    uuid_text(id, text);
+    buf_addf(b, ",\"%s\":\"%s\"", name, text);
+}
+
+void job_add_time(struct buf *b, const char *name, struct wall t) {
+    char text[WALL_TEXT_BYTES];
+    if (t.ms != 0) {
+        wall_text(t, text);
+        buf_addf(b, ",\"%s\":\"%s\"", name, text);
+    }
+}
+
+static void add_trace(struct buf *b, const struct trace *t) {
+    char text[TRACE_ID_HEX_BYTES];
+    trace_id_text(t, text);
+    buf_addf(b, ",\"trace_id\":\"%s\"", text);
+}
+
+static void add_links(struct buf *b, const char *id) {
+    buf_addf(b, ",\"links\":{\"self\":\"/v1/jobs/%s\",\"wait\":\"/v1/jobs/%s?wait=30s\",\"cancel\":\"/v1/jobs/%s\"}}", id, id, id);
+}
+
+void accepted_write(struct buf *b, const struct accepted *a) {
+    char id[UUID_TEXT_BYTES];
+    uuid_text(a->id, id);
+    buf_addf(b, "{\"id\":\"%s\",\"state\":\"%s\"", id, a->due.ms != 0 ? "delayed" : "waiting");
+    job_add_text(b, "queue", a->queue);
+    buf_addf(b, ",\"durability\":\"%s\",\"estimated_start_seconds\":%.1f", job_class_name(a->class), a->estimate_s);
+    add_trace(b, a->trace);
+    add_links(b, id);
+}
+
+void job_write(struct buf *b, const struct job_row *j, struct str state, struct wall started) {
+    char id[UUID_TEXT_BYTES];
+    uuid_text(j->id, id);
+    buf_addf(b, "{\"id\":\"%s\"", id);
+    job_add_uuid(b, "root_id", j->root);
+    job_add_text(b, "type", j->type);
+    buf_addf(b, ",\"type_version\":%d", j->type_version);
+    job_add_text(b, "tenant", j->tenant);
+    job_add_text(b, "queue", j->queue);
+    buf_add_c(b, ",\"durability\":\"journal\"");
+    job_add_text(b, "state", state);
+    buf_addf(b, ",\"generation\":%u", j->generation);
+    job_add_time(b, "created_at", j->created);
+    job_add_time(b, "due_at", j->due);
+    job_add_time(b, "deadline_at", j->deadline);
+    job_add_time(b, "started_at", started);
+    job_add_time(b, "finished_at", j->finished);
+    if (j->status != 0) {
+        buf_addf(b, ",\"status\":%d", j->status);
+    }
+    if (j->result.p != NULL && j->result.n > 0) {
+        buf_add_c(b, ",\"result\":");
+        buf_add(b, j->result);
+    }
+    add_trace(b, &j->trace);
+    add_links(b, id);
+}

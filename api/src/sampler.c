@@ -1,0 +1,354 @@
+#include "sampler.h"
+
+#include <base/crypto.h>
+#include <base/metrics.h>
+#include <io/timer.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server.h"
+#include "types.h"
+
+enum { TICK_MS = 1000, COUNTS_SHARE = 20, ESTIMATE_MAX_S = 999999 };
+
+struct slot {
+    struct sampler *sampler;
+    struct queue_sample sample;
+    /* a reading in progress */
+    struct queue_depth sum;
+    unsigned pending;
+    bool failed;
+    int64_t ended;
+};
+
+struct sampler {
+    struct api *api;
+    struct timer *timer;
+    struct slot *slots[LIMIT_QUEUES];
+    size_t n;
+    bool counting;
+    struct mono count_began, count_next;
+    enum err_code redis_full; /* of the latest small write */
+};
+
+/* What Postgres knows better. Each part goes by an index over a few rows: journal rows that Redis has not seen, open dead jobs. */
+static const struct pg_stmt counts_stmt = {
+    "api.counts",
+    "SELECT q.name, coalesce(u.n, 0), coalesce(d.n, 0), coalesce(w.workers, 0) FROM platform.queue q "
+    "LEFT JOIN (SELECT queue, count(*) AS n FROM platform.job WHERE state = 'waiting' AND epoch IS NULL GROUP BY queue) u "
+    "ON u.queue = q.name "
+    "LEFT JOIN (SELECT queue, count(*) AS n FROM platform.dead_job WHERE replayed_at IS NULL AND discarded_at IS NULL GROUP BY queue) d "
+    "ON d.queue = q.name LEFT JOIN platform.desired_workers w ON w.queue = q.name",
+    0,
+};
+
+/* ---- slots ---- */
+
+static struct slot *find_slot(struct sampler *s, const struct queue_info *q) {
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->slots[i]->sample.queue == q) {
+            return s->slots[i];
+        }
+    }
+    return NULL;
+}
+
+static struct slot *slot_of(struct sampler *s, const struct queue_info *q) {
+    struct slot *slot = find_slot(s, q);
+    if (slot == NULL && s->n < LIMIT_QUEUES && (slot = calloc(1, sizeof *slot)) != NULL) {
+        slot->sampler = s;
+        slot->sample.queue = q;
+        capacity_start(&slot->sample.capacity, q->slots);
+        s->slots[s->n++] = slot;
+    }
+    return slot;
+}
+
+const struct queue_sample *sampler_find(struct sampler *s, const struct queue_info *q) {
+    static const struct queue_sample nothing;
+    const struct slot *slot = slot_of(s, q);
+    return slot != NULL ? &slot->sample : &nothing;
+}
+
+/* ---- figures ---- */
+
+struct pressure sampler_pressure(const struct queue_sample *q) {
+    const struct queue_depth *d = &q->depth;
+    int64_t depth = d->waiting + d->running + d->delayed + d->parked + q->entered;
+    return (struct pressure){
+        .waiting = d->waiting + q->entered,
+        .depth = depth,
+        .open = depth + q->unmarked,
+        .rate = q->capacity.per_s,
+        .paused = q->queue != NULL && q->queue->paused,
+    };
+}
+
+double sampler_drain_s(const struct queue_sample *q) {
+    struct pressure p = sampler_pressure(q);
+    return admission_drain_s(&p);
+}
+
+double sampler_oldest_age_s(const struct queue_sample *q, struct wall now) {
+    int64_t ready = q->depth.oldest_ready.ms;
+    return ready > 0 && now.ms > ready ? (double)(now.ms - ready) / 1000 : 0;
+}
+
+double sampler_estimate_s(struct sampler *s, const struct queue_info *q, struct wall due, struct wall now) {
+    double drain = sampler_drain_s(sampler_find(s, q));
+    double wait = due.ms > now.ms ? (double)(due.ms - now.ms) / 1000 : 0;
+    return fmin(round(fmax(drain, wait) * 10) / 10, ESTIMATE_MAX_S);
+}
+
+static struct pressure_limits limits_of(const struct sampler *s, const struct queue_info *q) {
+    int64_t most = s->api->rt->conf->admission_max_open_jobs;
+    return (struct pressure_limits){
+        .max_depth = q->max_depth, .max_open = q->max_open < most ? q->max_open : most, .max_drain_s = q->max_drain_s};
+}
+
+static double random01(void) {
+    uint32_t r;
+    crypto_random(&r, sizeof r);
+    return (double)r / 4294967296.0;
+}
+
+enum shed sampler_judge(struct sampler *s, const struct queue_info *q, int64_t *out_retry_after_s) {
+    struct slot *slot = slot_of(s, q);
+    if (slot == NULL) {
+        return SHED_NOTHING;
+    }
+    struct pressure p = sampler_pressure(&slot->sample);
+    struct pressure_limits limits = limits_of(s, q);
+    enum shed why = admission_judge(&p, &limits, slot->sample.shed);
+    if (why != SHED_NOTHING) {
+        slot->sample.shed = why; /* only a reading ends it */
+        *out_retry_after_s = admission_retry_after_s(&p, &limits, why, random01());
+        metric_inc(M_QUEUE_SHED, q->name, shed_name(why), NULL);
+    }
+    return why;
+}
+
+void sampler_entered(struct sampler *s, const struct queue_info *q) {
+    struct slot *slot = slot_of(s, q);
+    if (slot != NULL) {
+        slot->sample.entered++;
+    }
+}
+
+struct str sampler_detail(struct sampler *s, const struct queue_info *q, enum shed why, struct arena *a) {
+    struct pressure p = sampler_pressure(sampler_find(s, q));
+    struct pressure_limits limits = limits_of(s, q);
+    struct str text = STR_NONE;
+    if (why == SHED_DRAIN_TIME) {
+        text = arena_printf(a, "Queue %s: %lld jobs wait and %.1f/s are done, %.0f s to drain; the limit is %lld s", q->name,
+                            (long long)p.waiting, p.rate, admission_drain_s(&p), (long long)limits.max_drain_s);
+    } else if (why == SHED_DEPTH) {
+        text = arena_printf(a, "Queue %s: depth %lld, the limit is %lld", q->name, (long long)p.depth, (long long)limits.max_depth);
+    } else {
+        text = arena_printf(a, "Queue %s: %lld open jobs, the limit is %lld", q->name, (long long)p.open, (long long)limits.max_open);
+    }
+    return text.p != NULL ? text : STR("The queue is full");
+}
+
+bool sampler_admit(struct sampler *s, const struct queue_info *q, struct call *c) {
+    int64_t retry_after_s = 1;
+    enum shed why = sampler_judge(s, q, &retry_after_s);
+    if (why == SHED_NOTHING) {
+        return true;
+    }
+    struct problem p = {.id = PROBLEM_QUEUE_FULL, .detail = sampler_detail(s, q, why, &c->arena), .retry_after_s = retry_after_s};
+    call_problem_full(c, &p);
+    return false;
+}
+
+const struct queue_info *sampler_route_queue(struct sampler *s, const struct route *r) {
+    const struct job_type *type = types_of_route(s->api->rt->registry, r);
+    return type != NULL ? queue_table_find(s->api->rt->queues, str_c(type->queue)) : NULL;
+}
+
+struct err sampler_redis_full(const struct sampler *s) {
+    return s->redis_full == ERR_NONE ? OK : (struct err){s->redis_full, "Redis refuses writes"};
+}
+
+/* ---- reading Redis ---- */
+
+static void show(const struct slot *slot) {
+    const struct queue_sample *q = &slot->sample;
+    const char *name = q->queue->name;
+    series_set(metric_series(M_QUEUE_DEPTH, name, "waiting", NULL), (double)q->depth.waiting);
+    series_set(metric_series(M_QUEUE_DEPTH, name, "running", NULL), (double)q->depth.running);
+    series_set(metric_series(M_QUEUE_DEPTH, name, "delayed", NULL), (double)q->depth.delayed);
+    series_set(metric_series(M_QUEUE_DEPTH, name, "parked", NULL), (double)q->depth.parked);
+    series_set(metric_series(M_QUEUE_OLDEST_AGE, name, NULL, NULL),
+               sampler_oldest_age_s(q, loop_wall(slot->sampler->api->rt->loop)));
+    series_set(metric_series(M_QUEUE_DRAIN_ETA, name, NULL, NULL), sampler_drain_s(q));
+    series_set(metric_series(M_QUEUE_PAUSED, name, NULL, NULL), q->queue->paused);
+}
+
+static void finish_reading(struct slot *slot) {
+    struct queue_sample *q = &slot->sample;
+    struct mono now = loop_now(slot->sampler->api->rt->loop);
+    if (slot->failed) {
+        return; /* what was known stays */
+    }
+    const struct queue_depth *d = &slot->sum;
+    int64_t ended = d->done + d->cancelled + d->expired + d->died + d->journal_out;
+    if (q->known) {
+        bool busy = q->depth.waiting > 0 && d->waiting > 0 && !q->queue->paused;
+        capacity_add(&q->capacity, ended - slot->ended, (double)(now.us - q->read.us) / 1e6, busy);
+    }
+    slot->ended = ended;
+    q->depth = *d;
+    q->read = now;
+    q->known = true;
+    q->entered = 0;
+    struct pressure p = sampler_pressure(q);
+    struct pressure_limits limits = limits_of(slot->sampler, q->queue);
+    q->shed = admission_judge(&p, &limits, q->shed);
+    show(slot);
+}
+
+static struct wall earlier(struct wall a, struct wall b) { return a.ms == 0 || (b.ms != 0 && b.ms < a.ms) ? b : a; }
+
+static void add_shard(struct queue_depth *sum, const struct queue_depth *d) {
+    sum->waiting += d->waiting;
+    sum->running += d->running;
+    sum->delayed += d->delayed;
+    sum->parked += d->parked;
+    sum->dead += d->dead;
+    sum->handed_back += d->handed_back;
+    sum->oldest_ready = earlier(sum->oldest_ready, d->oldest_ready);
+    sum->next_due = earlier(sum->next_due, d->next_due);
+    sum->accepted += d->accepted;
+    sum->done += d->done;
+    sum->cancelled += d->cancelled;
+    sum->expired += d->expired;
+    sum->died += d->died;
+    sum->journal_out += d->journal_out;
+    sum->gap += d->gap;
+}
+
+static void on_depth(void *arg, struct err err, const struct queue_depth *depth) {
+    struct slot *slot = arg;
+    if (err_is_set(err)) {
+        slot->failed = true;
+    } else {
+        add_shard(&slot->sum, depth);
+    }
+    if (--slot->pending == 0) {
+        finish_reading(slot);
+    }
+}
+
+static void read_queue(struct sampler *s, const struct queue_info *q) {
+    struct slot *slot = slot_of(s, q);
+    if (slot == NULL || slot->pending > 0 || q->shards_n == 0) {
+        return;
+    }
+    slot->pending = q->shards_n;
+    slot->failed = false;
+    slot->sum = (struct queue_depth){0};
+    for (unsigned i = 0; i < q->shards_n; i++) {
+        queue_depth(&s->api->rt->redis, q->shards[i], on_depth, slot);
+    }
+}
+
+static void on_write(void *arg, struct err err, const struct reply *reply) {
+    struct sampler *s = arg;
+    (void)reply;
+    s->redis_full = err.code == ERR_REDIS_FULL ? err.code : ERR_NONE;
+}
+
+/* Whether a Redis that answers also writes: the beat of this process, once more. */
+static void try_write(struct sampler *s) {
+    char now[24];
+    (void)snprintf(now, sizeof now, "%lld", (long long)loop_wall(s->api->rt->loop).ms);
+    const struct str argv[] = {STR("ZADD"), STR(KEY_PROCESSES), str_c(now), str_c(s->api->rt->process)};
+    broker_call(&s->api->rt->redis, 4, argv, on_write, s);
+}
+
+/* ---- reading Postgres ---- */
+
+static void take_counts(struct sampler *s, const PGresult *res) {
+    for (int row = 0; row < PQntuples(res); row++) {
+        const struct queue_info *q = queue_table_find(s->api->rt->queues, pg_col(res, row, 0));
+        struct slot *slot = q != NULL ? slot_of(s, q) : NULL;
+        if (slot != NULL) {
+            slot->sample.unmarked = pg_col_int(res, row, 1);
+            slot->sample.dead = pg_col_int(res, row, 2);
+            slot->sample.desired = pg_col_int(res, row, 3);
+            series_set(metric_series(M_DLQ_JOBS, q->name, NULL, NULL), (double)slot->sample.dead);
+            series_set(metric_series(M_WORKERS, q->name, "desired", NULL), (double)slot->sample.desired);
+        }
+    }
+}
+
+static void on_counts(void *arg, struct err err, const PGresult *res) {
+    struct sampler *s = arg;
+    struct mono now = loop_now(s->api->rt->loop);
+    s->counting = false;
+    s->count_next = (struct mono){now.us + COUNTS_SHARE * (now.us - s->count_began.us)};
+    if (!err_is_set(err)) {
+        take_counts(s, res);
+    }
+}
+
+/* When there is much to count it takes longer, and is done less often: never more than a twentieth of a connection. */
+static void read_counts(struct sampler *s) {
+    struct mono now = loop_now(s->api->rt->loop);
+    if (s->counting || now.us < s->count_next.us) {
+        return;
+    }
+    s->counting = true;
+    s->count_began = now;
+    pg_exec(s->api->rt->platform, &counts_stmt, NULL, 0, 0, on_counts, s);
+}
+
+/* ---- life ---- */
+
+static void on_tick(void *arg) {
+    struct sampler *s = arg;
+    const struct queue_table *t = s->api->rt->queues;
+    for (size_t i = 0; i < queue_table_count(t); i++) {
+        read_queue(s, queue_table_at(t, i));
+    }
+    try_write(s);
+    read_counts(s);
+    series_set(metric_series(M_HTTP_CONNECTIONS, NULL, NULL, NULL),
+               s->api->server != NULL ? (double)http_server_connections(s->api->server) : 0);
+}
+
+struct err sampler_new(struct api *api, struct sampler **out) {
+    struct sampler *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return err_make(ERR_NOMEM, "sampler");
+    }
+    s->api = api;
+    struct err e = timer_new(api->rt->loop, on_tick, s, &s->timer);
+    if (err_is_set(e)) {
+        free(s);
+        return e;
+    }
+    *out = s;
+    return OK;
+}
+
+void sampler_start(struct sampler *s) {
+    timer_start_every(s->timer, TICK_MS);
+    on_tick(s);
+}
+
+void sampler_stop(struct sampler *s) {
+    if (s != NULL) {
+        timer_free(s->timer);
+        s->timer = NULL;
+    }
+}
+
+void sampler_free(struct sampler *s) {
+    for (size_t i = 0; s != NULL && i < s->n; i++) {
+        free(s->slots[i]);
+    }
+    free(s);
+}

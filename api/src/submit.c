@@ -1,0 +1,204 @@
+#include "submit.h"
+
+#include <base/json.h>
+#include <base/log.h>
+
+#include "header.h"
+#include "sampler.h"
+#include "server.h"
+
+static const int64_t DUE_MAX_MS = 24LL * 86400 * 1000; /* delay and retries stay below 25 days */
+
+struct submit *submit_new(struct call *c) {
+    struct submit *s = ARENA_NEW(&c->arena, struct submit);
+    if (s != NULL) {
+        s->a.call = c;
+        s->a.key = c->key;
+    }
+    return s;
+}
+
+static bool refuse(struct submit *s, enum problem_id id, struct str detail) {
+    s->problem = (struct problem){.id = id, .detail = detail.p != NULL ? detail : STR("")};
+    return false;
+}
+
+static bool refuse_one(struct submit *s, const char *pointer, const char *detail) {
+    s->errors[0] = (struct problem_error){str_c(pointer), str_c(detail)};
+    s->problem = (struct problem){.id = PROBLEM_INVALID,
+                                  .detail = arena_printf(&s->a.call->arena, "%s %s", pointer, detail),
+                                  .errors = s->errors,
+                                  .errors_n = 1};
+    return false;
+}
+
+static bool check(struct submit *s, const struct schema *schema, const json_t *value, const char *prefix) {
+    if (types_check(schema, value, prefix, &s->check)) {
+        return true;
+    }
+    for (size_t i = 0; i < s->check.n; i++) {
+        s->errors[i] = (struct problem_error){str_c(s->check.errors[i].pointer), str_c(s->check.errors[i].detail)};
+    }
+    s->problem = (struct problem){
+        .id = PROBLEM_INVALID,
+        .detail = arena_printf(&s->a.call->arena, "%s %s", s->check.errors[0].pointer, s->check.errors[0].detail),
+        .errors = s->errors,
+        .errors_n = s->check.n,
+    };
+    return false;
+}
+
+/* ---- the members of a request ---- */
+
+static bool find_type(struct submit *s, const json_t *request) {
+    const struct registry *r = s->a.call->api->rt->registry;
+    struct arena *a = &s->a.call->arena;
+    struct str name = json_opt_str(request, "type", STR(""));
+    s->a.type = registry_type(r, name, NULL);
+    if (s->a.type == NULL) {
+        return refuse(s, PROBLEM_UNKNOWN_TYPE,
+                      arena_printf(a, "There is no job type \"%.*s\"; did you mean %s?", STR_ARG(name), types_nearest(r, name)));
+    }
+    if (s->a.type->internal) {
+        return refuse(s, PROBLEM_INTERNAL_TYPE, arena_printf(a, "%s is made by a route of its own, or by the platform", s->a.type->name));
+    }
+    return true;
+}
+
+static bool find_queue(struct submit *s, const char *name) {
+    s->a.queue = queue_table_find(s->a.call->api->rt->queues, str_c(name));
+    return s->a.queue != NULL || refuse(s, PROBLEM_UNKNOWN_QUEUE, arena_printf(&s->a.call->arena, "There is no queue \"%s\"", name));
+}
+
+static bool read_due(struct submit *s, const json_t *request, struct wall now) {
+    struct str at = json_opt_str(request, "due_at", STR_NONE);
+    int64_t delay_ms = json_opt_i64(request, "delay_ms", 0);
+    struct wall due = {now.ms + delay_ms};
+    if (at.p != NULL && delay_ms > 0) {
+        return refuse_one(s, "#/delay_ms", "must be left out where due_at is given");
+    }
+    if (at.p != NULL && !header_time(at, &due)) {
+        return refuse_one(s, "#/due_at", "must be a time like 2026-11-28T21:13:34.123Z");
+    }
+    if (due.ms - now.ms > DUE_MAX_MS) {
+        return refuse_one(s, at.p != NULL ? "#/due_at" : "#/delay_ms", "must be at most 24 days ahead");
+    }
+    s->a.due = due.ms > now.ms ? due : (struct wall){0};
+    return true;
+}
+
+static bool read_times(struct submit *s, const json_t *request) {
+    struct wall now = loop_wall(s->a.call->api->rt->loop);
+    int64_t deadline_ms = json_opt_i64(request, "deadline_ms", 0);
+    if (!read_due(s, request, now)) {
+        return false;
+    }
+    if (deadline_ms > 0) {
+        s->a.deadline = (struct wall){now.ms + deadline_ms};
+        if (s->a.due.ms >= s->a.deadline.ms) {
+            return refuse_one(s, "#/deadline_ms", "must not end before the job is due");
+        }
+    }
+    return true;
+}
+
+static bool read_line_key(struct submit *s, const json_t *request) {
+    struct str key = json_opt_str(request, "key", STR_NONE);
+    if (key.p == NULL) {
+        return true;
+    }
+    if (!header_key(key, &s->a.call->arena, &s->a.key)) {
+        return refuse(s, PROBLEM_KEY_MALFORMED, STR("\"key\" cannot be used as a key"));
+    }
+    return true;
+}
+
+/* ---- the job ---- */
+
+static bool take_payload(struct submit *s, const json_t *payload) {
+    struct buf text;
+    buf_init(&text, LIMIT_PAYLOAD_BYTES);
+    struct err e = json_write(payload, &text);
+    if (!err_is_set(e)) {
+        s->a.payload = arena_str(&s->a.call->arena, buf_str(&text));
+    }
+    buf_free(&text);
+    if (e.code == ERR_TOO_LARGE) {
+        return refuse(s, PROBLEM_TOO_LARGE, STR("The payload is larger than 65536 bytes"));
+    }
+    return s->a.payload.p != NULL || refuse(s, PROBLEM_BUSY, STR("Out of memory"));
+}
+
+static bool take_fingerprint(struct submit *s, struct str raw) {
+    const struct call *c = s->a.call;
+    const struct str parts[] = {str_c(c->route->method), STR(" "), c->path, STR("\n"), raw};
+    return !err_is_set(sha256_parts(parts, 5, s->a.fingerprint)) || refuse(s, PROBLEM_BUSY, STR("Out of memory"));
+}
+
+static bool check_pressure(struct submit *s) {
+    struct sampler *sampler = s->a.call->api->sampler;
+    int64_t retry_after_s = 1;
+    enum shed why = sampler_judge(sampler, s->a.queue, &retry_after_s);
+    if (why != SHED_NOTHING) {
+        (void)refuse(s, PROBLEM_QUEUE_FULL, sampler_detail(sampler, s->a.queue, why, &s->a.call->arena));
+        s->problem.retry_after_s = retry_after_s;
+    }
+    return why == SHED_NOTHING;
+}
+
+/* Type and queue are known. */
+static bool take_job(struct submit *s, const json_t *payload, const char *prefix, struct str raw) {
+    if (s->a.type->key_required && s->a.key.p == NULL) {
+        return refuse(s, PROBLEM_KEY_MISSING, arena_printf(&s->a.call->arena, "Jobs of type %s take effects once per key", s->a.type->name));
+    }
+    if (!check(s, types_payload(s->a.call->api->types, s->a.type), payload, prefix) || !take_payload(s, payload) ||
+        !take_fingerprint(s, raw) || !check_pressure(s)) {
+        return false;
+    }
+    return !err_is_set(acceptance_prepare(&s->a)) || refuse(s, PROBLEM_BUSY, STR("Out of memory"));
+}
+
+bool submit_job(struct submit *s, const struct job_type *type, const json_t *payload, const char *prefix, struct str raw) {
+    s->a.type = type;
+    return find_queue(s, type->queue) && take_job(s, payload, prefix, raw);
+}
+
+bool submit_request(struct submit *s, const json_t *request, const char *schema, struct str raw) {
+    if (!check(s, types_body(s->a.call->api->types, schema), request, "") || !find_type(s, request)) {
+        return false;
+    }
+    const char *queue = json_string_value(json_object_get(request, "queue"));
+    return find_queue(s, queue != NULL ? queue : s->a.type->queue) && read_times(s, request) && read_line_key(s, request) &&
+           take_job(s, json_object_get(request, "payload"), "/payload", raw);
+}
+
+static void refuse_failed(struct submit *s, struct err e) {
+    enum problem_id id = e.code == ERR_CONFLICT ? PROBLEM_UNDECIDED : problem_of(e.code);
+    if (id == PROBLEM_INTERNAL) {
+        LOG(ERROR, "http.failed", LF_ERR(e), LF_TRACE(&s->a.call->trace));
+        (void)refuse(s, id, str_c(err_name(e.code)));
+        return;
+    }
+    (void)refuse(s, id, arena_str(&s->a.call->arena, str_c(e.detail)));
+    s->problem.retry_after_s = 1;
+}
+
+bool submit_refused(struct submit *s) {
+    switch (s->a.verdict) {
+    case ACCEPTED_MISMATCH:
+        return !refuse(s, PROBLEM_KEY_REUSED, STR("Another request, with other bytes or to another path, came with this key before"));
+    case ACCEPTED_EXPIRED:
+        return !refuse(s, PROBLEM_KEY_EXPIRED, STR("The key was used, and its job has been deleted since"));
+    case ACCEPTED_FULL:
+        (void)refuse(s, PROBLEM_QUEUE_FULL, arena_printf(&s->a.call->arena, "Queue %s holds as many jobs as it may", s->a.queue->name));
+        s->problem.retry_after_s = 1;
+        return true;
+    case ACCEPTED_FAILED:
+        refuse_failed(s, s->a.err);
+        return true;
+    case ACCEPTED_FRESH:
+    case ACCEPTED_KNOWN:
+    default:
+        return false;
+    }
+}

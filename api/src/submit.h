@@ -1,0 +1,29 @@
+/* From a request's JSON to an acceptance: type, queue, times, key, schema, size, pressure. A refusal is a value, because a line of a
+ * batch is refused in its own line. */
+#ifndef API_SUBMIT_H
+#define API_SUBMIT_H
+
+#include "accept.h"
+#include "types.h"
+
+struct submit {
+    struct acceptance a; /* prepared when there is no problem */
+    struct problem problem;
+    struct check check;
+    struct problem_error errors[CHECK_ERRORS_MAX];
+};
+
+/* In the call's arena; NULL without memory. */
+struct submit *submit_new(struct call *c);
+
+/* A job as POST /v1/jobs takes it, {type, payload, …}; schema: "JobRequest", or "JobLine" with the key inside. raw is what the
+ * fingerprint is made of. False: refused, see problem. */
+bool submit_request(struct submit *s, const json_t *request, const char *schema, struct str raw);
+
+/* A job of a known type. prefix: where the payload is in the request, for pointers. */
+bool submit_job(struct submit *s, const struct job_type *type, const json_t *payload, const char *prefix, struct str raw);
+
+/* What a failed acceptance is to the client. False: it did not fail. detail is put in problem. */
+bool submit_refused(struct submit *s);
+
+#endif

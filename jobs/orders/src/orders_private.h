@@ -1,0 +1,11 @@
+#ifndef ORDERS_PRIVATE_H
+#define ORDERS_PRIVATE_H
+
+#include "flow.h"
+
+void job_place_start(struct attempt *a);
+void job_cancel_start(struct attempt *a);
+void job_release_start(struct attempt *a);
+
+
+#endif

@@ -1,0 +1,1 @@
+"""The fault sweep: load, faults, an independent check."""

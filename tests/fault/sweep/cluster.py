@@ -1,0 +1,179 @@
+"""One Penstock with everything it needs, each server behind a proxy that can misbehave. Roles that die are started again at once, as a
+service manager would."""
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from penstock_ops import ports
+from penstock_ops.mail_sink import MailSink
+from penstock_ops.penstock import Api, Role, Sim, migrate
+from penstock_ops.postgres_server import Postgres
+from penstock_ops.processes import children_of
+from penstock_ops.redis_server import Redis
+
+LEASE_MS = 500
+
+
+class Proxy:
+    """fault_proxy between a port of its own and a server's."""
+
+    def __init__(self, build: Path, target_port: int):
+        self.port = ports.any_free()
+        self._process = subprocess.Popen([str(build / "tests" / "fault" / "fault_proxy"), str(self.port), str(target_port)],
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._lock = threading.Lock()
+        if self._process.stdout.readline() != "ready\n":
+            raise RuntimeError("fault_proxy did not start")
+
+    def say(self, command: str) -> None:
+        with self._lock:
+            self._process.stdin.write(command + "\n")
+            self._process.stdin.flush()
+            if self._process.stdout.readline() != "ok\n":
+                raise RuntimeError(f"fault_proxy refused {command}")
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(5)
+
+
+class Cluster:
+    def __init__(self, run_dir: Path, build: Path, seed: int):
+        self.dir, self.build, self.seed = run_dir, build, seed
+        run_dir.mkdir(parents=True, exist_ok=True)
+        secrets = run_dir / "secrets"
+        secrets.mkdir(exist_ok=True, mode=0o700)
+        self.sim_secret = secrets / "sim"
+        self.sim_secret.write_text("sim-secret\n")
+        (secrets / "servers").write_text("sweep-password\n")
+        self.redis = Redis(run_dir)
+        self.postgres = Postgres(run_dir, settings={"max_connections": "200"})
+        self.mail = MailSink(run_dir)
+        self.sim = Sim(run_dir, build, self.sim_secret)
+        self.proxies: dict[str, Proxy] = {}
+        self.spec = run_dir / "faults"
+        self.hits = run_dir / "hits"
+        self.conf = run_dir / "penstock.conf"
+        self.roles: dict[str, Role] = {}
+        self.deaths: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._keeper: threading.Thread | None = None
+        self._lock = threading.RLock()
+
+    def start(self) -> None:
+        for server in (self.redis, self.postgres, self.mail, self.sim):
+            server.start()
+        for name, server in (("redis", self.redis), ("postgres", self.postgres), ("sim", self.sim)):
+            self.proxies[name] = Proxy(self.build, server.port)
+        self.arm("")
+        self._write_conf()
+        migrate(self.dir, self.build, self.conf, self.postgres.admin_url, self.redis.admin_url)
+        armed = {"PENSTOCK_FAULT": f"@{self.spec}", "PENSTOCK_FAULT_LOG": str(self.hits)}
+        listen = f"{ports.HOST}:{ports.any_free()}"
+        self.roles = {
+            "scheduler": Role(self.dir, self.build, "scheduler", self.conf, armed),
+            "worker": Role(self.dir, self.build, "worker", self.conf, armed),
+            "api": Api(self.dir, self.build, self.conf, listen, armed),
+        }
+        for role in self.roles.values():
+            role.start()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    def _write_conf(self) -> None:
+        secret = self.dir / "secrets" / "servers"
+        text = f"""
+redis = {{ url = "redis://127.0.0.1:{self.proxies['redis'].port}"; password_file = "{secret}"; command_ms = 1000; }};
+postgres = {{ url = "postgresql://127.0.0.1:{self.proxies['postgres'].port}/penstock"; password_file = "{secret}"; statement_ms = 2000; connect_ms = 1000; }};
+worker = {{ lease_ms = {LEASE_MS}; block_ms = 500; drain_ms = 3000; }};
+webhook = {{ secret = "whsec_c3dlZXAtc2VjcmV0LXN3ZWVwLXNlY3JldA=="; allow_cidr = "127.0.0.0/8"; }};
+mail = {{ url = "{self.mail.url}"; }};
+payments = {{ provider_url = "http://127.0.0.1:{self.proxies['sim'].port}"; provider_secret = "sim-secret"; call_ms = 1000; lateness_ms = 500; }};
+log = {{ level = "warn"; }};
+"""
+        self.conf.write_text(text, encoding="utf-8")
+
+    # roles
+    @property
+    def api_url(self) -> str:
+        return self.roles["api"].url
+
+    def arm(self, spec: str) -> None:
+        """What processes read when they start; those alive stay as they are."""
+        fresh = self.spec.with_name("faults.new")
+        fresh.write_text(f"seed:{self.seed};{spec}\n", encoding="ascii")
+        fresh.rename(self.spec)
+
+    def _keep(self) -> None:
+        while not self._stop.wait(0.05):
+            for name, role in self.roles.items():
+                with self._lock:
+                    if not self._stop.is_set() and not role.is_running():
+                        self.deaths[name] = self.deaths.get(name, 0) + 1
+                        self._start_again(role)
+
+    @staticmethod
+    def _start_again(role: Role) -> None:
+        """Without waiting for it to be ready: it may die first."""
+        role._child = role._spawn()  # noqa: SLF001 — start() waits and gives up, which is right everywhere but here
+        from penstock_ops.processes import record
+        record(role.run_dir, role.role, role.pid)
+
+    def worker_pids(self) -> list[int]:
+        return children_of(self.roles["worker"].pid) if self.roles["worker"].is_running() else []
+
+    def kill_role(self, name: str) -> None:
+        with self._lock:
+            if self.roles[name].is_running():
+                os.kill(self.roles[name].pid, signal.SIGKILL)
+
+    def disarm_and_restart(self) -> None:
+        """Every process anew, without failpoints."""
+        self.arm("")
+        for name in self.roles:
+            self.kill_role(name)
+        time.sleep(0.2)
+
+    def hit_counts(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        if self.hits.exists():
+            for line in self.hits.read_text(encoding="ascii").splitlines():
+                name = line.split(" ", 1)[0]
+                counts[name] = counts.get(name, 0) + 1
+        return counts
+
+    # servers
+    def cut_redis_log(self, rng) -> int:
+        """A power cut: what the page cache held of the AOF's end is gone. Twice restarted, since a torn MULTI bites the second time."""
+        self.redis.kill9()
+        folder = self.redis.dir / "appendonlydir"
+        increments = sorted(folder.glob("*.incr.aof"), key=lambda f: f.stat().st_mtime)
+        cut = 0
+        if increments:
+            size = increments[-1].stat().st_size
+            cut = min(size, rng.randrange(1, 200_000))
+            os.truncate(increments[-1], size - cut)
+        self.redis.start()
+        self.redis.kill9()
+        self.redis.start()
+        return cut
+
+    def redis_do(self, *words: str) -> str:
+        done = subprocess.run(["redis-cli", "-u", self.redis.admin_url, "--no-auth-warning", *words], capture_output=True, text=True,
+                              timeout=20, check=True)
+        return done.stdout
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._keeper is not None:
+            self._keeper.join(10)
+        with self._lock:
+            for role in self.roles.values():
+                role.stop(signal.SIGKILL)
+        for proxy in self.proxies.values():
+            proxy.close()
+        for server in (self.sim, self.mail, self.postgres, self.redis):
+            server.stop()
