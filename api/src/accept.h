@@ -12,8 +12,10 @@
 
 #include "job_row.h"
 
+struct accept;
 struct api;
 struct call;
+struct enter;
 
 enum acceptance_verdict {
     ACCEPTED_FRESH,    /* the job is this request's */

@@ -5,8 +5,12 @@
  * those of a transaction that was faster by a hair. Of the latter nothing is seen at all: the row is asked again. */
 #include "accept.h"
 
+
 #include <base/fault.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "call.h"
 
 enum { COLUMN_BYTES_MAX = 16 << 20 };
 

@@ -62,9 +62,7 @@ static void effect_call_free(struct effect_call *c) {
 
 static void on_effect(void *arg, struct err err, const PGresult *res);
 
-static void effect_call_send(struct effect_call *c) {
-    pg_exec(c->env->db, c->stmt, c->values, c->flags, c->order, on_effect, c);
-}
+static void effect_call_send(struct effect_call *c) { pg_exec(c->env->db, c->stmt, c->values, c->flags, c->order, on_effect, c); }
 
 static struct err read_row(struct effect_call *c, const PGresult *res, struct effect_row *out) {
     struct effect_row row = {
@@ -135,8 +133,12 @@ static struct effect_call *effect_call_new(struct module_env *env, const struct 
     arena_init(&c->arena, 2048, 1 << 20);
     char root[PG_UUID_BYTES], generation[PG_INT_BYTES], status[PG_INT_BYTES];
     const struct pg_value head[EFFECT_PARAMS] = {
-        pg_uuid(s->root, root), pg_text(s->step), pg_int(s->generation, generation), pg_text(str_c(job_outcome_name(s->outcome))),
-        pg_int(s->status, status), s->result.p != NULL ? pg_bytes(s->result) : PG_NULL,
+        pg_uuid(s->root, root),
+        pg_text(s->step),
+        pg_int(s->generation, generation),
+        pg_text(str_c(job_outcome_name(s->outcome))),
+        pg_int(s->status, status),
+        s->result.p != NULL ? pg_bytes(s->result) : PG_NULL,
     };
     bool failed = false;
     for (size_t i = 0; i < EFFECT_PARAMS; i++) {
@@ -178,8 +180,17 @@ static inline void disarm_arbiter(struct effect_call *c) { (void)c; }
 void attempt_commit(struct attempt *a, const struct attempt_effect *e) {
     struct commit *commit = ARENA_NEW(a->arena, struct commit);
     const struct effect_spec spec = {
-        .stmt = e->stmt, .root = a->job.root, .step = STR(""), .generation = a->job.generation, .outcome = e->outcome,
-        .status = e->status, .result = e->result, .values = e->values, .values_n = e->values_n, .order = e->order, .flags = PG_SHARED,
+        .stmt = e->stmt,
+        .root = a->job.root,
+        .step = STR(""),
+        .generation = a->job.generation,
+        .outcome = e->outcome,
+        .status = e->status,
+        .result = e->result,
+        .values = e->values,
+        .values_n = e->values_n,
+        .order = e->order,
+        .flags = PG_SHARED,
     };
     struct effect_call *c = commit != NULL ? effect_call_new(a->env, &spec) : NULL;
     if (c == NULL) {
@@ -227,11 +238,17 @@ static void effect_run(struct module_env *env, const struct effect_spec *spec, e
     effect_call_send(c);
 }
 
-void effect_close(struct module_env *env, struct uuid root, uint32_t generation, enum job_outcome outcome, int status, struct str result,
-                  effect_cb *cb, void *arg) {
+void effect_close(struct module_env *env, struct uuid root, uint32_t generation, enum job_outcome outcome, int status,
+                  struct str result, effect_cb *cb, void *arg) {
     const struct effect_spec spec = {
-        .stmt = &env->module->sql->close, .root = root, .step = STR(""), .generation = generation, .outcome = outcome, .status = status,
-        .result = result, .flags = PG_SHARED,
+        .stmt = &env->module->sql->close,
+        .root = root,
+        .step = STR(""),
+        .generation = generation,
+        .outcome = outcome,
+        .status = status,
+        .result = result,
+        .flags = PG_SHARED,
     };
     effect_run(env, &spec, cb, arg);
 }

@@ -8,7 +8,7 @@
 struct runtime_beat;
 
 MUST struct err heartbeat_new(struct runtime *rt, const struct runtime_options *o, struct runtime_beat **out);
-void heartbeat_free(struct runtime_beat *h); /* NULL is fine */
+void heartbeat_free(struct runtime_beat *h);                 /* NULL is fine */
 void heartbeat_on_redis(void *arg, bool up, struct err why); /* arg: the runtime */
 
 #endif

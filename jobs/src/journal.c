@@ -20,7 +20,8 @@ static const struct pg_stmt write_stmt = {
 
 static const struct pg_stmt relay_stmt = {
     "journal.relay",
-    "SELECT " JOB_COLUMNS " FROM platform.job WHERE state = 'waiting' AND epoch IS NULL AND created_at < now() - interval '1 second' "
+    "SELECT " JOB_COLUMNS
+    " FROM platform.job WHERE state = 'waiting' AND epoch IS NULL AND created_at < now() - interval '1 second' "
     "ORDER BY id LIMIT 64 FOR UPDATE SKIP LOCKED",
     0,
 };

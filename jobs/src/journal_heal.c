@@ -7,7 +7,8 @@
 
 static const struct pg_stmt heal_stmt = {
     "journal.heal",
-    "SELECT " JOB_COLUMNS " FROM platform.job WHERE state = 'waiting' AND queue = $1::text AND shard = $2::smallint AND id > $4::uuid "
+    "SELECT " JOB_COLUMNS
+    " FROM platform.job WHERE state = 'waiting' AND queue = $1::text AND shard = $2::smallint AND id > $4::uuid "
     "AND epoch IS NOT NULL AND epoch <> $3::bigint ORDER BY id LIMIT 64",
     4,
 };
@@ -83,6 +84,7 @@ void journal_heal(const struct journal *j, const struct journal_heal *spec, heal
     }
     *h = (struct healing){.journal = j, .spec = *spec, .cb = cb, .arg = arg, .waiting = 1, .last = spec->after};
     char shard[PG_INT_BYTES], nonce[PG_INT_BYTES], after[PG_UUID_BYTES];
-    const struct pg_value values[] = {pg_text(str_c(spec->queue)), pg_int(spec->shard, shard), pg_int(spec->nonce, nonce), pg_uuid(spec->after, after)};
+    const struct pg_value values[] = {pg_text(str_c(spec->queue)), pg_int(spec->shard, shard), pg_int(spec->nonce, nonce),
+                                      pg_uuid(spec->after, after)};
     pg_exec(j->platform, &heal_stmt, values, 0, 0, on_page, h);
 }

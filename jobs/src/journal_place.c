@@ -57,13 +57,21 @@ static void on_added(void *arg, struct err err, int64_t epoch) {
 static struct envelope envelope_of(const struct journal_job *j) {
     struct wall ready = j->due.ms != 0 ? j->due : clock_wall(&clock_system);
     return (struct envelope){
-        .schema_version = j->type_version, .id = j->id, .root = j->root, .generation = j->generation, .ready = ready,
-        .deadline = j->deadline, .trace = j->trace, .tenant = j->tenant, .type = j->type,
+        .schema_version = j->type_version,
+        .id = j->id,
+        .root = j->root,
+        .generation = j->generation,
+        .ready = ready,
+        .deadline = j->deadline,
+        .trace = j->trace,
+        .tenant = j->tenant,
+        .type = j->type,
     };
 }
 
 /* Sends the jobs of one shard, those from first on that are not taken yet. */
-static void send_group(struct place *p, const struct shard *s, const struct journal_job *jobs, size_t n, bool *taken, size_t first) {
+static void send_group(struct place *p, const struct shard *s, const struct journal_job *jobs, size_t n, bool *taken,
+                       size_t first) {
     struct queue_item items[LIMIT_BATCH];
     uint8_t headers[LIMIT_BATCH][ENVELOPE_MAX_BYTES];
     struct group *g = malloc(sizeof *g);

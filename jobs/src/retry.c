@@ -8,12 +8,9 @@ enum { RELEASE_MIN_MS = 500, RELEASE_MAX_MS = 2000, SOON_MAX_MS = 1000, AFTER_FL
 /* The table. What a class means is said in base/err.h. */
 static const enum retry_verdict verdicts[ERR_CLASS_MAX] = {
     [ERR_CLASS_OK] = RETRY_DEAD, /* a failure without an error is a bug: let it be seen */
-    [ERR_CLASS_INFRA] = RETRY_RELEASE,
-    [ERR_CLASS_TRANSIENT] = RETRY_CHARGE,
-    [ERR_CLASS_CONFLICT] = RETRY_SOON,
+    [ERR_CLASS_INFRA] = RETRY_RELEASE,  [ERR_CLASS_TRANSIENT] = RETRY_CHARGE, [ERR_CLASS_CONFLICT] = RETRY_SOON,
     [ERR_CLASS_UNKNOWN] = RETRY_CHARGE, /* only where repeating is the policy (webhooks, mail); payments ask first */
-    [ERR_CLASS_INVALID] = RETRY_DEAD,
-    [ERR_CLASS_PERMANENT] = RETRY_DEAD,
+    [ERR_CLASS_INVALID] = RETRY_DEAD,   [ERR_CLASS_PERMANENT] = RETRY_DEAD,
 };
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -27,8 +24,8 @@ static int64_t backoff_ceiling(const struct retry_policy *p, uint32_t attempt) {
     return min64(ceiling, p->cap_ms);
 }
 
-enum retry_verdict retry_decide(const struct retry_policy *p, enum err_code code, uint32_t attempt, int64_t after_ms, double random01,
-                                int64_t *out_delay_ms) {
+enum retry_verdict retry_decide(const struct retry_policy *p, enum err_code code, uint32_t attempt, int64_t after_ms,
+                                double random01, int64_t *out_delay_ms) {
     enum retry_verdict v = verdicts[err_class(code)];
     if (v == RETRY_RELEASE) {
         *out_delay_ms = RELEASE_MIN_MS + (int64_t)((RELEASE_MAX_MS - RELEASE_MIN_MS) * random01);

@@ -53,7 +53,12 @@ static struct err open_module(struct runtime *rt, const struct module *m, struct
     (void)snprintf(role, sizeof role, "penstock_%s", m->name);
     struct pg_options o = runtime_pg_options(rt, role);
     o.max_waiting = MODULE_WAITING_MAX;
-    *env = (struct module_env){.module = m, .loop = rt->loop, .http = rt->http, .conf = rt->conf, .services = &rt->services, .queues = rt->queues,
+    *env = (struct module_env){.module = m,
+                               .loop = rt->loop,
+                               .http = rt->http,
+                               .conf = rt->conf,
+                               .services = &rt->services,
+                               .queues = rt->queues,
                                .ids = &rt->ids};
     TRY(pg_pool_new(rt->loop, &o, &env->db));
     return m->open != NULL ? m->open(env, &rt->services) : OK;
@@ -75,8 +80,10 @@ static struct err open_connections(struct runtime *rt, const struct runtime_opti
     TRY(pg_pool_new(rt->loop, &platform, &rt->platform));
     TRY(queue_table_new(rt->platform, &rt->queues));
     rt->journal = (struct journal){rt->platform, &rt->redis, rt->queues};
-    const struct http_client_options http = {.max_in_flight = HTTP_IN_FLIGHT_MAX, .max_waiting = HTTP_WAITING_MAX,
-                                             .allow_cidr = rt->conf->webhook_allow_cidr, .user_agent = "penstock/" PENSTOCK_VERSION};
+    const struct http_client_options http = {.max_in_flight = HTTP_IN_FLIGHT_MAX,
+                                             .max_waiting = HTTP_WAITING_MAX,
+                                             .allow_cidr = rt->conf->webhook_allow_cidr,
+                                             .user_agent = "penstock/" PENSTOCK_VERSION};
     return http_client_new(rt->loop, &http, &rt->http);
 }
 

@@ -75,6 +75,11 @@ local function epoch(K, A)
   return 1
 end
 
+-- The cursor behind a page of entries; empty behind the last.
+local function after(es, n)
+  return #es == n and '(' .. es[n][1] or ''
+end
+
 -- walk: names the jobs of one home. K s, d or p   A cursor ('' at first), count   → next cursor ('' at the end), job ids…
 local function walk(K, A)
   local home, cursor, n = K[1], A[1], limit(A[2])
@@ -85,7 +90,7 @@ local function walk(K, A)
       local h = fields_of(e)
       if #h >= 20 then out[#out + 1] = job_of(h) end
     end
-    if #es > 0 then out[1] = '(' .. es[#es][1] end
+    out[1] = after(es, n)
   elseif kind ~= 'none' then
     local page = redis.call(kind == 'zset' and 'ZSCAN' or 'HSCAN', home, cursor == '' and '0' or cursor, 'COUNT', n)
     for i = 1, #page[2], 2 do out[#out + 1] = page[2][i] end
@@ -99,8 +104,8 @@ end
 local function mend(K, A)
   local s, g = K[1], group(K[1])
   if not g then return {'', 0} end
-  local from = A[1] == '' and '-' or A[1]
-  local es = redis.call('XRANGE', s, from, g['last-delivered-id'], 'COUNT', limit(A[2]))
+  local from, n = A[1] == '' and '-' or A[1], limit(A[2])
+  local es = redis.call('XRANGE', s, from, g['last-delivered-id'], 'COUNT', n)
   local mended = 0
   for _, e in ipairs(es) do
     if #redis.call('XPENDING', s, G, e[1], e[1], 1) == 0 then
@@ -109,7 +114,7 @@ local function mend(K, A)
       mended = mended + 1
     end
   end
-  return {#es > 0 and '(' .. es[#es][1] or '', mended}
+  return {after(es, n), mended}
 end
 
 -- collect: forgets consumers that hold nothing and were not heard of for a while, at most 100 a call.

@@ -53,8 +53,8 @@ static void on_open(void *arg, struct err err, const PGresult *res) {
     int64_t gap = w->depth.gap + lost;
     series_set(metric_series(M_CONSERVATION_GAP, w->queue->name, NULL, NULL), (double)gap);
     if (gap != 0) {
-        LOG(ERROR, "conservation.gap", LF_C("queue", w->queue->name), LF_INT("shard", w->shard->number), LF_INT("stream", w->depth.gap),
-            LF_INT("journal", lost));
+        LOG(ERROR, "conservation.gap", LF_C("queue", w->queue->name), LF_INT("shard", w->shard->number),
+            LF_INT("stream", w->depth.gap), LF_INT("journal", lost));
     }
     end_audit(w);
 }
@@ -66,7 +66,8 @@ static void on_collected(void *arg, struct err err) {
         end_audit(w);
         return;
     }
-    const struct pg_value values[] = {pg_text(str_c(w->queue->name)), pg_int(w->shard->number, shard), pg_int(queue_epoch_nonce(str_c(w->depth.epoch)), nonce)};
+    const struct pg_value values[] = {pg_text(str_c(w->queue->name)), pg_int(w->shard->number, shard),
+                                      pg_int(queue_epoch_nonce(str_c(w->depth.epoch)), nonce)};
     pg_exec(w->scheduler->rt->platform, &open_stmt, values, 0, 0, on_open, w);
 }
 

@@ -81,16 +81,27 @@ static void read_reason(struct str text, struct reason *out) {
 static void insert(struct moving *m, const struct queue_dead_entry *d) {
     struct envelope e;
     struct reason r;
-    char id[PG_UUID_BYTES], root[PG_UUID_BYTES], generation[PG_INT_BYTES], version[PG_INT_BYTES], attempts[PG_INT_BYTES], trace[TRACEPARENT_BYTES];
+    char id[PG_UUID_BYTES], root[PG_UUID_BYTES], generation[PG_INT_BYTES], version[PG_INT_BYTES], attempts[PG_INT_BYTES],
+        trace[TRACEPARENT_BYTES];
     if (err_is_set(envelope_decode(d->header, &e))) {
-        e = (struct envelope){.id = d->job, .root = d->job, .tenant = STR("default"), .type = STR("undecodable"), .trace = trace_new()};
+        e = (struct envelope){
+            .id = d->job, .root = d->job, .tenant = STR("default"), .type = STR("undecodable"), .trace = trace_new()};
     }
     read_reason(d->reason, &r);
     trace_text(&e.trace, trace);
     const struct pg_value values[] = {
-        pg_uuid(d->job, id), pg_uuid(e.root, root), pg_int(e.generation, generation), pg_text(e.tenant), pg_text(str_c(m->watch->queue->name)),
-        pg_text(e.type), pg_int(e.schema_version, version), pg_bytes(d->payload), pg_int(r.attempts, attempts),
-        pg_text(r.errors != NULL ? str_c(r.errors) : STR("[]")), pg_text(r.fingerprint), pg_text(str_c(trace)),
+        pg_uuid(d->job, id),
+        pg_uuid(e.root, root),
+        pg_int(e.generation, generation),
+        pg_text(e.tenant),
+        pg_text(str_c(m->watch->queue->name)),
+        pg_text(e.type),
+        pg_int(e.schema_version, version),
+        pg_bytes(d->payload),
+        pg_int(r.attempts, attempts),
+        pg_text(r.errors != NULL ? str_c(r.errors) : STR("[]")),
+        pg_text(r.fingerprint),
+        pg_text(str_c(trace)),
     };
     m->waiting++;
     pg_exec(m->watch->scheduler->rt->platform, &insert_stmt, values, PG_SHARED, 0, on_inserted, m);

@@ -52,7 +52,8 @@ static void on_page(void *arg, struct err err, struct uuid last, size_t placed, 
     if (err_is_set(err)) {
         end_pass(w, err);
     } else if (more) {
-        const struct journal_heal next = {.queue = w->queue->name, .shard = w->shard->number, .nonce = w->nonce, .after = last, .present = is_present};
+        const struct journal_heal next = {
+            .queue = w->queue->name, .shard = w->shard->number, .nonce = w->nonce, .after = last, .present = is_present};
         journal_heal(&w->scheduler->rt->journal, &next, on_page, w);
     } else {
         set_ready(w);

@@ -109,7 +109,11 @@ static void make_job(struct handing *h) {
     struct scheduler *s = h->batch->scheduler;
     struct buf payload;
     char id[UUID_TEXT_BYTES], aggregate[UUID_TEXT_BYTES], trace[TRACEPARENT_BYTES];
-    struct journal_job job = {.tenant = STR("_system"), .queue = STR("default"), .type = STR("event.deliver"), .type_version = 1, .trace = h->event->trace};
+    struct journal_job job = {.tenant = STR("_system"),
+                              .queue = STR("default"),
+                              .type = STR("event.deliver"),
+                              .type_version = 1,
+                              .trace = h->event->trace};
     uuid_text(h->event->id, id);
     uuid_text(h->event->aggregate_id, aggregate);
     trace_text(&h->event->trace, trace);
@@ -118,9 +122,11 @@ static void make_job(struct handing *h) {
     json_add_string(&payload, h->event->type);
     buf_add_c(&payload, ",\"source\":");
     json_add_string(&payload, h->event->source);
-    buf_addf(&payload, ",\"aggregate_id\":\"%s\",\"aggregate_version\":%lld,\"tenant\":", aggregate, (long long)h->event->aggregate_version);
+    buf_addf(&payload, ",\"aggregate_id\":\"%s\",\"aggregate_version\":%lld,\"tenant\":", aggregate,
+             (long long)h->event->aggregate_version);
     json_add_string(&payload, h->event->tenant);
-    buf_addf(&payload, ",\"traceparent\":\"%s\",\"at_ms\":%lld,\"data\":%.*s}", trace, (long long)h->event->at.ms, STR_ARG(h->event->data));
+    buf_addf(&payload, ",\"traceparent\":\"%s\",\"at_ms\":%lld,\"data\":%.*s}", trace, (long long)h->event->at.ms,
+             STR_ARG(h->event->data));
     job.payload = buf_str(&payload);
     struct err e = buf_status(&payload);
     if (!err_is_set(e)) {
@@ -146,7 +152,8 @@ static void on_delivered(void *arg, struct err err, bool repeated) {
     } else if (err_class(err.code) == ERR_CLASS_INFRA || err_class(err.code) == ERR_CLASS_CONFLICT) {
         handed(h, false);
     } else {
-        LOG(WARN, "event.refused", LF_C("consumer", h->consumer->name), LF_UUID("event", &h->event->id), LF_STR("type", h->event->type), LF_ERR(err));
+        LOG(WARN, "event.refused", LF_C("consumer", h->consumer->name), LF_UUID("event", &h->event->id),
+            LF_STR("type", h->event->type), LF_ERR(err));
         make_job(h);
     }
 }
@@ -215,7 +222,8 @@ static bool read_event(struct batch *b, const PGresult *res, int row, struct eve
     if (!trace_parse(pg_col(res, row, 5), &e.trace)) {
         e.trace = trace_new();
     }
-    bool ok = pg_col_uuid(res, row, 0, &e.id) && pg_col_uuid(res, row, 2, &e.aggregate_id) && e.type.p != NULL && e.tenant.p != NULL && e.data.p != NULL;
+    bool ok = pg_col_uuid(res, row, 0, &e.id) && pg_col_uuid(res, row, 2, &e.aggregate_id) && e.type.p != NULL &&
+              e.tenant.p != NULL && e.data.p != NULL;
     *out = e;
     return ok;
 }

@@ -71,7 +71,8 @@ static void on_walked(void *arg, struct err err, const struct uuid *jobs, size_t
     free(c);
 }
 
-void presence_collect(struct scheduler *s, const struct shard *shard, struct presence *p, void (*cb)(void *arg, struct err err), void *arg) {
+void presence_collect(struct scheduler *s, const struct shard *shard, struct presence *p, void (*cb)(void *arg, struct err err),
+                      void *arg) {
     struct collecting *c = malloc(sizeof *c);
     presence_clear(p);
     if (c == NULL) {

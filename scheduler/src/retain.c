@@ -18,7 +18,9 @@ static const struct pg_stmt jobs_stmt = {
     1,
 };
 static const struct pg_stmt dead_stmt = {
-    "retain.dead", "DELETE FROM platform.dead_job WHERE died_at < now() - make_interval(days => $1::int)", 1,
+    "retain.dead",
+    "DELETE FROM platform.dead_job WHERE died_at < now() - make_interval(days => $1::int)",
+    1,
 };
 
 static void on_retained(void *arg, struct err err, const PGresult *res) {
@@ -34,7 +36,8 @@ void retain_tick(struct scheduler *s) {
         return;
     }
     char keys[PG_INT_BYTES], days[PG_INT_BYTES];
-    const struct pg_value key_days = pg_int(s->rt->conf->retention_key_days, keys), all_days = pg_int(s->rt->conf->retention_days, days);
+    const struct pg_value key_days = pg_int(s->rt->conf->retention_key_days, keys),
+                          all_days = pg_int(s->rt->conf->retention_days, days);
     pg_exec(s->rt->platform, &keys_stmt, &key_days, 0, 0, on_retained, s);
     pg_exec(s->rt->platform, &jobs_stmt, &all_days, 0, 0, on_retained, s);
     pg_exec(s->rt->platform, &dead_stmt, &all_days, 0, 0, on_retained, s);

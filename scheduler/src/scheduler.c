@@ -104,8 +104,11 @@ static void add_beat(void *arg, struct buf *json) {
 
 static struct err open_parts(struct scheduler *s) {
     static const char *const channels[] = {CHANNEL_DUE};
-    const struct redis_sub_options due = {.connection = runtime_redis_options(s->rt, "penstock_scheduler", "due"), .channels = channels,
-                                          .channels_n = 1, .on_message = on_due, .arg = s};
+    const struct redis_sub_options due = {.connection = runtime_redis_options(s->rt, "penstock_scheduler", "due"),
+                                          .channels = channels,
+                                          .channels_n = 1,
+                                          .on_message = on_due,
+                                          .arg = s};
     const struct pg_options lock = runtime_pg_options(s->rt, "penstock_scheduler");
     TRY(redis_sub_new(s->rt->loop, &due, &s->due));
     TRY(pg_lock_new(s->rt->loop, &lock, LEADER_KEY, on_leader, s, &s->leader));
@@ -145,7 +148,8 @@ int scheduler_main(const struct scheduler_options *o) {
         return EXIT_FAILURE;
     }
     s->options = o;
-    const struct runtime_options runtime = {.role = "scheduler", .conf = o->conf, .registry = o->registry, .beat = add_beat, .on_redis = on_redis, .arg = s};
+    const struct runtime_options runtime = {
+        .role = "scheduler", .conf = o->conf, .registry = o->registry, .beat = add_beat, .on_redis = on_redis, .arg = s};
     struct err e = runtime_open(&runtime, &s->rt);
     if (!err_is_set(e)) {
         e = open_parts(s);

@@ -26,7 +26,8 @@ struct presence {
 void presence_clear(struct presence *p);
 bool presence_has(const struct presence *p, struct uuid id);
 /* Walks delayed, stream, parked and delayed again (a job that moves meanwhile is met at least once). cb once, with the set sorted. */
-void presence_collect(struct scheduler *s, const struct shard *shard, struct presence *p, void (*cb)(void *arg, struct err err), void *arg);
+void presence_collect(struct scheduler *s, const struct shard *shard, struct presence *p, void (*cb)(void *arg, struct err err),
+                      void *arg);
 
 struct shard_watch {
     struct scheduler *scheduler;
@@ -61,7 +62,7 @@ struct scheduler {
     struct shard_watch *watches[LIMIT_QUEUES * LIMIT_SHARDS];
     size_t watches_n;
     bool ready, stopping;
-    char run_id[64];      /* of the Redis we talk to; empty until INFO answered */
+    char run_id[64];        /* of the Redis we talk to; empty until INFO answered */
     char rewritten_for[64]; /* the run id whose AOF was rewritten */
     /* relay.c */
     bool relaying, outbox_running[RUNTIME_MODULES_MAX];
@@ -81,7 +82,7 @@ void promote_arm(struct shard_watch *w, int64_t in_ms); /* no later than that */
 void promote_now(struct shard_watch *w);
 
 void epoch_redis_up(struct scheduler *s);
-void epoch_check(struct shard_watch *w);                     /* after a look */
+void epoch_check(struct shard_watch *w);                      /* after a look */
 void epoch_repair(struct shard_watch *w, enum err_code code); /* a look failed for want of the group or the Functions */
 
 void relay_tick(struct scheduler *s);

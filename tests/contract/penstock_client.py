@@ -1,5 +1,5 @@
-"""A client of the queue protocol, written from queues/PROTOCOL.md alone (the numbers below are its sections). It enqueues, claims,
-renews, retries and settles stream-class jobs beside Penstock's own workers; the contract tests run it so."""
+"""A client of the queue protocol, written from queues/PROTOCOL.md alone (the numbers below are its sections). It enqueues,
+claims, renews, retries and settles stream-class jobs beside Penstock's own workers; the contract tests run it so."""
 import hashlib
 import json
 import os
@@ -40,8 +40,8 @@ class Header:
     FIXED = struct.Struct("<BBH16s16sIIqq16s8sB")
 
     def encode(self) -> bytes:
-        fixed = self.FIXED.pack(1, 0, self.schema_version, self.id, self.root or self.id, self.generation, self.attempt, self.ready_ms,
-                                self.deadline_ms, self.trace_id, self.span_id, self.trace_flags)
+        fixed = self.FIXED.pack(1, 0, self.schema_version, self.id, self.root or self.id, self.generation, self.attempt,
+                                self.ready_ms, self.deadline_ms, self.trace_id, self.span_id, self.trace_flags)
         names = b"".join(bytes([len(n)]) + n for n in (self.tenant.encode(), self.type.encode()))
         return fixed + names + (struct.pack("<H", len(self.errors)) + self.errors if self.errors else b"")
 
@@ -126,8 +126,8 @@ class Client:
         now = int(time.time() * 1000)
         h = Header(new_job_id(self.number, self.shard), type, tenant, ready_ms=due_ms or now, deadline_ms=deadline_ms)
         key_hash = digest(tenant.encode(), key.encode()) if key else b""
-        reply = self._call("enqueue", "s d dh n i:0 i:1", depth_limit, key_hash, digest(type.encode(), payload), due_ms, h.encode(),
-                           payload)
+        body_hash = digest(type.encode(), payload)
+        reply = self._call("enqueue", "s d dh n i:0 i:1", depth_limit, key_hash, body_hash, due_ms, h.encode(), payload)
         return Entered(*reply)
 
     # 5. Claiming
@@ -238,5 +238,5 @@ class Client:
         n = {k.decode(): int(v) for k, v in zip(n[::2], n[1::2])}
         came = sum(n.get(k, 0) for k in ("base", "jin", "accepted"))
         went = sum(n.get(k, 0) for k in ("jout", "done", "cancelled", "expired", "dead", "merged"))
-        return {"waiting": entries - pending + back, "running": pending - back, "delayed": delayed, "parked": parked, "dead": dead,
-                "gap": came - went - entries - delayed - parked}
+        return {"waiting": entries - pending + back, "running": pending - back, "delayed": delayed, "parked": parked,
+                "dead": dead, "gap": came - went - entries - delayed - parked}

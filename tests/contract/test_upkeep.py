@@ -129,9 +129,9 @@ def test_what_was_acknowledged_but_not_deleted_is_put_anew(shard):
     jobs = enqueue(shard, 5)
     ids = shard.claim("c1", 4)
     shard.r.xack(shard.key("s"), "g", ids[0], ids[2])
-    assert shard.call("mend", "", 100) == [b"(" + ids[3], 2]
-    assert shard.call("mend", b"(" + ids[3], 100) == [b"", 0]
-    assert shard.call("mend", "", 100)[1] == 0
+    assert shard.call("mend", "", 2) == [b"(" + ids[1], 1]
+    assert shard.call("mend", b"(" + ids[1], 100) == [b"", 1]
+    assert shard.call("mend", "", 100) == [b"", 0]
     entries = shard.entries()
     assert set(entries) == set(jobs)
     assert shard.pending("c1") == [ids[1], ids[3]]
@@ -151,7 +151,7 @@ def test_mending_goes_on_page_by_page_past_deleted_but_pending_ids(shard):
         mended, pages = mended + n, pages + 1
         if cursor == b"":
             break
-    assert (mended, pages) == (2, 5)
+    assert (mended, pages) == (2, 4)
     assert len(shard.pending("c1")) == 298
 
 
@@ -415,8 +415,8 @@ class Model:
 def test_the_numbers_add_up_after_any_mix_of_steps(shard, seed):
     model = Model(shard, seed)
     steps = [model.enqueue] * 5 + [model.claim] * 3 + [
-        model.settle, model.settle, model.retry, model.park, model.unpark, model.bury, model.hand_back, model.sweep, model.promote,
-        model.cancel, model.mend]
+        model.settle, model.settle, model.retry, model.park, model.unpark, model.bury, model.hand_back, model.sweep,
+        model.promote, model.cancel, model.mend]
     for i in range(300):
         model.rng.choice(steps)()
         if i % 100 == 99:

@@ -11,6 +11,7 @@ The controls run the same with one safeguard switched off; each must fail.
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -45,11 +46,15 @@ def failpoints(build: Path) -> list[str]:
 
 
 class Armoury:
-    """Keeps the failpoints armed that still need hits; what is hit rarely gets a higher chance."""
+    """Arms a few of the failpoints that still need hits, other ones every two seconds: with all of them armed nothing would get far enough to
+    meet the later ones. What was armed in vain gets a higher chance, what was hit often a lower one."""
 
-    def __init__(self, cluster: Cluster, names: list[str], wanted: int):
-        self.cluster, self.wanted = cluster, wanted
-        self.chance = {name: 0.01 for name in names}
+    AT_ONCE = 6
+
+    def __init__(self, cluster: Cluster, names: list[str], wanted: int, rng: random.Random):
+        self.cluster, self.wanted, self.rng = cluster, wanted, rng
+        self.chance = {name: 0.05 for name in names}
+        self.armed: list[str] = []
         self.before: dict[str, int] = {}
 
     def missing(self) -> list[str]:
@@ -58,12 +63,14 @@ class Armoury:
 
     def rearm(self) -> list[str]:
         hits = self.cluster.hit_counts()
-        missing = self.missing()
-        for name in missing:
-            if hits.get(name, 0) == self.before.get(name, 0):
-                self.chance[name] = min(1.0, self.chance[name] * 1.5)
+        for name in self.armed:
+            new = hits.get(name, 0) - self.before.get(name, 0)
+            factor = 2.0 if new == 0 else 0.5 if new > 4 else 1.0
+            self.chance[name] = min(1.0, max(0.002, self.chance[name] * factor))
         self.before = hits
-        self.cluster.arm(";".join(f"{name}=kill@{self.chance[name]:.4f}" for name in missing))
+        missing = self.missing()
+        self.armed = self.rng.sample(missing, min(self.AT_ONCE, len(missing)))
+        self.cluster.arm(";".join(f"{name}=kill@{self.chance[name]:.4f}" for name in self.armed))
         return missing
 
 
@@ -78,8 +85,8 @@ def sweep(build: Path, seed: int, hits: int, seconds: float) -> tuple[Verdict, d
         cluster = Cluster(Path(folder), build, seed)
         try:
             cluster.start()
-            armoury = Armoury(cluster, names, hits)
-            load = Load(cluster.api_url, cluster.sim.url, seed, threads=12, pause_s=0.1)
+            armoury = Armoury(cluster, names, hits, random.Random(seed))
+            load = Load(cluster.api_url, cluster.sim.url, seed, threads=24, pause_s=0.05)
             chaos = Chaos(cluster, seed, lossy=True)
             armoury.rearm()
             load.start()
@@ -89,6 +96,7 @@ def sweep(build: Path, seed: int, hits: int, seconds: float) -> tuple[Verdict, d
             while time.monotonic() - began < seconds and armoury.missing():
                 time.sleep(2)
                 missing = armoury.rearm()
+                chaos.favour({"wipe"} if any(name.startswith("epoch.") for name in armoury.armed) else set())
                 if time.monotonic() - said > 20:
                     said = time.monotonic()
                     acked = sum(1 for s in load.sent if s.acked_at)
@@ -165,9 +173,10 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help=f"{FULL_HITS} hits of each failpoint")
     parser.add_argument("--only", nargs="*", default=["sweep", *CONTROLS])
     parser.add_argument("--seconds", type=float, help="end of the sweep, whatever is missing")
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / "fault", help="folder of the fault preset's build")
     parser.add_argument("--report", type=Path, help="write the figures as JSON")
     a = parser.parse_args()
-    build = ROOT / "build" / "fault"
+    build = a.build
     print(f"seed {a.seed}", flush=True)
     failed, report = [], {"seed": a.seed}
     if "sweep" in a.only:

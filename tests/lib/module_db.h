@@ -102,8 +102,13 @@ static inline struct pg_pool *module_db_pool_(struct module_db *m, const char *u
     struct pg_pool *p = NULL;
     char url[96];
     (void)snprintf(url, sizeof url, "postgresql://127.0.0.1:%d/postgres", server_port(m->server));
-    const struct pg_options o = {.url = url, .user = user, .application_name = user, .connections = connections, .max_waiting = 10000,
-                                 .connect_ms = 5000, .statement_ms = 10000};
+    const struct pg_options o = {.url = url,
+                                 .user = user,
+                                 .application_name = user,
+                                 .connections = connections,
+                                 .max_waiting = 10000,
+                                 .connect_ms = 5000,
+                                 .statement_ms = 10000};
     assert_ok(pg_pool_new(m->loop, &o, &p));
     return p;
 }
@@ -139,8 +144,13 @@ static inline void module_db_open(struct module_db *m, const struct module *modu
     assert_ok(queue_table_new(m->platform, &m->queues));
     queue_table_load(m->queues, module_db_queues_loaded_, &loaded);
     assert_true(wait_until(m->loop, MODULE_DB_WAIT_MS, module_db_flag_, &loaded));
-    m->env = (struct module_env){.module = module, .loop = m->loop, .db = m->db, .conf = &m->conf, .services = &m->services,
-                                 .queues = m->queues, .ids = &m->ids};
+    m->env = (struct module_env){.module = module,
+                                 .loop = m->loop,
+                                 .db = m->db,
+                                 .conf = &m->conf,
+                                 .services = &m->services,
+                                 .queues = m->queues,
+                                 .ids = &m->ids};
     assert_ok(module->open(&m->env, &m->services));
 }
 
@@ -157,7 +167,7 @@ static inline void module_db_close(struct module_db *m) {
     server_stop(m->server);
 }
 
-/* --- attempts ------------------------------------------------------------------------------------------------------------------ */
+/* --- attempts --- */
 
 struct module_run {
     struct attempt attempt;
@@ -185,13 +195,18 @@ static inline const struct job_type *module_type(const struct module *m, const c
 }
 
 /* Starts an attempt; wait for it with module_run_wait, release it with module_run_free. payload is borrowed. */
-static inline void module_run_start(struct module_db *m, struct module_run *r, const char *type, struct uuid root, uint32_t generation,
-                                    const char *payload) {
+static inline void module_run_start(struct module_db *m, struct module_run *r, const char *type, struct uuid root,
+                                    uint32_t generation, const char *payload) {
     *r = (struct module_run){0};
     arena_init(&r->arena, 4096, 1 << 20);
     r->attempt = (struct attempt){
         .type = module_type(m->env.module, type),
-        .job = {.schema_version = 1, .id = root, .root = root, .generation = generation, .trace = trace_new(), .tenant = STR("default"),
+        .job = {.schema_version = 1,
+                .id = root,
+                .root = root,
+                .generation = generation,
+                .trace = trace_new(),
+                .tenant = STR("default"),
                 .type = str_c(type)},
         .payload = str_c(payload),
         .arena = &r->arena,

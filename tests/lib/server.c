@@ -285,8 +285,9 @@ static const struct passwd *unprivileged(void) {
 static bool init_database(struct server *s, const char *bin) {
     char initdb[PATH_BYTES * 3];
     (void)snprintf(initdb, sizeof initdb, "%s/initdb", bin);
-    const char *const argv[] = {"initdb", "-D",   s->data,      "-U",        "postgres",          "-A", "trust",
-                                "-E",     "UTF8", "--locale=C", "--no-sync", "--no-instructions", NULL};
+    /* By its path: it looks for postgres beside itself, and so does postgres for its files. */
+    const char *const argv[] = {initdb, "-D",   s->data,      "-U",        "postgres",          "-A", "trust",
+                                "-E",   "UTF8", "--locale=C", "--no-sync", "--no-instructions", NULL};
     if (s->as != NULL && chown(s->dir, s->as->pw_uid, s->as->pw_gid) != 0) {
         return false;
     }
@@ -306,7 +307,7 @@ struct server *server_postgres_start(const char *const *extra) {
     (void)snprintf(s->data, sizeof s->data, "%s/data", s->dir);
     (void)snprintf(s->socket_dir, sizeof s->socket_dir, "unix_socket_directories=%s", s->dir);
     const char *const args[] = {
-        "postgres", "-D", s->data, "-p", s->port_text, "-c", s->socket_dir, "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1",
+        s->program, "-D", s->data, "-p", s->port_text, "-c", s->socket_dir, "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1",
         NULL};
     add_all(s, args);
     add_all(s, extra);

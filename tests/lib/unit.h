@@ -16,19 +16,19 @@ void torture(void (*scenario)(void *arg), void *arg);
 int torture_is_failing(void);
 long torture_allocations(void); /* so far: two equal readings prove that nothing between them allocated */
 
-#define assert_ok(expr)                                                        \
-    do {                                                                       \
-        struct err assert_err_ = (expr);                                       \
-        if (assert_err_.code != ERR_NONE) {                                    \
+#define assert_ok(expr)                                                         \
+    do {                                                                        \
+        struct err assert_err_ = (expr);                                        \
+        if (assert_err_.code != ERR_NONE) {                                     \
             fail_msg("%s: %s", err_name(assert_err_.code), assert_err_.detail); \
-        }                                                                      \
+        }                                                                       \
     } while (0)
 #define assert_err(expected, expr) assert_int_equal((expected), (expr).code)
-#define assert_str(expected, s)                                  \
-    do {                                                         \
-        struct str assert_s_ = (s);                              \
-        struct str assert_x_ = str_c(expected);                  \
-        assert_int_equal(assert_x_.n, assert_s_.n);              \
+#define assert_str(expected, s)                                     \
+    do {                                                            \
+        struct str assert_s_ = (s);                                 \
+        struct str assert_x_ = str_c(expected);                     \
+        assert_int_equal(assert_x_.n, assert_s_.n);                 \
         assert_memory_equal(assert_x_.p, assert_s_.p, assert_x_.n); \
     } while (0)
 

@@ -21,10 +21,17 @@ static struct err spawn(struct child *c) {
     (void)snprintf(slot, sizeof slot, "%d", c->slot);
     char *args[] = {name, role, queue_flag, queue, slot_flag, slot, table_flag, table, NULL};
     uv_stdio_container_t stdio[TABLE_FD + 1] = {
-        {.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD, .data.fd = 1}, {.flags = UV_INHERIT_FD, .data.fd = 2}, {.flags = UV_INHERIT_FD, .data.fd = c->table_fd},
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = 1},
+        {.flags = UV_INHERIT_FD, .data.fd = 2},
+        {.flags = UV_INHERIT_FD, .data.fd = c->table_fd},
     };
     const uv_process_options_t options = {
-        .exit_cb = on_exit_cb, .file = "/proc/self/exe", .args = args, .stdio_count = TABLE_FD + 1, .stdio = stdio,
+        .exit_cb = on_exit_cb,
+        .file = "/proc/self/exe",
+        .args = args,
+        .stdio_count = TABLE_FD + 1,
+        .stdio = stdio,
     };
     int rc = uv_spawn(loop_uv(c->supervisor->rt->loop), &c->process, &options);
     return rc == 0 ? OK : err_make(ERR_SYSTEM, "starting a worker process: %s", uv_strerror(rc));

@@ -31,7 +31,8 @@ static void bury_undecodable(struct held *h, struct err err) {
     h->state = HELD_ENDING;
     h->next = NEXT_BURY;
     h->label = "dead";
-    h->reason = arena_printf(&h->arena, "{\"attempts\":0,\"fingerprint\":\"undecodable\",\"errors\":[{\"code\":\"%s\",\"detail\":\"%s\"}]}",
+    h->reason = arena_printf(&h->arena,
+                             "{\"attempts\":0,\"fingerprint\":\"undecodable\",\"errors\":[{\"code\":\"%s\",\"detail\":\"%s\"}]}",
                              err_name(err.code), err.detail);
     LOG(ERROR, "job.undecodable", LF_C("queue", h->process->queue->name), LF_ERR(err));
     settle_add(h);
@@ -106,7 +107,8 @@ static void check_cancels(struct process *p, const struct shard *s, struct held 
     queue_cancels(&p->rt->redis, s, jobs, n, on_cancels, c);
 }
 
-static void take(struct process *p, const struct claimed *entries, size_t n) {
+/* swept: somebody held the entry before us, and may have listed its job as running. */
+static void take(struct process *p, const struct claimed *entries, size_t n, bool swept) {
     struct held *check[LIMIT_BATCH];
     size_t check_n = 0;
     for (size_t i = 0; i < n; i++) {
@@ -114,6 +116,7 @@ static void take(struct process *p, const struct claimed *entries, size_t n) {
         if (h == NULL) {
             continue; /* no memory: it stays pending under our name and comes back by its lease */
         }
+        h->listed = swept;
         if (!admit(h)) {
             continue;
         }
@@ -139,7 +142,7 @@ static void on_claimed(void *arg, struct err err, const struct claimed *entries,
     p->claiming = false;
     if (!err_is_set(err) && n > 0) {
         FAILPOINT(CLAIM_AFTER);
-        take(p, entries, n);
+        take(p, entries, n, false);
         if (p->draining || p->quiet || p->queue->paused) {
             lease_hand_back_waiting(p);
         }
@@ -159,7 +162,8 @@ void claim_more(struct process *p) {
         return;
     }
     p->claiming = true;
-    queue_claim(&p->reader, (const struct shard *const *)p->queue->shards, p->queue->shards_n, str_c(p->consumer), n,
+    size_t per_shard = n > p->queue->shards_n ? n / p->queue->shards_n : 1; /* COUNT is per stream */
+    queue_claim(&p->reader, (const struct shard *const *)p->queue->shards, p->queue->shards_n, str_c(p->consumer), per_shard,
                 p->rt->conf->worker_block_ms, on_claimed, p);
 }
 
@@ -178,7 +182,7 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
     }
     if (n > 0) {
         FAILPOINT(SWEEP_AFTER);
-        take(p, entries, n);
+        take(p, entries, n, true);
         if (p->draining) {
             lease_hand_back_waiting(p);
         }

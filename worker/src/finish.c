@@ -72,8 +72,14 @@ static void on_finished(void *arg, struct err err) {
 
 static struct journal_end end_of(const struct held *h) {
     return (struct journal_end){
-        .id = h->attempt.job.id, .generation = h->attempt.job.generation, .outcome = h->outcome, .status = h->status,
-        .result = h->result, .attempts = h->attempt.job.attempt, .errors = h->attempt.job.errors, .fingerprint = h->fingerprint,
+        .id = h->attempt.job.id,
+        .generation = h->attempt.job.generation,
+        .outcome = h->outcome,
+        .status = h->status,
+        .result = h->result,
+        .attempts = h->attempt.job.attempt,
+        .errors = h->attempt.job.errors,
+        .fingerprint = h->fingerprint,
     };
 }
 
@@ -138,7 +144,8 @@ void finish_bury(struct held *h, struct err err) {
     h->next = journal ? NEXT_SETTLE : NEXT_BURY;
     h->label = "dead";
     h->fingerprint = fingerprint(h, err);
-    h->result = arena_printf(&h->arena, "{\"title\":\"Job is dead\",\"status\":500,\"code\":\"job_dead\",\"error\":\"%s\"}", err_name(err.code));
+    h->result = arena_printf(&h->arena, "{\"title\":\"Job is dead\",\"status\":500,\"code\":\"job_dead\",\"error\":\"%s\"}",
+                             err_name(err.code));
     if (!journal) {
         struct str errors = h->attempt.job.errors;
         h->reason = arena_printf(&h->arena, "{\"attempts\":%u,\"fingerprint\":\"%.*s\",\"errors\":%.*s}", h->attempt.job.attempt,
@@ -148,6 +155,7 @@ void finish_bury(struct held *h, struct err err) {
     } else if (h->attempt.env == NULL) {
         finish_add(h); /* of a type that no module has: there is no effect table to ask */
     } else {
-        effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_DEAD, h->status, h->result, on_closed, h);
+        effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_DEAD, h->status, h->result,
+                     on_closed, h);
     }
 }

@@ -31,7 +31,8 @@ static void lose(struct held *h) {
     /* A running handler goes on: its effect is gated, and its end finds out. */
 }
 
-static void on_renewed(void *arg, struct err err, const struct stream_id *lost, size_t lost_n, const struct stream_id *cancel, size_t cancel_n) {
+static void on_renewed(void *arg, struct err err, const struct stream_id *lost, size_t lost_n, const struct stream_id *cancel,
+                       size_t cancel_n) {
     struct renewal *r = arg;
     for (size_t i = 0; !err_is_set(err) && i < lost_n; i++) {
         struct held *h = find(r, lost[i]);

@@ -42,7 +42,8 @@ struct held *held_take(struct process *p, const struct claimed *c) {
     }
     struct arena arena = h->arena;
     struct slot_entry *slot = h->slot;
-    *h = (struct held){.process = p, .slot = slot, .arena = arena, .id = c->id, .shard = c->shard, .claimed = loop_now(p->rt->loop)};
+    *h = (struct held){
+        .process = p, .slot = slot, .arena = arena, .id = c->id, .shard = c->shard, .claimed = loop_now(p->rt->loop)};
     h->header = arena_str(&h->arena, c->header);
     h->attempt.payload = arena_str(&h->arena, c->payload);
     if (h->header.p == NULL || h->attempt.payload.p == NULL) {
@@ -149,8 +150,9 @@ static void on_signal(void *arg, int signum) {
 static void add_beat(void *arg, struct buf *json) {
     struct process *p = arg;
     size_t slots = p->queue != NULL ? process_slots(p) : 0;
-    buf_addf(json, ",\"slot\":%d,\"slots\":%zu,\"busy\":%zu,\"waiting\":%zu,\"quiet\":%s,\"draining\":%s,\"consumer\":\"%s\"", p->options->slot,
-             slots, p->running_n, p->waiting_n, p->quiet ? "true" : "false", p->draining ? "true" : "false", p->consumer);
+    buf_addf(json, ",\"slot\":%d,\"slots\":%zu,\"busy\":%zu,\"waiting\":%zu,\"quiet\":%s,\"draining\":%s,\"consumer\":\"%s\"",
+             p->options->slot, slots, p->running_n, p->waiting_n, p->quiet ? "true" : "false", p->draining ? "true" : "false",
+             p->consumer);
 }
 
 static void on_unparked(void *arg, struct err err, int64_t count) {
@@ -196,8 +198,11 @@ static struct err open_parts(struct process *p) {
     TRY(redis_new(p->rt->loop, &reader, &p->reader_connection));
     p->reader = redis_broker(p->reader_connection);
     static const char *const channels[] = {CHANNEL_WAKE};
-    const struct redis_sub_options wake = {.connection = runtime_redis_options(p->rt, "penstock_worker", "wake"), .channels = channels,
-                                           .channels_n = 1, .on_message = on_wake, .arg = p};
+    const struct redis_sub_options wake = {.connection = runtime_redis_options(p->rt, "penstock_worker", "wake"),
+                                           .channels = channels,
+                                           .channels_n = 1,
+                                           .on_message = on_wake,
+                                           .arg = p};
     TRY(redis_sub_new(p->rt->loop, &wake, &p->wake));
     TRY(timer_new(p->rt->loop, on_beat, p, &p->beat));
     return timer_new(p->rt->loop, on_renew, p, &p->renew);
@@ -248,8 +253,13 @@ int worker_process_main(const struct worker_options *o) {
     if (o->table_fd >= 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* without its supervisor it drains */
     }
-    const struct runtime_options runtime = {.role = "worker", .conf = o->conf, .registry = o->registry, .queue = o->queue,
-                                            .beat = add_beat, .on_redis = on_redis, .arg = p};
+    const struct runtime_options runtime = {.role = "worker",
+                                            .conf = o->conf,
+                                            .registry = o->registry,
+                                            .queue = o->queue,
+                                            .beat = add_beat,
+                                            .on_redis = on_redis,
+                                            .arg = p};
     struct signals *signals = NULL;
     struct err e = runtime_open(&runtime, &p->rt);
     if (!err_is_set(e)) {

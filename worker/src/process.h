@@ -23,33 +23,33 @@ enum held_next { NEXT_SETTLE, NEXT_RETRY, NEXT_BURY, NEXT_PARK, NEXT_HAND_BACK, 
 struct process;
 
 struct held {
-    TAILQ_ENTRY(held) link;     /* in free, waiting or running; or in one of the outgoing lists */
-    STAILQ_ENTRY(held) out;     /* in the finish list */
+    TAILQ_ENTRY(held) link; /* in free, waiting or running; or in one of the outgoing lists */
+    STAILQ_ENTRY(held) out; /* in the finish list */
     enum held_state state;
     struct process *process;
-    struct slot_entry *slot;    /* this entry's line of the slot table */
+    struct slot_entry *slot; /* this entry's line of the slot table */
     struct stream_id id;
     const struct shard *shard;
-    struct arena arena;         /* header, payload, and the attempt's memory */
+    struct arena arena; /* header, payload, and the attempt's memory */
     struct str header;
     struct attempt attempt;
     const struct module *module;
     struct mono claimed, started;
-    bool lost;                  /* somebody else holds it now */
-    bool listed;                /* a renewal may have put it in :r */
-    bool stopping;              /* on_stop was called */
+    bool lost;     /* somebody else holds it now */
+    bool listed;   /* a renewal may have put it in :r */
+    bool stopping; /* on_stop was called */
     /* the ending */
     enum held_next next;
     enum settle_how how;
     enum job_outcome outcome;
     int status;
-    struct str result;          /* in the arena */
+    struct str result; /* in the arena */
     int64_t delay_ms;
-    bool charge;                /* the retry charges an attempt */
+    bool charge; /* the retry charges an attempt */
     bool wrote_follow_ups;
-    struct str reason;          /* JSON for dead_job */
+    struct str reason; /* JSON for dead_job */
     struct str fingerprint;
-    const char *label;          /* attempts_total's outcome */
+    const char *label; /* attempts_total's outcome */
 };
 
 TAILQ_HEAD(held_list, held);
@@ -64,7 +64,7 @@ struct process {
     struct redis_sub *wake;
     char consumer[160];
     struct slot_table *table;
-    struct held *held;           /* HELD_MAX of them; lists below hold each exactly once */
+    struct held *held; /* HELD_MAX of them; lists below hold each exactly once */
     struct held_list free, waiting, running, outgoing[NEXT_MAX];
     size_t free_n, waiting_n, running_n, outgoing_n;
     struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
@@ -74,9 +74,9 @@ struct process {
     bool claiming, quiet, draining, done;
     bool outbox_wanted, outbox_running;
     struct module_env *outbox_env;
-    double service_ms;           /* moving average of run times */
+    double service_ms; /* moving average of run times */
     struct timer *drain_timer;
-    bool last_words;             /* the drain deadline has passed */
+    bool last_words; /* the drain deadline has passed */
 };
 
 /* process.c */

@@ -18,8 +18,8 @@ static bool was_started(const struct child *c, struct stream_id id) {
 }
 
 static void finished(struct child *c) {
-    LOG(INFO, "worker.reaped", LF_C("queue", c->queue->name), LF_C("consumer", c->table->consumer), LF_INT("handed_back", c->handed_back),
-        LF_INT("left_to_lease", c->left));
+    LOG(INFO, "worker.reaped", LF_C("queue", c->queue->name), LF_C("consumer", c->table->consumer),
+        LF_INT("handed_back", c->handed_back), LF_INT("left_to_lease", c->left));
     struct supervisor *s = c->supervisor;
     child_bury(c);
     if (s->leaving && TAILQ_EMPTY(&s->alive) && TAILQ_EMPTY(&s->dead)) {
@@ -64,7 +64,8 @@ static void on_pending(void *arg, struct err err, const struct stream_id *ids, s
         FAILPOINT(HANDBACK_BEFORE);
         c->reaping = true;
         c->handed_back += back_n;
-        queue_hand_back(&c->supervisor->rt->redis, c->queue->shards[c->shard], str_c(c->table->consumer), back, back_n, on_handed_back, c);
+        queue_hand_back(&c->supervisor->rt->redis, c->queue->shards[c->shard], str_c(c->table->consumer), back, back_n,
+                        on_handed_back, c);
     }
 }
 

@@ -21,9 +21,16 @@ static void log_attempt(const struct held *h, const struct attempt_end *end, uin
     const struct envelope *job = &h->attempt.job;
     enum log_level level = h->next == NEXT_BURY || h->outcome == OUTCOME_DEAD ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
     const struct log_field fields[] = {
-        LF_UUID("job", &job->id), LF_UUID("root", &job->root), LF_STR("tenant", job->tenant), LF_STR("type", job->type),
-        LF_C("queue", h->process->queue->name), LF_INT("attempt", attempt), LF_C("outcome", h->label), LF_INT("ms", ms),
-        LF_TRACE(&job->trace), LF_C("error", end->kind == END_FINISHED ? "" : err_name(end->err.code)),
+        LF_UUID("job", &job->id),
+        LF_UUID("root", &job->root),
+        LF_STR("tenant", job->tenant),
+        LF_STR("type", job->type),
+        LF_C("queue", h->process->queue->name),
+        LF_INT("attempt", attempt),
+        LF_C("outcome", h->label),
+        LF_INT("ms", ms),
+        LF_TRACE(&job->trace),
+        LF_C("error", end->kind == END_FINISHED ? "" : err_name(end->err.code)),
         LF_C("detail", end->kind == END_FINISHED ? "" : end->err.detail),
     };
     log_write(level, "job.attempt", fields, sizeof fields / sizeof fields[0] - (end->kind == END_FINISHED ? 2 : 0));
@@ -31,7 +38,10 @@ static void log_attempt(const struct held *h, const struct attempt_end *end, uin
 
 static void end_finished(struct held *h, const struct attempt_end *end) {
     static const enum settle_how hows[OUTCOME_MAX] = {
-        [OUTCOME_DONE] = SETTLE_DONE, [OUTCOME_DEAD] = SETTLE_DONE, [OUTCOME_CANCELLED] = SETTLE_CANCELLED, [OUTCOME_EXPIRED] = SETTLE_EXPIRED,
+        [OUTCOME_DONE] = SETTLE_DONE,
+        [OUTCOME_DEAD] = SETTLE_DONE,
+        [OUTCOME_CANCELLED] = SETTLE_CANCELLED,
+        [OUTCOME_EXPIRED] = SETTLE_EXPIRED,
     };
     h->outcome = end->outcome;
     h->status = end->status;
@@ -73,8 +83,8 @@ static struct str add_error(struct held *h, struct err err) {
     buf_init(&b, ENVELOPE_ERRORS_MAX);
     buf_add_char(&b, '[');
     buf_add(&b, old);
-    buf_addf(&b, "%s{\"at_ms\":%lld,\"code\":\"%s\",\"detail\":", old.n > 0 ? "," : "", (long long)loop_wall(h->process->rt->loop).ms,
-             err_name(err.code));
+    buf_addf(&b, "%s{\"at_ms\":%lld,\"code\":\"%s\",\"detail\":", old.n > 0 ? "," : "",
+             (long long)loop_wall(h->process->rt->loop).ms, err_name(err.code));
     char detail[ERROR_DETAIL_MAX + 1];
     size_t n = 0;
     for (const char *c = err.detail; *c != '\0' && n < ERROR_DETAIL_MAX; c++) {
@@ -152,8 +162,11 @@ static void on_expired(void *arg, struct err err, const struct effect_row *row) 
         attempt_fail(&h->attempt, err);
         return;
     }
-    struct attempt_end end = {.kind = END_FINISHED, .outcome = row->outcome, .status = row->status,
-                              .result = arena_str(&h->arena, row->result), .absorbed = !row->fresh};
+    struct attempt_end end = {.kind = END_FINISHED,
+                              .outcome = row->outcome,
+                              .status = row->status,
+                              .result = arena_str(&h->arena, row->result),
+                              .absorbed = !row->fresh};
     attempt_end(&h->attempt, &end);
 }
 

@@ -73,7 +73,8 @@ static void send_settle(struct settling *s, const struct shard *shard) {
     struct queue_settled entries[LIMIT_BATCH];
     for (size_t i = 0; i < s->n; i++) {
         struct held *h = s->held[i];
-        entries[i] = (struct queue_settled){.id = h->id, .job = h->attempt.job.id, .how = h->how, .in_running = h->listed, .outcome = kept_outcome(h)};
+        entries[i] = (struct queue_settled){
+            .id = h->id, .job = h->attempt.job.id, .how = h->how, .in_running = h->listed, .outcome = kept_outcome(h)};
     }
     queue_settle(&s->process->rt->redis, shard, entries, s->n, on_settled, s);
 }
@@ -136,7 +137,8 @@ static struct settling *take_batch(struct process *p, enum held_next next, const
 
 void settle_flush(struct process *p) {
     static void (*const send[NEXT_MAX])(struct settling *, const struct shard *) = {
-        [NEXT_SETTLE] = send_settle, [NEXT_RETRY] = send_retry, [NEXT_BURY] = send_bury, [NEXT_PARK] = send_ids, [NEXT_HAND_BACK] = send_ids,
+        [NEXT_SETTLE] = send_settle, [NEXT_RETRY] = send_retry,   [NEXT_BURY] = send_bury,
+        [NEXT_PARK] = send_ids,      [NEXT_HAND_BACK] = send_ids,
     };
     if (!redis_is_up(p->rt->redis_connection)) {
         return; /* when it is up again */

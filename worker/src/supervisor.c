@@ -6,7 +6,7 @@
 #include <io/signals.h>
 #include <stdlib.h>
 
-enum { POLL_MS = 500, SPAWN_DELAY_MIN_MS = 100, SPAWN_DELAY_MAX_MS = 5000, HEALTHY_MS = 5000 };
+enum { POLL_MS = 500, SPAWN_DELAY_MIN_MS = 100, SPAWN_DELAY_MAX_MS = 1000, HEALTHY_MS = 5000 };
 
 static const struct pg_stmt desired_stmt = {"supervisor.desired", "SELECT queue, workers FROM platform.desired_workers", 0};
 static const struct pg_stmt change_stmt = {
@@ -18,9 +18,7 @@ static const struct pg_stmt change_stmt = {
 static size_t count(const struct supervisor *s, const struct queue_info *q, bool leaving_too) {
     size_t n = 0;
     struct child *c;
-    TAILQ_FOREACH(c, &s->alive, link) {
-        n += (q == NULL || c->queue == q) && (leaving_too || !c->leaving);
-    }
+    TAILQ_FOREACH(c, &s->alive, link) { n += (q == NULL || c->queue == q) && (leaving_too || !c->leaving); }
     return n;
 }
 
@@ -28,9 +26,7 @@ static int free_slot(const struct supervisor *s, const struct queue_info *q) {
     for (int slot = 0;; slot++) {
         struct child *c;
         bool used = false;
-        TAILQ_FOREACH(c, &s->alive, link) {
-            used |= c->queue == q && c->slot == slot;
-        }
+        TAILQ_FOREACH(c, &s->alive, link) { used |= c->queue == q && c->slot == slot; }
         if (!used) {
             return slot;
         }
@@ -102,8 +98,8 @@ void supervisor_child_gone(struct child *c, int64_t status, int signum) {
     int64_t ran_ms = mono_ms_since(loop_now(s->rt->loop), c->started);
     TAILQ_REMOVE(&s->alive, c, link);
     TAILQ_INSERT_TAIL(&s->dead, c, link);
-    LOG(INFO, "worker.exited", LF_C("queue", c->queue->name), LF_INT("slot", c->slot), LF_INT("status", status), LF_INT("signal", signum),
-        LF_INT("ran_ms", ran_ms));
+    LOG(INFO, "worker.exited", LF_C("queue", c->queue->name), LF_INT("slot", c->slot), LF_INT("status", status),
+        LF_INT("signal", signum), LF_INT("ran_ms", ran_ms));
     if (!c->leaving && ran_ms < HEALTHY_MS) {
         s->spawn_delay_ms = s->spawn_delay_ms == 0 ? SPAWN_DELAY_MIN_MS : s->spawn_delay_ms * 2;
         s->spawn_delay_ms = s->spawn_delay_ms < SPAWN_DELAY_MAX_MS ? s->spawn_delay_ms : SPAWN_DELAY_MAX_MS;
@@ -126,7 +122,8 @@ static void on_changed(void *arg, struct err err, const PGresult *res) {
 
 static void change_desired(struct supervisor *s, int by) {
     char room[PG_INT_BYTES];
-    const struct pg_value values[] = {pg_int(by, room), pg_text(by > 0 ? STR("TTIN") : STR("TTOU")), pg_text(str_c(s->rt->process))};
+    const struct pg_value values[] = {pg_int(by, room), pg_text(by > 0 ? STR("TTIN") : STR("TTOU")),
+                                      pg_text(str_c(s->rt->process))};
     pg_exec(s->rt->platform, &change_stmt, values, 0, 0, on_changed, s);
 }
 
@@ -159,9 +156,7 @@ static void on_signal(void *arg, int signum) {
         break;
     case SIGTSTP:
     case SIGCONT:
-        TAILQ_FOREACH(c, &s->alive, link) {
-            child_signal(c, signum);
-        }
+        TAILQ_FOREACH(c, &s->alive, link) { child_signal(c, signum); }
         break;
     default:
         leave(s);
@@ -199,7 +194,8 @@ int supervisor_main(const struct worker_options *o) {
     static const int wanted[] = {SIGTERM, SIGINT, SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
     TAILQ_INIT(&s.alive);
     TAILQ_INIT(&s.dead);
-    const struct runtime_options runtime = {.role = "worker", .conf = o->conf, .registry = o->registry, .beat = add_beat, .arg = &s};
+    const struct runtime_options runtime = {
+        .role = "worker", .conf = o->conf, .registry = o->registry, .beat = add_beat, .arg = &s};
     struct err e = runtime_open(&runtime, &s.rt);
     if (!err_is_set(e)) {
         e = timer_new(s.rt->loop, on_poll, &s, &s.poll);

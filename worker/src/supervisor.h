@@ -24,7 +24,7 @@ struct child {
     bool leaving; /* told to drain */
     /* after its death */
     bool reaping;
-    unsigned shard;          /* being reaped */
+    unsigned shard; /* being reaped */
     struct stream_id cursor;
     size_t handed_back, left;
 };

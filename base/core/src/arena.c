@@ -12,9 +12,7 @@ struct arena_block {
     alignas(max_align_t) char data[];
 };
 
-void arena_init(struct arena *a, size_t block_bytes, size_t max) {
-    *a = (struct arena){.block_bytes = block_bytes, .max = max};
-}
+void arena_init(struct arena *a, size_t block_bytes, size_t max) { *a = (struct arena){.block_bytes = block_bytes, .max = max}; }
 
 static void free_blocks(struct arena_block *b) {
     while (b != NULL) {

@@ -41,8 +41,6 @@ struct err err_errno(int errnum, const char *what) {
     return err_make(ERR_SYSTEM, "%s: %s", what, strerror_r(errnum, text, sizeof text));
 }
 
-enum err_class err_class(enum err_code code) {
-    return (unsigned)code < ERR_MAX ? codes[code].class : ERR_CLASS_PERMANENT;
-}
+enum err_class err_class(enum err_code code) { return (unsigned)code < ERR_MAX ? codes[code].class : ERR_CLASS_PERMANENT; }
 
 const char *err_name(enum err_code code) { return (unsigned)code < ERR_MAX ? codes[code].name : "?"; }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum action { NOTHING, KILL, STOP };
@@ -119,17 +120,18 @@ static void open_log(void) {
     }
 }
 
-/* "@file": what the file says when the process starts, so that a harness can arm the successors of the dead anew. */
+/* "@file": what the file says. It is read again when it is replaced, so that a harness can arm what still wants hits. */
+static const char *spec_path;
+static struct timespec spec_read; /* modification time of what was read */
+
 static struct str read_spec(char *room, size_t size) {
-    const char *spec = getenv("PENSTOCK_FAULT");
-    if (spec == NULL || spec[0] != '@') {
-        return str_c(spec);
-    }
-    int fd = open(spec + 1, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, room, size) : -1;
+    struct stat st;
+    int fd = open(spec_path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 && fstat(fd, &st) == 0 ? read(fd, room, size) : -1;
     if (n < 0 || (size_t)n == size) {
-        refuse("cannot be read, or is too long", str_c(spec));
+        refuse("cannot be read, or is too long", str_c(spec_path));
     }
+    spec_read = st.st_mtim;
     (void)close(fd);
     while (n > 0 && room[n - 1] == '\n') {
         n--;
@@ -137,17 +139,31 @@ static struct str read_spec(char *room, size_t size) {
     return str_of(room, (size_t)n);
 }
 
-void fault_setup(void) {
+static void arm_all(void) {
     char room[8192];
-    struct str spec = read_spec(room, sizeof room);
+    const char *given = getenv("PENSTOCK_FAULT");
+    spec_path = given != NULL && given[0] == '@' ? given + 1 : NULL;
+    struct str spec = spec_path != NULL ? read_spec(room, sizeof room) : str_c(given);
     struct str part;
     memset(armed, 0, sizeof armed);
     memset(switched, 0, sizeof switched);
-    seed = 0;
-    random_pid = 0;
     while (str_cut(&spec, ';', &part)) {
         arm(part);
     }
+}
+
+static void rearm_if_replaced(void) {
+    struct stat st;
+    if (spec_path != NULL && stat(spec_path, &st) == 0 &&
+        (st.st_mtim.tv_sec != spec_read.tv_sec || st.st_mtim.tv_nsec != spec_read.tv_nsec)) {
+        arm_all();
+    }
+}
+
+void fault_setup(void) {
+    seed = 0;
+    random_pid = 0;
+    arm_all();
     open_log();
 }
 
@@ -177,6 +193,7 @@ static void record(enum failpoint p) {
 }
 
 void fault_hit(enum failpoint p) {
+    rearm_if_replaced();
     if (armed[p].action == NOTHING || next_random() >= armed[p].probability) {
         return;
     }

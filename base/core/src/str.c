@@ -80,7 +80,8 @@ bool str_is_name(struct str s, size_t max) {
     }
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+        bool good =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
         if (!good) {
             return false;
         }

@@ -1,6 +1,6 @@
-/* Strict reading of a request head. The rules that llhttp 8.1 leaves open: every line ends in CRLF and holds no other CR
- * (CVE-2023-30589), no folded lines, no empty names, exactly one Host, one Content-Length at most, "chunked" as the only
- * transfer coding and never beside a length or on HTTP/1.0, an absolute target that names another host than Host. */
+/* Strict reading of a request head: what llhttp 8.1 leaves open (folded lines, empty names, Host exactly once, transfer
+ * codings on HTTP/1.0 or beside chunked, an absolute target that names another host than Host), and once more what request
+ * smuggling lives on: no CR but in CRLF (CVE-2023-30589), one Content-Length at most, never both framings. */
 #include "http_parse.h"
 
 #include <base/limits.h>

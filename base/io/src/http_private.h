@@ -22,9 +22,9 @@
 #include "http_parse.h"
 
 enum {
-    HTTP_READ_BYTES = 64 * 1024,                               /* most that one read takes */
-    HTTP_IN_BYTES = LIMIT_HTTP_HEAD_BYTES + HTTP_READ_BYTES,   /* received and not yet used: reading stops past a head */
-    HTTP_KEEP_BYTES = 64 * 1024,                               /* larger buffers are not kept for the next request */
+    HTTP_READ_BYTES = 64 * 1024,                             /* most that one read takes */
+    HTTP_IN_BYTES = LIMIT_HTTP_HEAD_BYTES + HTTP_READ_BYTES, /* received and not yet used: reading stops past a head */
+    HTTP_KEEP_BYTES = 64 * 1024,                             /* larger buffers are not kept for the next request */
     HTTP_ARENA_BLOCK_BYTES = 4 * 1024,
     HTTP_ARENA_BYTES = 8 * 1024 * 1024,
     HTTP_ANSWER_BYTES = 8 * 1024 * 1024, /* largest answer, and so the most that waits for a slow client */
@@ -50,14 +50,14 @@ enum conn_phase {
 struct http_exchange {
     struct http_request req;
     struct arena arena;
-    struct buf in;     /* received, not yet used; begins with the head while that is incomplete */
-    size_t parsed;     /* bytes of in that the parser has seen */
+    struct buf in; /* received, not yet used; begins with the head while that is incomplete */
+    size_t parsed; /* bytes of in that the parser has seen */
     struct buf body;
-    size_t body_wire;  /* bytes of the body as sent, with its chunk lines */
+    size_t body_wire; /* bytes of the body as sent, with its chunk lines */
     size_t chunks;
-    struct buf out;    /* the whole answer */
+    struct buf out; /* the whole answer */
     int status;
-    size_t handed;     /* bytes of out that the kernel took */
+    size_t handed; /* bytes of out that the kernel took */
     llhttp_t parser;
     uv_write_t write;
     struct http_framing framing;
@@ -92,7 +92,7 @@ struct http_server {
     uv_tcp_t listener;
     uv_tcp_t refused; /* over the limit or out of memory: answered and closed here, one at a time, without allocating */
     bool refusing, refuse_next, draining, closing;
-    int handles;       /* of the two, not yet closed */
+    int handles; /* of the two, not yet closed */
     struct http_conns conns, ready;
     size_t conns_n;
     struct turn_end turn_end; /* works on ready */

@@ -118,4 +118,6 @@ struct wall loop_wall(struct loop *l) {
     return clock_wall(&clock_system);
 }
 
-struct uv_loop_s *loop_uv(struct loop *l) { return &l->uv; }
+struct uv_loop_s *loop_uv(struct loop *l) {
+    return &l->uv;
+}

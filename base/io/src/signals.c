@@ -22,7 +22,8 @@ static void on_closed(uv_handle_t *h) {
     }
 }
 
-struct err signals_new(struct loop *l, const int *signums, size_t n, void (*cb)(void *arg, int signum), void *arg, struct signals **out) {
+struct err signals_new(struct loop *l, const int *signums, size_t n, void (*cb)(void *arg, int signum), void *arg,
+                       struct signals **out) {
     struct signals *s = calloc(1, sizeof *s + n * sizeof s->handles[0]);
     if (s == NULL) {
         return err_make(ERR_NOMEM, "signals");

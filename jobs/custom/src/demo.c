@@ -7,7 +7,8 @@
 
 static const struct pg_stmt note_stmt = {
     "custom.note",
-    EFFECT_GATE("custom") ", n AS (INSERT INTO custom.note (root_id, text) SELECT root_id, $7::text FROM g)" EFFECT_ANSWER("custom"),
+    EFFECT_GATE("custom") ", n AS (INSERT INTO custom.note (root_id, text) SELECT root_id, $7::text FROM g)" EFFECT_ANSWER(
+        "custom"),
     EFFECT_PARAMS + 1,
 };
 
@@ -22,13 +23,19 @@ void demo_note(struct attempt *a) {
     }
     const struct pg_value text = pg_text(json_opt_str(payload, "text", STR("")));
     const struct attempt_effect e = {
-        .stmt = &note_stmt, .values = &text, .values_n = 1, .outcome = OUTCOME_DONE, .status = 200, .result = STR("{\"noted\":true}"),
+        .stmt = &note_stmt,
+        .values = &text,
+        .values_n = 1,
+        .outcome = OUTCOME_DONE,
+        .status = 200,
+        .result = STR("{\"noted\":true}"),
     };
     attempt_commit(a, &e);
     json_decref(payload);
 }
 
-static const struct pg_stmt tally_stmt = {"custom.tally", "INSERT INTO custom.note (root_id, text) VALUES ($1::uuid, 'tally')", 1};
+static const struct pg_stmt tally_stmt = {"custom.tally", "INSERT INTO custom.note (root_id, text) VALUES ($1::uuid, 'tally')",
+                                          1};
 
 static void on_tallied(void *arg, struct err err, const PGresult *res) {
     struct attempt *a = arg;
@@ -66,7 +73,8 @@ void demo_fail(struct attempt *a) {
     bool permanent = json_opt_bool(payload, "permanent", false);
     json_decref(payload);
     if ((int64_t)a->job.attempt < until) {
-        attempt_fail(a, err_make(permanent ? ERR_REFUSED : ERR_TRANSIENT, "demo.fail was asked to fail, attempt %u", a->job.attempt + 1));
+        attempt_fail(
+            a, err_make(permanent ? ERR_REFUSED : ERR_TRANSIENT, "demo.fail was asked to fail, attempt %u", a->job.attempt + 1));
         return;
     }
     effect_close(a->env, a->job.root, a->job.generation, OUTCOME_DONE, 200, STR("{\"failed\":false}"), on_fail_closed, a);

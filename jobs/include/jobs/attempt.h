@@ -25,13 +25,13 @@ struct attempt_end {
 
 struct attempt {
     const struct job_type *type;
-    struct envelope job;      /* names borrowed from header */
-    struct str payload;       /* bytes, as accepted; in the arena */
+    struct envelope job; /* names borrowed from header */
+    struct str payload;  /* bytes, as accepted; in the arena */
     struct arena *arena;
-    struct module_env *env;   /* of the type's module */
-    struct wall give_up;      /* min(now + timeout, deadline): calls must end before it */
-    bool cancel_requested;    /* stream class: look at it between steps */
-    void *state;              /* the handler's */
+    struct module_env *env; /* of the type's module */
+    struct wall give_up;    /* min(now + timeout, deadline): calls must end before it */
+    bool cancel_requested;  /* stream class: look at it between steps */
+    void *state;            /* the handler's */
     /* Set by the handler when it can stop early: called on cancellation, and when the attempt's time is up (timed_out). It must then
      * come to an ending soon. */
     void (*on_stop)(struct attempt *a, bool timed_out);
@@ -56,8 +56,8 @@ struct attempt_effect {
     enum job_outcome outcome;
     int status;
     struct str result;
-    int64_t order;    /* batches sort by it: something of the aggregate's id */
-    bool follow_ups;  /* the statement writes to job_outbox */
+    int64_t order;   /* batches sort by it: something of the aggregate's id */
+    bool follow_ups; /* the statement writes to job_outbox */
 };
 void attempt_commit(struct attempt *a, const struct attempt_effect *e);
 
@@ -71,8 +71,8 @@ struct effect_row {
     struct str result; /* borrowed for the callback */
 };
 typedef void effect_cb(void *arg, struct err err, const struct effect_row *row);
-void effect_close(struct module_env *env, struct uuid root, uint32_t generation, enum job_outcome outcome, int status, struct str result,
-                  effect_cb *cb, void *arg);
+void effect_close(struct module_env *env, struct uuid root, uint32_t generation, enum job_outcome outcome, int status,
+                  struct str result, effect_cb *cb, void *arg);
 /* Notes a step of a flow that others must see ("cancel_request"). row->fresh false: it was there. */
 void effect_step(struct module_env *env, struct uuid root, struct str step, effect_cb *cb, void *arg);
 

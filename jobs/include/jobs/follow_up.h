@@ -6,6 +6,7 @@
 #include <jobs/type.h>
 
 /* parent and step name the follow-up; parent also picks the shard. ERR_BUSY while this process does not know the queue yet. */
-MUST struct err follow_up_id(const struct module_env *env, struct str queue, struct uuid parent, struct str step, struct uuid *out);
+MUST struct err follow_up_id(const struct module_env *env, struct str queue, struct uuid parent, struct str step,
+                             struct uuid *out);
 
 #endif

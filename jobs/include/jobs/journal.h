@@ -3,11 +3,11 @@
 #ifndef JOBS_JOURNAL_H
 #define JOBS_JOURNAL_H
 
+#include <base/limits.h>
 #include <base/reply.h>
 #include <base/trace.h>
 #include <io/pg.h>
 #include <jobs/type.h>
-#include <base/limits.h>
 #include <queues/shard.h>
 
 /* platform.queue, as this process knows it. Loaded at start and again every second or so; shards never change. */
@@ -83,7 +83,7 @@ struct journal_end {
     enum job_outcome outcome;
     int status;
     struct str result;
-    uint32_t attempts;        /* dead */
+    uint32_t attempts; /* dead */
     struct str errors, fingerprint;
 };
 void journal_finish(const struct journal *j, const struct journal_end *ends, size_t n, journal_cb *cb, void *arg);

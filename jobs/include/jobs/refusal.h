@@ -6,7 +6,7 @@
 
 struct refusal {
     int status;
-    const char *code;    /* "payment_declined"; the type is made of it */
+    const char *code; /* "payment_declined"; the type is made of it */
     const char *title;
     struct str detail;   /* for a person; may carry text from outside */
     const char *members; /* further members, JSON text ",\"allowed\":[]"; NULL: none */

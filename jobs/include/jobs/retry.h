@@ -20,8 +20,8 @@ enum retry_verdict {
 
 /* random01: uniform in [0,1). after_ms: what the other side asked for (Retry-After), 0 none; honoured up to the policy's cap or a
  * minute, whichever is more. out_delay_ms is set unless RETRY_DEAD. attempt: charged so far, before this one. */
-enum retry_verdict retry_decide(const struct retry_policy *p, enum err_code code, uint32_t attempt, int64_t after_ms, double random01,
-                                int64_t *out_delay_ms);
+enum retry_verdict retry_decide(const struct retry_policy *p, enum err_code code, uint32_t attempt, int64_t after_ms,
+                                double random01, int64_t *out_delay_ms);
 
 /* Retry-After: seconds or an HTTP date; ms from now, 0 when it does not parse or lies in the past. */
 int64_t retry_after_parse(const char *p, size_t n, int64_t now_ms);

@@ -27,17 +27,17 @@ const char *job_outcome_name(enum job_outcome o);
 bool job_outcome_parse(struct str s, enum job_outcome *out);
 
 struct job_type {
-    const char *name;       /* "order.place" */
-    uint16_t version;       /* of its payload schema */
+    const char *name; /* "order.place" */
+    uint16_t version; /* of its payload schema */
     const char *queue;
     enum job_class class;
-    const char *schema;     /* JSON Schema 2020-12 of the payload */
-    int64_t timeout_ms;     /* of one attempt */
+    const char *schema; /* JSON Schema 2020-12 of the payload */
+    int64_t timeout_ms; /* of one attempt */
     struct retry_policy retry;
-    bool key_required;      /* Idempotency-Key at the door; journal types */
-    bool keep_outcome;      /* stream class: GET can tell how it ended, for an hour */
-    bool flow;              /* cancelled by a cancel_request step that its transactions see; not by a terminal row alone */
-    bool internal;          /* not to be posted at /v1/jobs: made by the API's own routes, flows and events */
+    bool key_required; /* Idempotency-Key at the door; journal types */
+    bool keep_outcome; /* stream class: GET can tell how it ended, for an hour */
+    bool flow;         /* cancelled by a cancel_request step that its transactions see; not by a terminal row alone */
+    bool internal;     /* not to be posted at /v1/jobs: made by the API's own routes, flows and events */
     /* Runs one attempt, to exactly one attempt_* ending (jobs/attempt.h); may return before. */
     void (*start)(struct attempt *a);
 };
@@ -82,7 +82,8 @@ struct registry {
     const struct module *const *modules;
     size_t modules_n;
 };
-const struct job_type *registry_type(const struct registry *r, struct str name, const struct module **out_module); /* NULL: unknown */
+const struct job_type *registry_type(const struct registry *r, struct str name,
+                                     const struct module **out_module); /* NULL: unknown */
 const struct module *registry_module(const struct registry *r, struct str name);
 
 #endif

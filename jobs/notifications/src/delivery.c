@@ -17,8 +17,9 @@ static const struct pg_stmt gate_stmt = {
 
 static const struct pg_stmt sent_stmt = {
     "notifications.sent",
-    EFFECT_GATE("notifications") ", n AS (UPDATE notifications.notification SET status = $7::text, last_error = NULL, version = version + 1, "
-                                 "updated_at = now() WHERE id = (SELECT root_id FROM g))" EFFECT_ANSWER("notifications"),
+    EFFECT_GATE(
+        "notifications") ", n AS (UPDATE notifications.notification SET status = $7::text, last_error = NULL, version = version + 1, "
+                         "updated_at = now() WHERE id = (SELECT root_id FROM g))" EFFECT_ANSWER("notifications"),
     EFFECT_PARAMS + 1,
 };
 
@@ -38,14 +39,16 @@ static void commit(struct delivery *d, const char *status) {
     struct attempt *a = d->attempt;
     char id[UUID_TEXT_BYTES];
     uuid_text(a->job.root, id);
-    struct str result = arena_printf(a->arena, "{\"notification_id\":\"%s\",\"channel\":\"%s\",\"status\":\"%s\"}", id, d->channel, status);
+    struct str result =
+        arena_printf(a->arena, "{\"notification_id\":\"%s\",\"channel\":\"%s\",\"status\":\"%s\"}", id, d->channel, status);
     drop_payload(d);
     if (result.p == NULL) {
         attempt_fail(a, err_make(ERR_NOMEM, "notification"));
         return;
     }
     const struct pg_value value = pg_text(str_c(status));
-    const struct attempt_effect e = {.stmt = &sent_stmt, .values = &value, .values_n = 1, .outcome = OUTCOME_DONE, .status = 200, .result = result};
+    const struct attempt_effect e = {
+        .stmt = &sent_stmt, .values = &value, .values_n = 1, .outcome = OUTCOME_DONE, .status = 200, .result = result};
     attempt_commit(a, &e);
 }
 
@@ -75,7 +78,8 @@ void delivery_failed(struct delivery *d, struct err err, int64_t retry_after_ms)
     drop_payload(d);
     d->err = (struct err){err.code, detail.p != NULL ? detail.p : "out of memory"};
     d->retry_after_ms = retry_after_ms;
-    const struct pg_value values[] = {pg_uuid(a->job.root, id), pg_text(unknown ? STR("unknown") : STR("retrying")), pg_text(str_c(d->err.detail))};
+    const struct pg_value values[] = {pg_uuid(a->job.root, id), pg_text(unknown ? STR("unknown") : STR("retrying")),
+                                      pg_text(str_c(d->err.detail))};
     pg_exec(a->env->db, &failed_stmt, values, PG_SHARED, 0, on_failed, d);
 }
 
@@ -85,8 +89,12 @@ static void on_absorbed(void *arg, struct err err, const struct effect_row *row)
         attempt_fail(a, err);
         return;
     }
-    struct attempt_end end = {.kind = END_FINISHED, .outcome = row->outcome, .status = row->status, .result = arena_str(a->arena, row->result),
-                              .absorbed = true, .stale = row->outcome != OUTCOME_DONE};
+    struct attempt_end end = {.kind = END_FINISHED,
+                              .outcome = row->outcome,
+                              .status = row->status,
+                              .result = arena_str(a->arena, row->result),
+                              .absorbed = true,
+                              .stale = row->outcome != OUTCOME_DONE};
     attempt_end(a, &end);
 }
 
@@ -124,7 +132,7 @@ void delivery_start(struct attempt *a, const char *channel, const char *recipien
         return;
     }
     d->recipient = json_opt_str(d->payload, recipient_member, STR(""));
-    const struct pg_value values[] = {pg_uuid(a->job.root, id), pg_text(a->job.tenant), pg_text(str_c(channel)), pg_text(d->recipient),
-                                      pg_int(a->job.generation, generation)};
+    const struct pg_value values[] = {pg_uuid(a->job.root, id), pg_text(a->job.tenant), pg_text(str_c(channel)),
+                                      pg_text(d->recipient), pg_int(a->job.generation, generation)};
     pg_exec(a->env->db, &gate_stmt, values, PG_SHARED, 0, on_gate, d);
 }

@@ -23,9 +23,13 @@ static void send(struct delivery *d) {
     uuid_text(a->job.root, id);
     (void)snprintf(message_id, sizeof message_id, "%s@penstock", id);
     const struct mail_spec spec = {
-        .url = a->env->conf->mail_url, .from = str_c(a->env->conf->mail_from), .to = d->recipient,
-        .subject = json_opt_str(d->payload, "subject", STR("")), .message_id = str_c(message_id),
-        .text = json_opt_str(d->payload, "text", STR("")), .deadline_ms = left < CALL_MS ? left : CALL_MS,
+        .url = a->env->conf->mail_url,
+        .from = str_c(a->env->conf->mail_from),
+        .to = d->recipient,
+        .subject = json_opt_str(d->payload, "subject", STR("")),
+        .message_id = str_c(message_id),
+        .text = json_opt_str(d->payload, "text", STR("")),
+        .deadline_ms = left < CALL_MS ? left : CALL_MS,
     };
     (void)mail_send(a->env->http, &spec, on_mailed, d);
 }

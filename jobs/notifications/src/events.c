@@ -31,7 +31,8 @@ struct jobs {
     struct buf ids, types, payloads;
 };
 
-static struct err add_job(struct module_env *env, struct jobs *j, const struct event *e, const char *step, const char *type, json_t *payload) {
+static struct err add_job(struct module_env *env, struct jobs *j, const struct event *e, const char *step, const char *type,
+                          json_t *payload) {
     struct uuid id;
     struct buf text;
     char room[PG_UUID_BYTES];
@@ -68,7 +69,8 @@ static json_t *webhook_payload(struct str url, const json_t *order) {
 
 static json_t *mail_payload(struct str to, const json_t *order) {
     struct str id = json_opt_str(order, "order_id", STR("")), currency = json_opt_str(order, "currency", STR(""));
-    return json_pack("{s:s%,s:o,s:o}", "to", to.p, to.n, "subject", json_sprintf("Your order %.*s is confirmed", STR_ARG(id)), "text",
+    return json_pack("{s:s%,s:o,s:o}", "to", to.p, to.n, "subject", json_sprintf("Your order %.*s is confirmed", STR_ARG(id)),
+                     "text",
                      json_sprintf("Thank you. Your order %.*s is confirmed.\nTotal: %lld (minor units) %.*s\n", STR_ARG(id),
                                   (long long)json_opt_i64(order, "total_minor", 0), STR_ARG(currency)));
 }
@@ -93,7 +95,7 @@ static struct err add_jobs(struct module_env *env, struct jobs *j, const struct 
 static void take(struct module_env *env, const struct event *e, const struct jobs *j, struct taking *t) {
     char id[PG_UUID_BYTES], trace[TRACEPARENT_BYTES];
     trace_text(&e->trace, trace);
-    const struct pg_value values[] = {pg_uuid(e->id, id), pg_text(e->tenant), pg_text(str_c(trace)),
+    const struct pg_value values[] = {pg_uuid(e->id, id),        pg_text(e->tenant),          pg_text(str_c(trace)),
                                       pg_text(buf_str(&j->ids)), pg_text(buf_str(&j->types)), pg_text(buf_str(&j->payloads))};
     pg_exec(env->db, &take_stmt, values, PG_SHARED, 0, on_taken, t);
 }

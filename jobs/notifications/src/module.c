@@ -21,10 +21,24 @@ static const struct module_sql sql = MODULE_SQL("notifications");
 enum { SECOND = 1000, HOUR = 3600 * SECOND };
 
 static const struct job_type types[] = {
-    {.name = "notify.webhook", .version = 1, .queue = "notifications", .class = CLASS_JOURNAL, .schema = webhook_schema, .timeout_ms = 30 * SECOND,
-     .retry = {.base_ms = 5 * SECOND, .cap_ms = 14 * HOUR, .max_attempts = 18}, .key_required = true, .start = notify_webhook},
-    {.name = "notify.email", .version = 1, .queue = "notifications", .class = CLASS_JOURNAL, .schema = email_schema, .timeout_ms = 45 * SECOND,
-     .retry = {.base_ms = 5 * SECOND, .cap_ms = 4 * HOUR, .max_attempts = 18}, .key_required = true, .start = notify_email},
+    {.name = "notify.webhook",
+     .version = 1,
+     .queue = "notifications",
+     .class = CLASS_JOURNAL,
+     .schema = webhook_schema,
+     .timeout_ms = 30 * SECOND,
+     .retry = {.base_ms = 5 * SECOND, .cap_ms = 14 * HOUR, .max_attempts = 18},
+     .key_required = true,
+     .start = notify_webhook},
+    {.name = "notify.email",
+     .version = 1,
+     .queue = "notifications",
+     .class = CLASS_JOURNAL,
+     .schema = email_schema,
+     .timeout_ms = 45 * SECOND,
+     .retry = {.base_ms = 5 * SECOND, .cap_ms = 4 * HOUR, .max_attempts = 18},
+     .key_required = true,
+     .start = notify_email},
 };
 
 static const struct event_consumer consumers[] = {{"order.confirmed", deliver_order_confirmed}};
@@ -77,6 +91,12 @@ static struct err open_module(struct module_env *env, struct services *services)
 }
 
 const struct module notifications_module = {
-    .name = "notifications", .ddl = ddl, .sql = &sql, .types = types, .types_n = sizeof types / sizeof types[0],
-    .consumers = consumers, .consumers_n = sizeof consumers / sizeof consumers[0], .open = open_module,
+    .name = "notifications",
+    .ddl = ddl,
+    .sql = &sql,
+    .types = types,
+    .types_n = sizeof types / sizeof types[0],
+    .consumers = consumers,
+    .consumers_n = sizeof consumers / sizeof consumers[0],
+    .open = open_module,
 };

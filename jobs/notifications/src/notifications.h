@@ -13,9 +13,9 @@
 
 struct delivery {
     struct attempt *attempt;
-    json_t *payload;       /* owned; freed before the ending */
+    json_t *payload; /* owned; freed before the ending */
     const char *channel;
-    struct str recipient;  /* in the payload */
+    struct str recipient;             /* in the payload */
     void (*send)(struct delivery *d); /* step 2; calls delivery_sent or delivery_failed */
     struct err err;
     int64_t retry_after_ms;

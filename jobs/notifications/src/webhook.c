@@ -73,12 +73,21 @@ static void send(struct delivery *d) {
         delivery_failed(d, e, 0);
     } else {
         const struct http_header headers[] = {
-            {STR("Content-Type"), STR("application/json")}, {STR("webhook-id"), str_c(id)}, {STR("webhook-timestamp"), str_c(timestamp)},
-            {STR("webhook-signature"), buf_str(&signature)}, {STR("traceparent"), str_c(trace)},
+            {STR("Content-Type"), STR("application/json")},
+            {STR("webhook-id"), str_c(id)},
+            {STR("webhook-timestamp"), str_c(timestamp)},
+            {STR("webhook-signature"), buf_str(&signature)},
+            {STR("traceparent"), str_c(trace)},
         };
         const struct http_spec spec = {
-            .method = "POST", .url = d->recipient, .headers = headers, .headers_n = sizeof headers / sizeof headers[0], .body = buf_str(&body),
-            .deadline_ms = left < CALL_MS ? left : CALL_MS, .max_answer_bytes = ANSWER_BYTES_MAX, .vetted = true,
+            .method = "POST",
+            .url = d->recipient,
+            .headers = headers,
+            .headers_n = sizeof headers / sizeof headers[0],
+            .body = buf_str(&body),
+            .deadline_ms = left < CALL_MS ? left : CALL_MS,
+            .max_answer_bytes = ANSWER_BYTES_MAX,
+            .vetted = true,
         };
         (void)http_send(a->env->http, &spec, on_answer, d);
     }

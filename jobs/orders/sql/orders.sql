@@ -48,8 +48,8 @@ CREATE TABLE IF NOT EXISTS orders.order_line (
     CHECK (line_total = qty * unit_minor - discount + tax)
 );
 
--- 40001 comes first: a statement that was decided on an older version, or before somebody asked for the order's cancellation, is to be
--- decided again.
+-- 40001 comes first: a statement that was decided on an older version, or before somebody asked for the order's cancellation, is
+-- to be decided again.
 CREATE OR REPLACE FUNCTION orders.guard_status() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     before text := CASE TG_OP WHEN 'INSERT' THEN 'new' ELSE OLD.status END;
@@ -133,7 +133,8 @@ CREATE OR REPLACE TRIGGER expired AFTER INSERT OR UPDATE ON orders.effect
     FOR EACH ROW WHEN (NEW.step = '' AND NEW.outcome = 'expired') EXECUTE FUNCTION orders.on_expired();
 
 -- What GET /v1/orders/{id} shows; new_status and new_version: as it will be after the statement that is being prepared.
-CREATE OR REPLACE FUNCTION orders.order_view(o orders.orders, new_status text, new_version bigint) RETURNS text LANGUAGE sql STABLE AS $$
+CREATE OR REPLACE FUNCTION orders.order_view(o orders.orders, new_status text, new_version bigint) RETURNS text
+LANGUAGE sql STABLE AS $$
     SELECT row_to_json(v)::text FROM (
         SELECT o.id AS order_id, new_status AS status, new_version AS version, o.customer_id, o.currency, o.total AS total_minor,
                (SELECT json_agg(l) FROM (SELECT line_no, sku, title, qty, unit_minor, line_total AS total_minor

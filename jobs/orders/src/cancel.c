@@ -1,5 +1,5 @@
-/* order.cancel: gives the money back and cancels the order. order.release does the same for an order whose flow was closed as expired:
- * it is left by a trigger (orders.sql). */
+/* order.cancel: gives the money back and cancels the order. order.release does the same for an order whose flow was closed as
+ * expired: it is left by a trigger (orders.sql). */
 #include <base/json.h>
 #include <stdio.h>
 
@@ -9,8 +9,8 @@ enum { PLACING_AGAIN_MS = 300 };
 
 static void refuse_illegal(struct flow *f) {
     struct str detail = arena_printf(f->a->arena, "the order is %.*s", STR_ARG(f->row.status));
-    flow_refuse(f, OUTCOME_DONE, &(struct refusal){409, "illegal_state", "The order's state does not allow this", detail,
-                                                   ",\"allowed\":[]"});
+    flow_refuse(f, OUTCOME_DONE,
+                &(struct refusal){409, "illegal_state", "The order's state does not allow this", detail, ",\"allowed\":[]"});
 }
 
 static void refuse_stale(struct flow *f) {
@@ -31,8 +31,9 @@ static void released(struct flow *f) {
 /* The order stays canceling: somebody may ask again, when what is in the way is out of it. */
 static void not_released(struct flow *f, struct str code) {
     struct str detail = arena_printf(f->a->arena, "the payment could not be given back: %.*s", STR_ARG(code));
-    flow_refuse(f, OUTCOME_DONE, &(struct refusal){409, "payment_not_released", "The payment could not be given back", detail,
-                                                   ",\"allowed\":[\"cancel\"]"});
+    flow_refuse(f, OUTCOME_DONE,
+                &(struct refusal){409, "payment_not_released", "The payment could not be given back", detail,
+                                  ",\"allowed\":[\"cancel\"]"});
 }
 
 static void sweep_not_released(struct flow *f, struct str code) {
@@ -56,7 +57,7 @@ static void request(struct flow *f) {
         return;
     }
     const struct pg_value values[] = {pg_uuid(f->order, order), pg_int(f->row.version, version), pg_uuid(f->a->job.root, root)};
-    pg_exec(f->a->env->db, &stmt_request_cancel, values, PG_SHARED, order_lock_order(f->order), on_requested, f);
+    pg_exec(f->a->env->db, &orders_stmt_request_cancel, values, PG_SHARED, order_lock_order(f->order), on_requested, f);
 }
 
 static void act(struct flow *f) {

@@ -10,7 +10,7 @@ int64_t order_lock_order(struct uuid order) {
     return n;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 static struct err read_row(struct flow *f, const PGresult *res, struct order_row *out) {
     struct order_row o = {
@@ -26,7 +26,11 @@ static struct err read_row(struct flow *f, const PGresult *res, struct order_row
     const struct {
         int col;
         struct str *to;
-    } texts[] = {{COL_STATUS, &o.status}, {COL_TENANT, &o.tenant}, {COL_CUSTOMER, &o.customer_id}, {COL_TOKEN, &o.token}, {COL_VIEW, &o.view}};
+    } texts[] = {{COL_STATUS, &o.status},
+                 {COL_TENANT, &o.tenant},
+                 {COL_CUSTOMER, &o.customer_id},
+                 {COL_TOKEN, &o.token},
+                 {COL_VIEW, &o.view}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         *texts[i].to = arena_str(f->a->arena, pg_col(res, 0, texts[i].col));
         if (texts[i].to->p == NULL) {
@@ -58,10 +62,10 @@ void flow_load(struct flow *f) {
     }
     const struct pg_value values[] = {pg_uuid(f->order, order), pg_uuid(f->a->job.root, root), pg_text(f->a->job.tenant),
                                       pg_int(f->a->job.generation, generation)};
-    pg_exec(f->a->env->db, &stmt_load, values, PG_SHARED, order_lock_order(f->order), on_loaded, f);
+    pg_exec(f->a->env->db, &orders_stmt_load, values, PG_SHARED, order_lock_order(f->order), on_loaded, f);
 }
 
-/* --- steps --------------------------------------------------------------------------------------------------------------------- */
+/* --- steps --- */
 
 void flow_on_step(void *arg, struct err err, const PGresult *res) {
     struct flow *f = arg;
@@ -81,10 +85,10 @@ void flow_move(struct flow *f, const char *status, bool own) {
     char order[PG_UUID_BYTES], root[PG_UUID_BYTES], version[PG_INT_BYTES];
     const struct pg_value values[] = {pg_uuid(f->order, order), pg_int(f->row.version, version), pg_text(str_c(status)),
                                       own ? pg_uuid(f->a->job.root, root) : PG_NULL};
-    flow_exec(f, &stmt_move, values);
+    flow_exec(f, &orders_stmt_move, values);
 }
 
-/* --- payments ------------------------------------------------------------------------------------------------------------------ */
+/* --- payments --- */
 
 bool flow_payment(struct flow *f, struct payment_request *out) {
     char order[UUID_TEXT_BYTES];
@@ -153,7 +157,7 @@ void flow_release(struct flow *f, void (*released)(struct flow *f), void (*refus
     payments->release(payments->self, &request, key, on_released, r);
 }
 
-/* --- endings ------------------------------------------------------------------------------------------------------------------- */
+/* --- endings --- */
 
 void flow_commit(struct flow *f, const struct attempt_effect *e) {
     struct attempt_effect with_order = *e;
@@ -177,6 +181,10 @@ void flow_commit_canceled(struct flow *f, enum job_outcome outcome, int status, 
     char order[PG_UUID_BYTES], version[PG_INT_BYTES], event[PG_UUID_BYTES];
     const struct pg_value values[] = {pg_uuid(f->order, order), pg_int(f->row.version + 1, version),
                                       pg_uuid(id_new(f->a->env->ids), event)};
-    flow_commit(f, &(struct attempt_effect){.stmt = &stmt_canceled, .values = values, .values_n = sizeof values / sizeof values[0],
-                                            .outcome = outcome, .status = status, .result = result});
+    flow_commit(f, &(struct attempt_effect){.stmt = &orders_stmt_canceled,
+                                            .values = values,
+                                            .values_n = sizeof values / sizeof values[0],
+                                            .outcome = outcome,
+                                            .status = status,
+                                            .result = result});
 }

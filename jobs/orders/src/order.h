@@ -47,14 +47,14 @@ struct order_row {
 };
 
 enum place_act {
-    PLACE_TAKE_OVER,      /* the effect is there: end by it */
+    PLACE_TAKE_OVER, /* the effect is there: end by it */
     PLACE_INSERT,
     PLACE_CANCEL_UNPLACED,
     PLACE_TO_AUTHORIZING,
     PLACE_TO_CANCELING,
     PLACE_AUTHORIZE,
     PLACE_RELEASE,
-    PLACE_ENDED,          /* the order has ended in another way */
+    PLACE_ENDED, /* the order has ended in another way */
 };
 enum place_act place_next(const struct order_row *o);
 
@@ -63,10 +63,10 @@ enum cancel_act {
     CANCEL_NOT_FOUND,
     CANCEL_STALE,
     CANCEL_ILLEGAL,
-    CANCEL_REQUEST,      /* the order is being placed: ask that flow */
+    CANCEL_REQUEST, /* the order is being placed: ask that flow */
     CANCEL_TO_CANCELING,
     CANCEL_RELEASE,
-    CANCEL_DONE,         /* it is canceled, on our request */
+    CANCEL_DONE, /* it is canceled, on our request */
 };
 /* if_version 0: any. */
 enum cancel_act cancel_next(const struct order_row *o, int64_t if_version);

@@ -5,8 +5,7 @@
 #include "orders_private.h"
 
 #define E(from, to) ",('order','" #from "','" #to "')"
-static const char ddl[] =
-    "CREATE SCHEMA IF NOT EXISTS orders;\n" MODULE_DDL("orders")
+static const char ddl[] = "CREATE SCHEMA IF NOT EXISTS orders;\n" MODULE_DDL("orders")
 #include "orders.sql.inc"
     "WITH want(machine, from_state, to_state) AS (VALUES ('','','')"
 #include "order_edges.def"
@@ -25,15 +24,40 @@ static const char release_schema[] =
     ;
 
 /* A payment provider that cannot be reached for a while is worth waiting for: about forty minutes before a job is dead. */
-#define RETRY {.base_ms = 500, .cap_ms = 300000, .max_attempts = 25}
+#define RETRY \
+    { .base_ms = 500, .cap_ms = 300000, .max_attempts = 25 }
 
 static const struct job_type types[] = {
-    {.name = "order.place", .version = 1, .queue = "orders", .class = CLASS_JOURNAL, .schema = place_schema, .timeout_ms = 20000,
-     .retry = RETRY, .key_required = true, .flow = true, .start = job_place_start},
-    {.name = "order.cancel", .version = 1, .queue = "orders", .class = CLASS_JOURNAL, .schema = cancel_schema, .timeout_ms = 20000,
-     .retry = RETRY, .key_required = true, .flow = true, .start = job_cancel_start},
-    {.name = "order.release", .version = 1, .queue = "orders", .class = CLASS_JOURNAL, .schema = release_schema, .timeout_ms = 20000,
-     .retry = RETRY, .flow = true, .internal = true, .start = job_release_start},
+    {.name = "order.place",
+     .version = 1,
+     .queue = "orders",
+     .class = CLASS_JOURNAL,
+     .schema = place_schema,
+     .timeout_ms = 20000,
+     .retry = RETRY,
+     .key_required = true,
+     .flow = true,
+     .start = job_place_start},
+    {.name = "order.cancel",
+     .version = 1,
+     .queue = "orders",
+     .class = CLASS_JOURNAL,
+     .schema = cancel_schema,
+     .timeout_ms = 20000,
+     .retry = RETRY,
+     .key_required = true,
+     .flow = true,
+     .start = job_cancel_start},
+    {.name = "order.release",
+     .version = 1,
+     .queue = "orders",
+     .class = CLASS_JOURNAL,
+     .schema = release_schema,
+     .timeout_ms = 20000,
+     .retry = RETRY,
+     .flow = true,
+     .internal = true,
+     .start = job_release_start},
 };
 
 struct getting {
@@ -64,7 +88,7 @@ static void service_get(void *self, struct str tenant, struct uuid order_id, vie
     }
     *g = (struct getting){cb, arg};
     const struct pg_value values[] = {pg_uuid(order_id, id), pg_text(tenant)};
-    pg_exec(env->db, &stmt_view, values, PG_SHARED, 0, on_view, g);
+    pg_exec(env->db, &orders_stmt_view, values, PG_SHARED, 0, on_view, g);
 }
 
 static struct err open_module(struct module_env *env, struct services *services) {

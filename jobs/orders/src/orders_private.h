@@ -7,5 +7,4 @@ void job_place_start(struct attempt *a);
 void job_cancel_start(struct attempt *a);
 void job_release_start(struct attempt *a);
 
-
 #endif

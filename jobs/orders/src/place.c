@@ -1,5 +1,5 @@
-/* order.place: insert the order, have it paid for, confirm it. The step it is at is the order's status, so that a runner that comes
- * after a crash goes on where the last one stopped. */
+/* order.place: insert the order, have it paid for, confirm it. The step it is at is the order's status, so that a runner that
+ * comes after a crash goes on where the last one stopped. */
 #include <base/json.h>
 #include <jobs/follow_up.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static void refuse_cancelled(struct flow *f) {
     }
 }
 
-/* --- insert -------------------------------------------------------------------------------------------------------------------- */
+/* --- insert --- */
 
 struct line_arrays {
     struct buf skus, titles, quantities, units;
@@ -58,12 +58,23 @@ static struct err insert_order(struct flow *f, const struct order_request *r, st
     if (!err_is_set(e)) {
         trace_text(&f->a->job.trace, trace);
         const struct pg_value values[] = {
-            pg_uuid(f->order, order), pg_text(f->a->job.tenant), pg_text(r->customer_id), pg_text(r->currency), pg_int(r->total, total),
-            pg_text(r->token), pg_text(r->capture ? STR("true") : STR("false")), pg_text(notify), pg_text(str_c(trace)),
-            pg_uuid(id_new(f->a->env->ids), event), pg_text(buf_str(&l.skus)), pg_text(buf_str(&l.titles)),
-            pg_text(buf_str(&l.quantities)), pg_text(buf_str(&l.units)), pg_int(f->a->job.generation, generation),
+            pg_uuid(f->order, order),
+            pg_text(f->a->job.tenant),
+            pg_text(r->customer_id),
+            pg_text(r->currency),
+            pg_int(r->total, total),
+            pg_text(r->token),
+            pg_text(r->capture ? STR("true") : STR("false")),
+            pg_text(notify),
+            pg_text(str_c(trace)),
+            pg_uuid(id_new(f->a->env->ids), event),
+            pg_text(buf_str(&l.skus)),
+            pg_text(buf_str(&l.titles)),
+            pg_text(buf_str(&l.quantities)),
+            pg_text(buf_str(&l.units)),
+            pg_int(f->a->job.generation, generation),
         };
-        flow_exec(f, &stmt_insert, values);
+        flow_exec(f, &orders_stmt_insert, values);
     }
     free_arrays(&l);
     return e;
@@ -104,13 +115,14 @@ static void insert(struct flow *f) {
     json_decref(payload);
     if (e.code == ERR_TOO_LARGE) {
         struct str detail = arena_str(f->a->arena, str_c(e.detail));
-        flow_refuse(f, OUTCOME_DONE, &(struct refusal){422, "total_out_of_range", "The order's total cannot be charged", detail, NULL});
+        flow_refuse(f, OUTCOME_DONE,
+                    &(struct refusal){422, "total_out_of_range", "The order's total cannot be charged", detail, NULL});
     } else if (err_is_set(e)) {
         attempt_fail(f->a, e);
     }
 }
 
-/* --- authorize ----------------------------------------------------------------------------------------------------------------- */
+/* --- authorize --- */
 
 static void decline(struct flow *f, const struct payment_answer *answer) {
     char payment[PG_UUID_BYTES], version[PG_INT_BYTES], event[PG_UUID_BYTES], order[UUID_TEXT_BYTES], members[80];
@@ -120,8 +132,12 @@ static void decline(struct flow *f, const struct payment_answer *answer) {
     const struct refusal r = {402, "payment_declined", "The payment was declined", detail, members};
     const struct pg_value values[] = {pg_uuid(answer->payment_id, payment), pg_int(f->row.version + 1, version),
                                       pg_uuid(id_new(f->a->env->ids), event), pg_text(answer->code)};
-    flow_commit(f, &(struct attempt_effect){.stmt = &stmt_payment_failed, .values = values, .values_n = sizeof values / sizeof values[0],
-                                            .outcome = OUTCOME_DONE, .status = r.status, .result = refusal_json(f->a->arena, &r)});
+    flow_commit(f, &(struct attempt_effect){.stmt = &orders_stmt_payment_failed,
+                                            .values = values,
+                                            .values_n = sizeof values / sizeof values[0],
+                                            .outcome = OUTCOME_DONE,
+                                            .status = r.status,
+                                            .result = refusal_json(f->a->arena, &r)});
 }
 
 static void confirm(struct flow *f, struct uuid payment_id) {
@@ -131,16 +147,22 @@ static void confirm(struct flow *f, struct uuid payment_id) {
     struct pg_value payment_text = pg_uuid(payment_id, payment);
     uuid_text(f->order, order);
     struct str payload = arena_printf(f->a->arena, "{\"payment_id\":\"%s\"}", payment_text.p);
-    struct str result = arena_printf(f->a->arena, "{\"order_id\":\"%s\",\"payment_id\":\"%s\",\"status\":\"confirmed\",\"version\":%lld}",
-                                     order, payment_text.p, (long long)f->row.version + 1);
+    struct str result =
+        arena_printf(f->a->arena, "{\"order_id\":\"%s\",\"payment_id\":\"%s\",\"status\":\"confirmed\",\"version\":%lld}", order,
+                     payment_text.p, (long long)f->row.version + 1);
     if (err_is_set(e) || payload.p == NULL) {
         attempt_fail(f->a, err_is_set(e) ? e : err_make(ERR_NOMEM, "capture"));
         return;
     }
     const struct pg_value values[] = {payment_text, pg_int(f->row.version + 1, version), pg_uuid(id_new(f->a->env->ids), event),
                                       pg_uuid(capture_id, capture), pg_bytes(payload)};
-    flow_commit(f, &(struct attempt_effect){.stmt = &stmt_confirm, .values = values, .values_n = sizeof values / sizeof values[0],
-                                            .outcome = OUTCOME_DONE, .status = 201, .result = result, .follow_ups = f->row.capture});
+    flow_commit(f, &(struct attempt_effect){.stmt = &orders_stmt_confirm,
+                                            .values = values,
+                                            .values_n = sizeof values / sizeof values[0],
+                                            .outcome = OUTCOME_DONE,
+                                            .status = 201,
+                                            .result = result,
+                                            .follow_ups = f->row.capture});
 }
 
 static void on_authorized(void *arg, struct err err, const struct payment_answer *answer) {
@@ -162,7 +184,7 @@ static void authorize(struct flow *f) {
     }
 }
 
-/* --- the flow ------------------------------------------------------------------------------------------------------------------ */
+/* --- the flow --- */
 
 static void not_released(struct flow *f, struct str code) {
     attempt_fail(f->a, err_make(ERR_REFUSED, "the payment could not be given back: %.*s", STR_ARG(code)));

@@ -78,8 +78,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS payment_live ON payments.payment (order_id)
 CREATE OR REPLACE TRIGGER guard BEFORE INSERT OR UPDATE ON payments.payment
     FOR EACH ROW EXECUTE FUNCTION payments.guard_status('payment');
 
--- One row for each thing asked of the provider; its id is the reference the provider knows it by. root_id: the job of this module it
--- belongs to. calls counts the passes of the gate; what a call learned is recorded only while it is the latest.
+-- One row for each thing asked of the provider; its id is the reference the provider knows it by. root_id: the job of this module
+-- it belongs to. calls counts the passes of the gate; what a call learned is recorded only while it is the latest.
 CREATE TABLE IF NOT EXISTS payments.payment_op (
     id              uuid PRIMARY KEY,
     payment_id      uuid NOT NULL,
@@ -127,8 +127,8 @@ CREATE INDEX IF NOT EXISTS refund_payment ON payments.refund (payment_id);
 CREATE OR REPLACE TRIGGER guard BEFORE INSERT OR UPDATE ON payments.refund
     FOR EACH ROW EXECUTE FUNCTION payments.guard_status('refund');
 
--- The ledger. Debits are positive. The postings of one operation make one entry: two or more, in the operation's currency, that sum
--- to nothing. A correction is a new entry.
+-- The ledger. Debits are positive. The postings of one operation make one entry: two or more, in the operation's currency, that
+-- sum to nothing. A correction is a new entry.
 CREATE TABLE IF NOT EXISTS payments.ledger_entry (
     op_id    uuid NOT NULL,
     account  text NOT NULL CHECK (account IN ('provider_receivable', 'order_liability')),
@@ -153,8 +153,8 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON payments.ledger
 CREATE OR REPLACE TRIGGER append_only_truncate BEFORE TRUNCATE ON payments.ledger_entry
     FOR EACH STATEMENT EXECUTE FUNCTION payments.refuse();
 
--- However a job of this module ends (dead and expired are said from outside), it leaves no operation without somebody who asks about it.
--- A dead one may be replayed, so that what was not sent stays for it. The id: base/ids.h, in the shard of root.
+-- However a job of this module ends (dead and expired are said from outside), it leaves no operation without somebody who asks
+-- about it. A dead one may be replayed, so that what was not sent stays for it. The id: base/ids.h, in the shard of root.
 CREATE OR REPLACE FUNCTION payments.sibling_id(root uuid, step text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
     SELECT encode(substring(r FROM 1 FOR 6) || set_byte(substring(d FROM 7 FOR 2), 0, 128 | (get_byte(d, 6) & 15)) ||
                   substring(r FROM 9 FOR 2) ||
@@ -164,7 +164,8 @@ $$;
 CREATE OR REPLACE FUNCTION payments.on_closed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO payments.job_outbox (id, root_id, tenant, queue, type, type_version, payload, traceparent, due_at)
-    SELECT i.id, i.id, p.tenant, 'payments', 'payment.sync', 1, convert_to('{"op_id":"' || o.id || '"}', 'UTF8'), o.traceparent, NULL
+    SELECT i.id, i.id, p.tenant, 'payments', 'payment.sync', 1, convert_to('{"op_id":"' || o.id || '"}', 'UTF8'),
+           o.traceparent, NULL
     FROM payments.payment_op o JOIN payments.payment p ON p.id = o.payment_id,
          LATERAL (SELECT payments.sibling_id(NEW.root_id, 'sync:' || NEW.generation) AS id) i
     WHERE o.root_id = NEW.root_id AND

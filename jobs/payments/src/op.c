@@ -1,7 +1,10 @@
 #include "op.h"
 
 static const char *const kind_names[OP_KIND_MAX] = {
-    [OP_AUTHORIZE] = "authorize", [OP_CAPTURE] = "capture", [OP_VOID] = "void", [OP_REFUND] = "refund",
+    [OP_AUTHORIZE] = "authorize",
+    [OP_CAPTURE] = "capture",
+    [OP_VOID] = "void",
+    [OP_REFUND] = "refund",
 };
 static const char *const state_names[OP_STATE_MAX] = {
     [OP_INIT] = "init",       [OP_SENT] = "sent",       [OP_SUCCEEDED] = "succeeded", [OP_DECLINED] = "declined",
@@ -58,8 +61,8 @@ bool op_state_is_decided(enum op_state s) { return s == OP_SUCCEEDED || s == OP_
 
 const char *provider_outcome_name(enum provider_outcome o) {
     static const char *const names[] = {
-        [PROVIDER_OK] = "ok",             [PROVIDER_DECLINED] = "declined",   [PROVIDER_TOO_LATE] = "too_late",
-        [PROVIDER_REFUSED] = "refused",   [PROVIDER_NOT_SENT] = "not_sent",   [PROVIDER_NOT_FOUND] = "not_found",
+        [PROVIDER_OK] = "ok",           [PROVIDER_DECLINED] = "declined", [PROVIDER_TOO_LATE] = "too_late",
+        [PROVIDER_REFUSED] = "refused", [PROVIDER_NOT_SENT] = "not_sent", [PROVIDER_NOT_FOUND] = "not_found",
         [PROVIDER_UNKNOWN] = "unknown",
     };
     return names[o];

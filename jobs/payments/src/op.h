@@ -29,11 +29,12 @@ struct op_row {
     int32_t calls;
     struct str code, token, parent, tenant, payment_status, traceparent, view;
     int64_t payment_version;
-    int64_t late_in_ms; /* sent, unknown: until "not found" means "never arrived", by Postgres' clock when it was read; negative: it
+    int64_t
+        late_in_ms; /* sent, unknown: until "not found" means "never arrived", by Postgres' clock when it was read; negative: it
                            would by now */
-    bool frozen;        /* its payment is */
-    bool over;          /* its job is closed, or to be cancelled: what did not leave must not */
-    bool dead;          /* and that only until it is replayed */
+    bool frozen;    /* its payment is */
+    bool over;      /* its job is closed, or to be cancelled: what did not leave must not */
+    bool dead;      /* and that only until it is replayed */
 };
 
 enum op_act {
@@ -47,7 +48,7 @@ enum op_act op_next(const struct op_row *o, bool no_sending);
 
 enum op_record {
     OP_RECORD_SUCCEEDED,
-    OP_RECORD_FROZEN,  /* it is booked, but not as asked */
+    OP_RECORD_FROZEN, /* it is booked, but not as asked */
     OP_RECORD_DECLINED,
     OP_RECORD_ERRORED, /* it did not reach the book, and this call will not any more */
     OP_RECORD_UNKNOWN,
@@ -65,11 +66,11 @@ int64_t op_ask_again_ms(const struct op_row *o);
 /* What release does next with a payment. op: its latest operation that is not decided and is no refund; NULL: none. */
 enum release_act {
     RELEASE_DONE,
-    RELEASE_SETTLE_OP,  /* bring op to a decision, without sending it unless it is a void */
-    RELEASE_VOID,       /* open a void of what is authorized and not captured */
-    RELEASE_REFUND,     /* open a refund of what is captured and not refunded */
-    RELEASE_WAIT,       /* refunds are under way */
-    RELEASE_REFUSE,     /* frozen */
+    RELEASE_SETTLE_OP, /* bring op to a decision, without sending it unless it is a void */
+    RELEASE_VOID,      /* open a void of what is authorized and not captured */
+    RELEASE_REFUND,    /* open a refund of what is captured and not refunded */
+    RELEASE_WAIT,      /* refunds are under way */
+    RELEASE_REFUSE,    /* frozen */
 };
 struct payment_sums {
     struct str status;

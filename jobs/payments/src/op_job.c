@@ -1,5 +1,5 @@
-/* payment.capture, payment.void, payment.refund: open the operation under the key <root>:<kind>, bring it to a decision, commit what
- * came of it as the job's effect. */
+/* payment.capture, payment.void, payment.refund: open the operation under the key <root>:<kind>, bring it to a decision, commit
+ * what came of it as the job's effect. */
 #include "payments_private.h"
 
 #include <base/json.h>
@@ -31,7 +31,11 @@ static void commit(struct op_job *j, enum job_outcome outcome, int status, struc
         return;
     }
     const struct attempt_effect e = {
-        .stmt = &payments_sql.close, .outcome = outcome, .status = status, .result = result, .order = payment_lock_order(j->open.payment),
+        .stmt = &payments_sql.close,
+        .outcome = outcome,
+        .status = status,
+        .result = result,
+        .order = payment_lock_order(j->open.payment),
     };
     attempt_commit(j->a, &e);
 }
@@ -40,7 +44,7 @@ static void refuse(struct op_job *j, enum job_outcome outcome, const struct refu
     commit(j, outcome, r->status, refusal_json(j->a->arena, r));
 }
 
-/* --- refusals before anything was opened --------------------------------------------------------------------------------------- */
+/* --- refusals before anything was opened --- */
 
 static void refuse_cancelled(struct op_job *j) {
     refuse(j, OUTCOME_CANCELLED, &(struct refusal){409, "cancelled", "Cancelled before it reached the provider", STR(""), NULL});
@@ -61,14 +65,14 @@ static void allowed_list(const struct payment_sums *p, char out[ALLOWED_BYTES]) 
 static void refuse_illegal(struct op_job *j, const struct payment_sums *p) {
     char allowed[ALLOWED_BYTES];
     allowed_list(p, allowed);
-    struct str detail = arena_printf(j->a->arena, "the payment is %.*s; that allows no %s", STR_ARG(p->status),
-                                     op_kind_name(j->open.want.kind));
+    struct str detail =
+        arena_printf(j->a->arena, "the payment is %.*s; that allows no %s", STR_ARG(p->status), op_kind_name(j->open.want.kind));
     refuse(j, OUTCOME_DONE, &(struct refusal){409, "illegal_state", "The payment's state does not allow this", detail, allowed});
 }
 
 static void refuse_amount(struct op_job *j, const struct payment_sums *p) {
-    struct str detail = arena_printf(j->a->arena, "at most %lld can still be taken by a %s", (long long)payment_left(p, j->open.want.kind),
-                                     op_kind_name(j->open.want.kind));
+    struct str detail = arena_printf(j->a->arena, "at most %lld can still be taken by a %s",
+                                     (long long)payment_left(p, j->open.want.kind), op_kind_name(j->open.want.kind));
     refuse(j, OUTCOME_DONE, &(struct refusal){422, "amount_too_large", "The amount is more than what is left", detail, NULL});
 }
 
@@ -77,7 +81,7 @@ static void refuse_stale(struct op_job *j, int64_t version) {
     refuse(j, OUTCOME_DONE, &(struct refusal){412, "stale_version", "The payment has changed since", detail, NULL});
 }
 
-/* --- the flow ------------------------------------------------------------------------------------------------------------------ */
+/* --- the flow --- */
 
 static void open_job_op(struct op_job *j);
 
@@ -116,15 +120,17 @@ static void peek(struct op_job *j) {
     char payment[PG_UUID_BYTES], root[PG_UUID_BYTES], generation[PG_INT_BYTES];
     const struct pg_value values[] = {pg_uuid(j->open.payment, payment), pg_text(j->open.tenant), pg_uuid(j->open.root, root),
                                       pg_int(j->open.generation, generation)};
-    pg_exec(j->m->env->db, &stmt_peek, values, PG_SHARED, payment_lock_order(j->open.payment), on_peeked, j);
+    pg_exec(j->m->env->db, &payments_stmt_peek, values, PG_SHARED, payment_lock_order(j->open.payment), on_peeked, j);
 }
 
 static struct str refund_json(struct op_job *j, const struct op_row *o) {
     char refund[UUID_TEXT_BYTES], payment[UUID_TEXT_BYTES];
     uuid_text(o->id, refund);
     uuid_text(o->payment_id, payment);
-    return arena_printf(j->a->arena, "{\"refund_id\":\"%s\",\"payment_id\":\"%s\",\"status\":\"succeeded\",\"amount_minor\":%lld,\"version\":%lld}",
-                        refund, payment, (long long)o->amount, (long long)o->payment_version);
+    return arena_printf(
+        j->a->arena,
+        "{\"refund_id\":\"%s\",\"payment_id\":\"%s\",\"status\":\"succeeded\",\"amount_minor\":%lld,\"version\":%lld}", refund,
+        payment, (long long)o->amount, (long long)o->payment_version);
 }
 
 static void commit_decided(struct op_job *j, const struct op_row *o) {
@@ -135,10 +141,12 @@ static void commit_decided(struct op_job *j, const struct op_row *o) {
     } else if (o->over && !doubted && o->state != OP_SUCCEEDED) { /* by whom and how, the effect says if it is there */
         refuse_cancelled(j);
     } else if (doubted || (o->state == OP_CANCELED && o->frozen)) {
-        refuse(j, OUTCOME_DONE, &(struct refusal){409, "payment_frozen", "The provider's books do not fit ours; a person has to decide",
-                                                  STR(""), ",\"allowed\":[]"});
+        refuse(j, OUTCOME_DONE,
+               &(struct refusal){409, "payment_frozen", "The provider's books do not fit ours; a person has to decide", STR(""),
+                                 ",\"allowed\":[]"});
     } else if (o->state == OP_CANCELED) {
-        refuse(j, OUTCOME_DONE, &(struct refusal){409, "operation_canceled", "The payment was released before this was done", STR(""), NULL});
+        refuse(j, OUTCOME_DONE,
+               &(struct refusal){409, "operation_canceled", "The payment was released before this was done", STR(""), NULL});
     } else if (o->kind == OP_REFUND) {
         commit(j, OUTCOME_DONE, 201, refund_json(j, o));
     } else {
@@ -209,8 +217,12 @@ static void start(struct attempt *a, enum op_kind kind) {
     }
     j->a = a;
     j->m = a->env->state;
-    j->open = (struct open_spec){.tenant = a->job.tenant, .key = key, .root = a->job.root, .generation = a->job.generation,
-                                 .want = {.kind = kind}, .trace = a->job.trace};
+    j->open = (struct open_spec){.tenant = a->job.tenant,
+                                 .key = key,
+                                 .root = a->job.root,
+                                 .generation = a->job.generation,
+                                 .want = {.kind = kind},
+                                 .trace = a->job.trace};
     struct err e = read_payload(j, payload);
     json_decref(payload);
     if (err_is_set(e)) {

@@ -11,8 +11,8 @@
 #include "statements.h"
 
 enum {
-    ROUNDS_MAX = 12,     /* of one run: what goes on changing under it is somebody else's */
-    CALL_MIN_MS = 50,    /* less time than this is not worth a call */
+    ROUNDS_MAX = 12,         /* of one run: what goes on changing under it is somebody else's */
+    CALL_MIN_MS = 50,        /* less time than this is not worth a call */
     RECORD_RESERVE_MS = 100, /* of the attempt's time, kept for writing the answer down */
     BUSY_AGAIN_MS = 200,
 };
@@ -43,9 +43,7 @@ static void finish(struct op_run *r, struct err err, const struct op_end *end) {
     free(r);
 }
 
-static void finish_pending(struct op_run *r, int64_t delay_ms) {
-    finish(r, OK, &(struct op_end){OP_PENDING, delay_ms, &r->row});
-}
+static void finish_pending(struct op_run *r, int64_t delay_ms) { finish(r, OK, &(struct op_end){OP_PENDING, delay_ms, &r->row}); }
 
 static void exec(struct op_run *r, const struct pg_stmt *stmt, const struct pg_value *values, pg_cb *cb, void *arg) {
     pg_exec(r->m->env->db, stmt, values, PG_SHARED, payment_lock_order(r->row.payment_id), cb, arg);
@@ -53,7 +51,7 @@ static void exec(struct op_run *r, const struct pg_stmt *stmt, const struct pg_v
 
 static int64_t ms_left(const struct op_run *r) { return r->goal.give_up.ms - loop_wall(r->m->env->loop).ms; }
 
-/* --- recording ----------------------------------------------------------------------------------------------------------------- */
+/* --- recording --- */
 
 static void on_recorded(void *arg, struct err err, const PGresult *res) {
     struct op_run *r = arg;
@@ -74,10 +72,14 @@ static void record_frozen(struct op_run *r, const struct provider_answer *a, boo
     char id[PG_UUID_BYTES], event[PG_UUID_BYTES], amount[PG_INT_BYTES];
     const char *field = ref_is_taken ? "provider_ref" : op_mismatch(&r->row, a);
     const struct pg_value values[] = {
-        pg_uuid(r->row.id, id), ref_is_taken ? PG_NULL : pg_text(a->provider_ref), pg_int(a->amount, amount), pg_text(a->currency),
-        pg_uuid(id_new(r->m->env->ids), event), pg_text(str_c(field)),
+        pg_uuid(r->row.id, id),
+        ref_is_taken ? PG_NULL : pg_text(a->provider_ref),
+        pg_int(a->amount, amount),
+        pg_text(a->currency),
+        pg_uuid(id_new(r->m->env->ids), event),
+        pg_text(str_c(field)),
     };
-    exec(r, &stmt_frozen, values, on_recorded, r);
+    exec(r, &payments_stmt_frozen, values, on_recorded, r);
 }
 
 /* What of the answer the second statement needs, when the first finds the reference taken. */
@@ -104,18 +106,18 @@ static void record_succeeded(struct op_run *r, const struct provider_answer *a) 
     }
     *b = (struct booking){r, {.kind = a->kind, .amount = a->amount, .currency = currency}};
     char id[PG_UUID_BYTES], event[PG_UUID_BYTES], amount[PG_INT_BYTES];
-    const struct pg_value values[] = {pg_uuid(r->row.id, id), pg_text(a->provider_ref), pg_int(a->amount, amount), pg_text(a->currency),
-                                      pg_uuid(id_new(r->m->env->ids), event)};
-    exec(r, &stmt_succeeded, values, on_succeeded, b);
+    const struct pg_value values[] = {pg_uuid(r->row.id, id), pg_text(a->provider_ref), pg_int(a->amount, amount),
+                                      pg_text(a->currency), pg_uuid(id_new(r->m->env->ids), event)};
+    exec(r, &payments_stmt_succeeded, values, on_succeeded, b);
 }
 
 static void record_not_done(struct op_run *r, const char *state, struct str code, const char *from) {
     char id[PG_UUID_BYTES], event[PG_UUID_BYTES], calls[PG_INT_BYTES];
     const struct pg_value values[] = {
-        pg_uuid(r->row.id, id), pg_text(str_c(state)), pg_text(code), pg_text(str_c(from)), pg_int(r->row.calls, calls),
-        pg_uuid(id_new(r->m->env->ids), event),
+        pg_uuid(r->row.id, id), pg_text(str_c(state)),       pg_text(code),
+        pg_text(str_c(from)),   pg_int(r->row.calls, calls), pg_uuid(id_new(r->m->env->ids), event),
     };
-    exec(r, &stmt_not_done, values, on_recorded, r);
+    exec(r, &payments_stmt_not_done, values, on_recorded, r);
 }
 
 static void record_errored(struct op_run *r, const struct provider_answer *a) {
@@ -125,7 +127,7 @@ static void record_errored(struct op_run *r, const struct provider_answer *a) {
     if (!r->asked) { /* it was tried: whether and when again is the job's retry policy's */
         r->down = a->outcome == PROVIDER_NOT_SENT ? a->err : err_make(ERR_TRANSIENT, "provider: %.*s", STR_ARG(code));
     }
-    exec(r, &stmt_errored, values, on_recorded, r);
+    exec(r, &payments_stmt_errored, values, on_recorded, r);
 }
 
 static void on_unknown(void *arg, struct err err, const PGresult *res) {
@@ -149,10 +151,13 @@ static void record_unknown(struct op_run *r) {
         return;
     }
     const struct pg_value values[] = {
-        pg_uuid(r->row.id, id), pg_int(r->row.calls, calls), pg_uuid(id_new(r->m->env->ids), event), pg_uuid(sync_id, sync),
+        pg_uuid(r->row.id, id),
+        pg_int(r->row.calls, calls),
+        pg_uuid(id_new(r->m->env->ids), event),
+        pg_uuid(sync_id, sync),
         pg_int(r->m->provider->lateness_ms, lateness),
     };
-    exec(r, &stmt_unknown, values, on_unknown, r);
+    exec(r, &payments_stmt_unknown, values, on_unknown, r);
 }
 
 static void on_answer(void *arg, const struct provider_answer *a) {
@@ -181,11 +186,27 @@ static void on_answer(void *arg, const struct provider_answer *a) {
     }
 }
 
-/* --- acting -------------------------------------------------------------------------------------------------------------------- */
+/* --- acting --- */
 
 static int64_t call_budget(const struct op_run *r) {
     int64_t left = ms_left(r) - RECORD_RESERVE_MS, most = r->m->env->conf->payments_call_ms;
     return left < most ? left : most;
+}
+
+static void send(struct op_run *r, struct wall not_after) {
+    r->asked = false;
+    const struct provider_call call = {
+        .kind = r->row.kind,
+        .reference = r->row.id,
+        .amount = r->row.amount,
+        .currency = r->row.currency,
+        .token = r->row.token,
+        .parent = r->row.parent,
+        .traceparent = r->row.traceparent,
+        .not_after = not_after,
+        .deadline_ms = call_budget(r),
+    };
+    r->m->provider->call(r->m->provider, &call, on_answer, r);
 }
 
 static void on_gated(void *arg, struct err err, const PGresult *res) {
@@ -201,19 +222,14 @@ static void on_gated(void *arg, struct err err, const PGresult *res) {
     FAILPOINT(PROVIDER_AFTER_GATE);
     r->row.state = OP_SENT;
     r->row.calls = (int32_t)pg_col_int(res, 0, 0);
-    r->asked = false;
-    const struct provider_call call = {
-        .kind = r->row.kind, .reference = r->row.id, .amount = r->row.amount, .currency = r->row.currency, .token = r->row.token,
-        .parent = r->row.parent, .traceparent = r->row.traceparent, .not_after = {pg_col_int(res, 0, 1)}, .deadline_ms = call_budget(r),
-    };
-    r->m->provider->call(r->m->provider, &call, on_answer, r);
+    send(r, (struct wall){pg_col_int(res, 0, 1)});
 }
 
-static void gate(struct op_run *r, const char *from) {
+static void gate(struct op_run *r) {
     char id[PG_UUID_BYTES], budget[PG_INT_BYTES], generation[PG_INT_BYTES];
-    const struct pg_value values[] = {pg_uuid(r->row.id, id), pg_int(call_budget(r), budget), pg_text(str_c(from)),
+    const struct pg_value values[] = {pg_uuid(r->row.id, id), pg_int(call_budget(r), budget),
                                       pg_int(r->goal.generation, generation)};
-    exec(r, &stmt_gate, values, on_gated, r);
+    exec(r, &payments_stmt_gate, values, on_gated, r);
 }
 
 static void act(struct op_run *r) {
@@ -231,16 +247,16 @@ static void act(struct op_run *r) {
         return;
     }
     if (next == OP_ACT_GATE) {
-        gate(r, "{init,errored}");
+        gate(r);
     } else if (FAULT_SWITCH(NO_CALL_GATE)) {
-        gate(r, "{init,errored,sent,unknown}");
+        send(r, (struct wall){loop_wall(r->m->env->loop).ms + call_budget(r)});
     } else {
         r->asked = true;
         r->m->provider->lookup(r->m->provider, r->row.id, call_budget(r), on_answer, r);
     }
 }
 
-/* --- loading ------------------------------------------------------------------------------------------------------------------- */
+/* --- loading --- */
 
 static struct err read_row(struct op_run *r, const PGresult *res, struct op_row *out) {
     struct op_row o = {
@@ -255,8 +271,9 @@ static struct err read_row(struct op_run *r, const PGresult *res, struct op_row 
         int col;
         struct str *to;
     } texts[] = {
-        {OP_COL_CODE, &o.code},     {OP_COL_TOKEN, &o.token},           {OP_COL_PARENT, &o.parent}, {OP_COL_TENANT, &o.tenant},
-        {OP_COL_STATUS, &o.payment_status}, {OP_COL_TRACE, &o.traceparent}, {OP_COL_VIEW, &o.view},
+        {OP_COL_CODE, &o.code},     {OP_COL_TOKEN, &o.token},           {OP_COL_PARENT, &o.parent},
+        {OP_COL_TENANT, &o.tenant}, {OP_COL_STATUS, &o.payment_status}, {OP_COL_TRACE, &o.traceparent},
+        {OP_COL_VIEW, &o.view},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         *texts[i].to = arena_str(&r->arena, pg_col(res, 0, texts[i].col));
@@ -298,7 +315,7 @@ static void load(struct op_run *r) {
     bool by_key = r->goal.key.p != NULL;
     const struct pg_value values[] = {by_key ? pg_text(r->goal.key) : pg_uuid(r->goal.id, id),
                                       pg_int(r->m->provider->lateness_ms, lateness), pg_int(r->goal.generation, generation)};
-    exec(r, by_key ? &stmt_op_by_key : &stmt_op_by_id, values, on_loaded, r);
+    exec(r, by_key ? &payments_stmt_op_by_key : &payments_stmt_op_by_id, values, on_loaded, r);
 }
 
 void op_run(struct payments *m, const struct op_goal *g, op_run_cb *cb, void *arg) {

@@ -16,7 +16,7 @@ struct payments {
 enum { GENERATION_ANY = INT32_MAX };
 
 struct op_goal {
-    struct str key;      /* p NULL: by id */
+    struct str key; /* p NULL: by id */
     struct uuid id;
     uint32_t generation; /* of the job it belongs to; GENERATION_ANY: the caller is not that job */
     bool no_sending;     /* to be undone: cancel what did not leave */

@@ -2,7 +2,9 @@
 
 void open_op(struct payments *m, const struct open_spec *s, pg_cb *cb, void *arg) {
     static const struct pg_stmt *const stmts[OP_KIND_MAX] = {
-        [OP_CAPTURE] = &stmt_open_capture, [OP_VOID] = &stmt_open_void, [OP_REFUND] = &stmt_open_refund,
+        [OP_CAPTURE] = &payments_stmt_open_capture,
+        [OP_VOID] = &payments_stmt_open_void,
+        [OP_REFUND] = &payments_stmt_open_refund,
     };
     char op[PG_UUID_BYTES], payment[PG_UUID_BYTES], root[PG_UUID_BYTES], amount[PG_INT_BYTES], version[PG_INT_BYTES],
         generation[PG_INT_BYTES], trace[TRACEPARENT_BYTES];

@@ -5,8 +5,7 @@
 #include "payments_private.h"
 
 #define E(from, to) ",('" MACHINE "','" #from "','" #to "')"
-static const char ddl[] =
-    "CREATE SCHEMA IF NOT EXISTS payments;\n" MODULE_DDL("payments")
+static const char ddl[] = "CREATE SCHEMA IF NOT EXISTS payments;\n" MODULE_DDL("payments")
 #include "payments.sql.inc"
     "WITH want(machine, from_state, to_state) AS (VALUES ('','','')"
 #define MACHINE "payment"
@@ -36,17 +35,50 @@ static const char sync_schema[] =
     ;
 
 /* A provider that cannot be reached for a while is worth waiting for: about an hour before a job is dead. */
-#define RETRY {.base_ms = 500, .cap_ms = 300000, .max_attempts = 25}
+#define RETRY \
+    { .base_ms = 500, .cap_ms = 300000, .max_attempts = 25 }
 
 static const struct job_type types[] = {
-    {.name = "payment.capture", .version = 1, .queue = "payments", .class = CLASS_JOURNAL, .schema = capture_schema, .timeout_ms = 20000,
-     .retry = RETRY, .key_required = true, .flow = true, .start = job_capture_start},
-    {.name = "payment.void", .version = 1, .queue = "payments", .class = CLASS_JOURNAL, .schema = void_schema, .timeout_ms = 20000,
-     .retry = RETRY, .key_required = true, .flow = true, .start = job_void_start},
-    {.name = "payment.refund", .version = 1, .queue = "payments", .class = CLASS_JOURNAL, .schema = refund_schema, .timeout_ms = 20000,
-     .retry = RETRY, .key_required = true, .flow = true, .start = job_refund_start},
-    {.name = "payment.sync", .version = 1, .queue = "payments", .class = CLASS_JOURNAL, .schema = sync_schema, .timeout_ms = 20000,
-     .retry = RETRY, .flow = true, .internal = true, .start = job_sync_start},
+    {.name = "payment.capture",
+     .version = 1,
+     .queue = "payments",
+     .class = CLASS_JOURNAL,
+     .schema = capture_schema,
+     .timeout_ms = 20000,
+     .retry = RETRY,
+     .key_required = true,
+     .flow = true,
+     .start = job_capture_start},
+    {.name = "payment.void",
+     .version = 1,
+     .queue = "payments",
+     .class = CLASS_JOURNAL,
+     .schema = void_schema,
+     .timeout_ms = 20000,
+     .retry = RETRY,
+     .key_required = true,
+     .flow = true,
+     .start = job_void_start},
+    {.name = "payment.refund",
+     .version = 1,
+     .queue = "payments",
+     .class = CLASS_JOURNAL,
+     .schema = refund_schema,
+     .timeout_ms = 20000,
+     .retry = RETRY,
+     .key_required = true,
+     .flow = true,
+     .start = job_refund_start},
+    {.name = "payment.sync",
+     .version = 1,
+     .queue = "payments",
+     .class = CLASS_JOURNAL,
+     .schema = sync_schema,
+     .timeout_ms = 20000,
+     .retry = RETRY,
+     .flow = true,
+     .internal = true,
+     .start = job_sync_start},
 };
 
 static struct err open_module(struct module_env *env, struct services *services) {

@@ -24,14 +24,14 @@ bool request_copy(struct arena *a, const struct payment_request *r, struct payme
 struct open_spec {
     struct uuid payment;
     struct str tenant, key, reason;
-    struct uuid root;          /* nil: none */
+    struct uuid root; /* nil: none */
     uint32_t generation;
     struct open_request want;
     struct trace trace;
 };
 void open_op(struct payments *m, const struct open_spec *s, pg_cb *cb, void *arg);
 
-/* The sums in a row of stmt_peek or stmt_payment_by_key; status borrowed from res. */
+/* The sums in a row of payments_stmt_peek or payments_stmt_payment_by_key; status borrowed from res. */
 struct payment_sums sums_read(const PGresult *res);
 
 /* An error in the middle of an operation: what may have left is never given up. */

@@ -17,8 +17,8 @@ struct provider_call {
     struct uuid reference; /* the operation's id: the same for every repetition */
     int64_t amount;
     const char *currency;
-    struct str token;      /* authorize */
-    struct str parent;     /* the others: the provider's reference of the authorization */
+    struct str token;  /* authorize */
+    struct str parent; /* the others: the provider's reference of the authorization */
     struct str traceparent;
     struct wall not_after; /* signed with the request: booked later than this it would be nobody's */
     int64_t deadline_ms;
@@ -42,8 +42,8 @@ struct provider_answer {
     struct str provider_ref; /* and the first booking */
     int64_t amount;
     struct str currency;
-    struct str code;         /* DECLINED, REFUSED */
-    struct err err;          /* NOT_SENT, UNKNOWN, REFUSED */
+    struct str code; /* DECLINED, REFUSED */
+    struct err err;  /* NOT_SENT, UNKNOWN, REFUSED */
 };
 typedef void provider_cb(void *arg, const struct provider_answer *answer);
 

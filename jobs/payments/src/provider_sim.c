@@ -1,5 +1,5 @@
-/* The provider that penstock-sim plays. It ignores keys, so it must be trusted with not_after: nothing is booked later than that, but
- * for its declared lateness. */
+/* The provider that penstock-sim plays. It ignores keys, so it must be trusted with not_after: nothing is booked later than that,
+ * but for its declared lateness. */
 #include "provider.h"
 
 #include <io/http_client.h>
@@ -69,8 +69,13 @@ static void call(struct provider *p, const struct provider_call *c, provider_cb 
             {STR("traceparent"), c->traceparent},
         };
         const struct http_spec spec = {
-            .method = "POST", .url = str_of(url, (size_t)n), .headers = headers, .headers_n = sizeof headers / sizeof headers[0],
-            .body = buf_str(&body), .deadline_ms = c->deadline_ms > 0 ? c->deadline_ms : 1, .max_answer_bytes = ANSWER_BYTES_MAX,
+            .method = "POST",
+            .url = str_of(url, (size_t)n),
+            .headers = headers,
+            .headers_n = sizeof headers / sizeof headers[0],
+            .body = buf_str(&body),
+            .deadline_ms = c->deadline_ms > 0 ? c->deadline_ms : 1,
+            .max_answer_bytes = ANSWER_BYTES_MAX,
         };
         send(s, &spec, &(struct asking){c->kind, false, cb, arg});
     }
@@ -83,7 +88,9 @@ static void lookup(struct provider *p, struct uuid reference, int64_t deadline_m
     uuid_text(reference, text);
     int n = snprintf(url, sizeof url, "%s/v1/lookup?reference=%s", s->env->conf->payments_provider_url, text);
     const struct http_spec spec = {
-        .method = "GET", .url = str_of(url, (size_t)n), .deadline_ms = deadline_ms > 0 ? deadline_ms : 1,
+        .method = "GET",
+        .url = str_of(url, (size_t)n),
+        .deadline_ms = deadline_ms > 0 ? deadline_ms : 1,
         .max_answer_bytes = ANSWER_BYTES_MAX,
     };
     send(s, &spec, &(struct asking){OP_KIND_MAX, true, cb, arg});
@@ -101,7 +108,11 @@ struct err provider_sim_new(struct module_env *env, struct provider **out) {
     }
     s->env = env;
     s->base = (struct provider){
-        .name = "sim", .honours_not_after = true, .lateness_ms = env->conf->payments_lateness_ms, .call = call, .lookup = lookup,
+        .name = "sim",
+        .honours_not_after = true,
+        .lateness_ms = env->conf->payments_lateness_ms,
+        .call = call,
+        .lookup = lookup,
         .close = close_sim,
     };
     *out = &s->base;

@@ -30,7 +30,7 @@ static void finish_as(struct releasing *s, enum payment_outcome outcome, struct 
     finish(s, OK, &(struct payment_answer){outcome, s->payment, code, delay_ms});
 }
 
-/* --- undoing by an operation of our own ---------------------------------------------------------------------------------------- */
+/* --- undoing by an operation of our own --- */
 
 static void on_undone(void *arg, struct err err, const struct op_end *end) {
     struct releasing *s = arg;
@@ -65,13 +65,17 @@ static void undo(struct releasing *s, enum op_kind kind, int64_t amount) {
         return;
     }
     const struct open_spec spec = {
-        .payment = s->payment, .tenant = s->r.tenant, .key = s->op_key, .reason = kind == OP_REFUND ? STR("released") : STR_NONE,
-        .want = {.kind = kind, .amount = kind == OP_REFUND ? amount : 0}, .trace = s->r.trace,
+        .payment = s->payment,
+        .tenant = s->r.tenant,
+        .key = s->op_key,
+        .reason = kind == OP_REFUND ? STR("released") : STR_NONE,
+        .want = {.kind = kind, .amount = kind == OP_REFUND ? amount : 0},
+        .trace = s->r.trace,
     };
     open_op(s->m, &spec, on_opened, s);
 }
 
-/* --- what is there already ----------------------------------------------------------------------------------------------------- */
+/* --- what is there already --- */
 
 static void on_settled(void *arg, struct err err, const struct op_end *end) {
     struct releasing *s = arg;
@@ -86,7 +90,8 @@ static void on_settled(void *arg, struct err err, const struct op_end *end) {
 
 /* Somebody else's void is as good as ours; anything else is not to be sent any more. */
 static void settle_op(struct releasing *s) {
-    const struct op_goal goal = {.id = s->op, .generation = GENERATION_ANY, .no_sending = s->op_kind != OP_VOID, .give_up = s->r.give_up};
+    const struct op_goal goal = {
+        .id = s->op, .generation = GENERATION_ANY, .no_sending = s->op_kind != OP_VOID, .give_up = s->r.give_up};
     op_run(s->m, &goal, on_settled, s);
 }
 
@@ -104,10 +109,16 @@ static void bury(struct releasing *s) {
     char payment[PG_UUID_BYTES], order[PG_UUID_BYTES], amount[PG_INT_BYTES], trace[TRACEPARENT_BYTES];
     trace_text(&s->r.trace, trace);
     const struct pg_value values[] = {
-        pg_uuid(id_new(s->m->env->ids), payment), pg_text(s->r.key), pg_text(s->r.tenant), pg_uuid(s->r.order_id, order),
-        pg_int(s->r.amount.minor, amount), pg_text(str_c(s->r.amount.currency)), pg_text(s->r.token), pg_text(str_c(trace)),
+        pg_uuid(id_new(s->m->env->ids), payment),
+        pg_text(s->r.key),
+        pg_text(s->r.tenant),
+        pg_uuid(s->r.order_id, order),
+        pg_int(s->r.amount.minor, amount),
+        pg_text(str_c(s->r.amount.currency)),
+        pg_text(s->r.token),
+        pg_text(str_c(trace)),
     };
-    pg_exec(s->m->env->db, &stmt_bury, values, PG_SHARED, 0, on_buried, s);
+    pg_exec(s->m->env->db, &payments_stmt_bury, values, PG_SHARED, 0, on_buried, s);
 }
 
 static void act(struct releasing *s, const struct payment_sums *sums, bool has_op) {
@@ -158,7 +169,7 @@ static void look(struct releasing *s) {
         return;
     }
     const struct pg_value key = pg_text(s->r.key);
-    pg_exec(s->m->env->db, &stmt_payment_by_key, &key, PG_SHARED, 0, on_looked, s);
+    pg_exec(s->m->env->db, &payments_stmt_payment_by_key, &key, PG_SHARED, 0, on_looked, s);
 }
 
 void service_release(void *self, const struct payment_request *r, struct str key, payment_cb *cb, void *arg) {

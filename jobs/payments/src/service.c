@@ -47,11 +47,13 @@ static void on_run(void *arg, struct err err, const struct op_end *end) {
     struct authorizing *s = arg;
     if (err.code == ERR_NOT_FOUND) {
         const struct pg_value key = pg_text(s->r.key);
-        pg_exec(s->m->env->db, &stmt_payment_by_key, &key, PG_SHARED, 0, on_payment, s);
+        pg_exec(s->m->env->db, &payments_stmt_payment_by_key, &key, PG_SHARED, 0, on_payment, s);
     } else if (err_is_set(err)) {
         finish(s, err, NULL);
     } else if (end->standing == OP_PENDING) {
-        finish(s, OK, &(struct payment_answer){.outcome = PAYMENT_PENDING, .payment_id = end->row->payment_id, .delay_ms = end->delay_ms});
+        finish(
+            s, OK,
+            &(struct payment_answer){.outcome = PAYMENT_PENDING, .payment_id = end->row->payment_id, .delay_ms = end->delay_ms});
     } else {
         answer_row(s, end->row);
     }
@@ -85,14 +87,21 @@ void service_authorize(void *self, const struct payment_request *r, payment_cb *
     struct uuid payment_id = id_new(m->env->ids);
     trace_text(&r->trace, trace);
     const struct pg_value values[] = {
-        pg_uuid(payment_id, payment), pg_uuid(id_new(m->env->ids), op), pg_text(r->key), pg_text(r->tenant), pg_uuid(r->order_id, order),
-        pg_int(r->amount.minor, amount), pg_text(str_c(r->amount.currency)), pg_text(r->token), pg_text(str_c(trace)),
+        pg_uuid(payment_id, payment),
+        pg_uuid(id_new(m->env->ids), op),
+        pg_text(r->key),
+        pg_text(r->tenant),
+        pg_uuid(r->order_id, order),
+        pg_int(r->amount.minor, amount),
+        pg_text(str_c(r->amount.currency)),
+        pg_text(r->token),
+        pg_text(str_c(trace)),
         pg_text(str_c(m->provider->name)),
     };
-    pg_exec(m->env->db, &stmt_open_authorize, values, PG_SHARED, payment_lock_order(payment_id), on_opened, s);
+    pg_exec(m->env->db, &payments_stmt_open_authorize, values, PG_SHARED, payment_lock_order(payment_id), on_opened, s);
 }
 
-/* --- get ----------------------------------------------------------------------------------------------------------------------- */
+/* --- get --- */
 
 struct getting {
     view_cb *cb;
@@ -122,5 +131,5 @@ void service_get(void *self, struct str tenant, struct uuid payment_id, view_cb 
     }
     *g = (struct getting){cb, arg};
     const struct pg_value values[] = {pg_uuid(payment_id, id), pg_text(tenant)};
-    pg_exec(m->env->db, &stmt_view, values, PG_SHARED, 0, on_view, g);
+    pg_exec(m->env->db, &payments_stmt_view, values, PG_SHARED, 0, on_view, g);
 }

@@ -29,12 +29,14 @@ struct err sim_request(const struct provider_call *c, struct str secret, struct 
 }
 
 static void unknown(struct provider_answer *out, const char *why, int status) {
-    *out = (struct provider_answer){.outcome = PROVIDER_UNKNOWN, .err = err_make(ERR_BAD_REPLY, "provider: %s, status %d", why, status)};
+    *out = (struct provider_answer){.outcome = PROVIDER_UNKNOWN,
+                                    .err = err_make(ERR_BAD_REPLY, "provider: %s, status %d", why, status)};
 }
 
 static bool read_booking(const json_t *o, struct provider_answer *out) {
-    return !err_is_set(json_get_str(o, "provider_ref", &out->provider_ref)) && !err_is_set(json_get_i64(o, "amount", &out->amount)) &&
-           !err_is_set(json_get_str(o, "currency", &out->currency)) && out->provider_ref.n > 0;
+    return !err_is_set(json_get_str(o, "provider_ref", &out->provider_ref)) &&
+           !err_is_set(json_get_i64(o, "amount", &out->amount)) && !err_is_set(json_get_str(o, "currency", &out->currency)) &&
+           out->provider_ref.n > 0;
 }
 
 /* Statuses that say that the request was turned away at the door. */
@@ -78,7 +80,8 @@ void sim_read_lookup(int status, struct str body, json_t **out_body, struct prov
         return;
     }
     *out_body = o;
-    const json_t *found = json_object_get(o, "found"), *entries = json_object_get(o, "entries"), *first = json_array_get(entries, 0);
+    const json_t *found = json_object_get(o, "found"), *entries = json_object_get(o, "entries"),
+                 *first = json_array_get(entries, 0);
     if (json_is_true(found)) {
         a.outcome = PROVIDER_OK;
         a.count = (int)json_array_size(entries);

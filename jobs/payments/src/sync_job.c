@@ -1,5 +1,5 @@
-/* payment.sync: asks about one operation until it is decided. It sends nothing: what did not reach the provider is the business of the
- * job it belongs to, and is canceled here when that job is over. */
+/* payment.sync: asks about one operation until it is decided. It sends nothing: what did not reach the provider is the business
+ * of the job it belongs to, and is canceled here when that job is over. */
 #include "payments_private.h"
 
 #include <base/json.h>

@@ -41,7 +41,6 @@ MUST struct err shard_init(struct shard *s, struct str queue, unsigned number);
 unsigned shard_pick(unsigned n, struct str a, struct str b);
 
 /* Keys outside the shards. */
-#define KEY_QUEUES "pen:q"          /* HASH queue → JSON mirror of platform.queue */
 #define KEY_PROCESSES "pen:w"       /* ZSET host:pid → last beat ms */
 #define KEY_PROCESS_PREFIX "pen:w:" /* + host:pid, JSON of one process, EX 10 */
 /* Channels. Lost messages are harmless: each has a poll of a second behind it. */

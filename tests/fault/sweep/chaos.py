@@ -24,6 +24,7 @@ class Chaos:
         self.lossy = lossy
         self.done: dict[str, int] = {}
         self.windows: list[Window] = []
+        self._favoured: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -36,6 +37,10 @@ class Chaos:
         for proxy in self.cluster.proxies.values():
             proxy.say("pass")
 
+    def favour(self, names: set[str]) -> None:
+        """Faults without which the failpoints armed now are not met."""
+        self._favoured = names
+
     def _count(self, what: str) -> None:
         self.done[what] = self.done.get(what, 0) + 1
 
@@ -45,8 +50,9 @@ class Chaos:
         if self.lossy:
             faults += [(self.cut_log, 1), (self.wipe, 1)]
         actions, weights = [f[0] for f in faults], [f[1] for f in faults]
-        while not self._stop.wait(0.4 + self.rng.random()):
-            action = self.rng.choices(actions, weights)[0]
+        while not self._stop.wait(0.5 + self.rng.random()):
+            favoured = [f for f in actions if f.__name__ in self._favoured]
+            action = self.rng.choice(favoured) if favoured and self.rng.random() < 0.5 else self.rng.choices(actions, weights)[0]
             self._count(action.__name__)
             with contextlib.suppress(ProcessLookupError):
                 action()

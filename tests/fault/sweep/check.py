@@ -90,9 +90,10 @@ class Check:
         for s in acked:
             for status, answer in s.repeats:
                 one, two = job_id(s.answer), job_id(answer)
-                self.verdict.want(one == two or one is None or two is None,
+                forgotten = s.kind in STREAM and self.windows  # the dedupe of this class goes with its Redis
+                self.verdict.want(one == two or one is None or two is None or forgotten,
                                   f"key {s.key} of {s.kind}: answers name two jobs, {one} and {two}")
-                if s.kind in STREAM | JOURNAL_JOBS and s.kind not in STREAM:
+                if s.kind in JOURNAL_JOBS:
                     self.verdict.want(answer == s.answer, f"key {s.key}: a repeated 202 differs: {s.answer} and {answer}")
 
     def journal(self, jobs: list[Sent]) -> None:
@@ -161,7 +162,7 @@ class Check:
         self.verdict.want(self.faults > 0 or repeats == 0, f"stream: {repeats} repeated runs without any fault")
 
     def notifications(self, jobs: list[Sent]) -> None:
-        hooks = Counter(json.loads(line)["webhook-id"] for line in lines_of(self.cluster.sim.book.with_name("book.hooks")))
+        hooks = Counter(json.loads(line)["webhook_id"] for line in lines_of(self.cluster.sim.book.with_name("book.hooks")))
         mails = Counter(m["message_id"].strip("<>").split("@")[0] for m in self.cluster.mail.mails())
         for channel, kind, seen in (("webhook", "notify.webhook", hooks), ("email", "notify.email", mails)):
             wanted = {r[0] for r in self.rows("SELECT root_id::text FROM platform.job WHERE type = %s AND state = 'done'", kind)}

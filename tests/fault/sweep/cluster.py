@@ -46,13 +46,11 @@ class Cluster:
         run_dir.mkdir(parents=True, exist_ok=True)
         secrets = run_dir / "secrets"
         secrets.mkdir(exist_ok=True, mode=0o700)
-        self.sim_secret = secrets / "sim"
-        self.sim_secret.write_text("sim-secret\n")
         (secrets / "servers").write_text("sweep-password\n")
         self.redis = Redis(run_dir)
         self.postgres = Postgres(run_dir, settings={"max_connections": "200"})
         self.mail = MailSink(run_dir)
-        self.sim = Sim(run_dir, build, self.sim_secret)
+        self.sim = Sim(run_dir, build, "sim-secret")
         self.proxies: dict[str, Proxy] = {}
         self.spec = run_dir / "faults"
         self.hits = run_dir / "hits"

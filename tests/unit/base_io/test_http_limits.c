@@ -1,5 +1,5 @@
 /* What a server owes itself: deadlines, numbers of connections, an orderly end, and no memory taken per request. */
-#include "http_fixture.h"
+#include "http_visitor.h"
 
 static struct fixture f;
 static struct client c, d;
@@ -120,17 +120,24 @@ static bool fast_body_sent(void *arg) {
         b->next.us = now.us + 100000;
         b->left--;
     }
-    return b->left == 0 && (b->fast->eof || b->fast->reset);
+    return b->left == 0 && (b->fast->eof || b->fast->reset) && (d.eof || d.reset);
 }
 
 static void test_http_limits__body_below_the_least_rate_then_408(void **state) {
     (void)state;
+    char early[40];
     f.o.body_bytes_per_s = 200;
     assert_true(fixture_start(&f));
+    assert_int_equal(200, one_shot(&f, &c, STR("GET /echo HTTP/1.1\r\n" H END)));
+    const char *date = strstr(c.got, "Date: ");
+    assert_non_null(date);
+    (void)snprintf(early, sizeof early, "%.37s", date);
     client_open(&c, &f); /* 1000 bytes a second for 6 s */
     client_open(&d, &f); /* a burst, then silence: what was sent early buys no more than 5 s */
     assert_true(client_send(&c, STR("POST /echo HTTP/1.1\r\n" H "Content-Length: 6000\r\n" END)));
     assert_true(client_send(&d, STR("POST /echo HTTP/1.1\r\n" H "Content-Length: 6000\r\n" END)));
+    pump_once(&f);
+    pump_once(&f);
     static const char burst[5000] = {'x'};
     assert_true(client_send(&d, str_of(burst, sizeof burst)));
     struct mono began = loop_now(f.loop);
@@ -139,6 +146,7 @@ static void test_http_limits__body_below_the_least_rate_then_408(void **state) {
     assert_int_equal(1, times(&c, "HTTP/1.1 200 "));
     assert_int_equal(1, times(&d, "HTTP/1.1 408 "));
     assert_int_equal(1, f.gone);
+    assert_int_equal(0, times(&c, early)); /* the date has moved on */
 }
 
 static void test_http_limits__client_that_reads_nothing_then_dropped(void **state) {
@@ -325,8 +333,18 @@ static void test_http_limits__close_while_waiting_then_gone(void **state) {
 
 static void test_http_limits__bad_or_taken_address_then_error(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "8080", ":8080", "localhost:8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
-                                      "127.0.0.1:-1", "127.0.0.1:80x", "[::1:8080", "::1:8080", "[127.0.0.1]:80"};
+    static const char *const bad[] = {"",
+                                      "8080",
+                                      ":8080",
+                                      "localhost:8080",
+                                      "127.0.0.1",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:65536",
+                                      "127.0.0.1:-1",
+                                      "127.0.0.1:80x",
+                                      "[::1:8080",
+                                      "::1:8080",
+                                      "[127.0.0.1]:80"};
     struct http_server *second = NULL;
     char taken[32];
     assert_true(fixture_start(&f));
@@ -349,8 +367,8 @@ static void test_http_limits__ipv6_then_peer_in_brackets(void **state) {
     if (!fixture_start(&f)) {
         skip(); /* no IPv6 here */
     }
-    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)http_server_port(f.server)),
-                             .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in6 a = {
+        .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)http_server_port(f.server)), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     c = (struct client){.fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     assert_int_equal(0, connect(c.fd, (struct sockaddr *)&a, sizeof a));
     assert_true(client_send(&c, STR("GET /wait HTTP/1.1\r\n" H END)));
@@ -395,6 +413,26 @@ static void visit(struct str request) {
     client_close(&c);
 }
 
+static bool waits_or_ended(void *arg) { return one_waits(&f) || client_ended(arg); }
+
+/* More comes while the answer is due: when there is no room for it, the waiting request is told. */
+static void visit_and_pipeline(void) {
+    static const char more[3000] = "GET /echo HTTP/1.1\r\n" H "X: ";
+    client_open(&c, &f);
+    (void)client_send(&c, STR("GET /wait HTTP/1.1\r\n" H "\r\n"));
+    pump(&f, waits_or_ended, &c);
+    (void)client_send(&c, str_of(more, sizeof more));
+    pump_once(&f);
+    pump_once(&f);
+    if (f.waiting_n > 0) {
+        answer_waiting(&f, STR("ok"));
+    } else {
+        assert_true(torture_is_failing());
+    }
+    pump(&f, client_ended, &c);
+    client_close(&c);
+}
+
 static void scenario(void *arg) {
     (void)arg;
     fixture_init(&f);
@@ -403,6 +441,7 @@ static void scenario(void *arg) {
         visit(STR("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n" END "3\r\nabc\r\n0\r\n\r\n"));
         f.big = 100000;
         visit(STR("GET /big HTTP/1.1\r\n" H "\r\nGET /echo HTTP/1.1\r\n" H END));
+        visit_and_pipeline();
         pump(&f, no_connections, &f);
     } else {
         assert_true(torture_is_failing());

@@ -1,5 +1,5 @@
 /* What a client sees of a server that works: answers, order, keep-alive, bodies, and what handlers are told. */
-#include "http_fixture.h"
+#include "http_visitor.h"
 
 static struct fixture f;
 static struct client c;
@@ -68,8 +68,12 @@ static void test_http_server__line_break_in_header_value_then_one_line(void **st
 static void test_http_server__body_in_pieces_then_whole(void **state) {
     (void)state;
     static const struct str pieces[] = {
-        STR("POST /echo HTTP/1.1\r\n" H "Content-Length: 6\r\n\r\nab"), STR("cd"), STR("ef"),
-        STR("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n2\r\nu"), STR("v\r\n1"), STR("\r\nw\r\n0\r"),
+        STR("POST /echo HTTP/1.1\r\n" H "Content-Length: 6\r\n\r\nab"),
+        STR("cd"),
+        STR("ef"),
+        STR("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n2\r\nu"),
+        STR("v\r\n1"),
+        STR("\r\nw\r\n0\r"),
         STR("\nT: x\r\n\r\nPOST /echo HTTP/1.1\r\n" H "Content-Length: 0\r\n" END),
     };
     client_open(&c, &f);
@@ -193,9 +197,11 @@ static void test_http_server__expect_continue_then_100_before_the_body(void **st
     client_close(&c);
 
     assert_int_equal(401, one_shot(&f, &c, STR("POST /deny HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")));
-    assert_int_equal(413, one_shot(&f, &c, STR("POST /echo HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 999999\r\n\r\n")));
+    assert_int_equal(413,
+                     one_shot(&f, &c, STR("POST /echo HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 999999\r\n\r\n")));
     /* The body is there already, the client is of 1.0, or there is none: nobody waits for a 100. */
-    assert_int_equal(200, one_shot(&f, &c, STR("POST /echo HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 1\r\n" END "x")));
+    assert_int_equal(200,
+                     one_shot(&f, &c, STR("POST /echo HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 1\r\n" END "x")));
     assert_int_equal(200, one_shot(&f, &c, STR("GET /echo HTTP/1.1\r\n" H "Expect: 100-continue\r\n" END)));
 }
 
@@ -294,8 +300,9 @@ static void test_http_server__reset_while_waiting_then_gone(void **state) {
 static void test_http_server__request_fields_then_as_sent(void **state) {
     (void)state;
     client_open(&c, &f);
-    assert_true(client_send(&c, STR("POST http://a/wait?q=%41&r&s=a%2Fb HTTP/1.1\r\n" H "X-Twice: 1\r\nx-twice: 2\r\nX-Pad: \t v \t\r\n"
-                                    "X-None:\r\nContent-Length: 2\r\n" END "hi")));
+    assert_true(
+        client_send(&c, STR("POST http://a/wait?q=%41&r&s=a%2Fb HTTP/1.1\r\n" H "X-Twice: 1\r\nx-twice: 2\r\nX-Pad: \t v \t\r\n"
+                            "X-None:\r\nContent-Length: 2\r\n" END "hi")));
     pump(&f, one_waits, &f);
     struct http_request *req = f.waiting[0];
     assert_str("POST", req->method);
@@ -323,8 +330,9 @@ static void test_http_server__percent_decoding(void **state) {
     (void)state;
     static const struct {
         const char *in, *out;
-    } cases[] = {{"", ""},         {"a+b", "a+b"},   {"%41%62", "Ab"}, {"%e2%82%ac", "\xe2\x82\xac"}, {"%2F", "/"}, {"%", NULL},
-                 {"%4", NULL},     {"a%4", NULL},    {"%4g", NULL},    {"%g4", NULL},                 {"%%41", NULL}, {"%00", NULL}};
+    } cases[] = {{"", ""},      {"a+b", "a+b"}, {"%41%62", "Ab"}, {"%e2%82%ac", "\xe2\x82\xac"},
+                 {"%2F", "/"},  {"%", NULL},    {"%4", NULL},     {"a%4", NULL},
+                 {"%4g", NULL}, {"%g4", NULL},  {"%%41", NULL},   {"%00", NULL}};
     struct arena a;
     arena_init(&a, 1024, 4096);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

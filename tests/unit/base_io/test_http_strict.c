@@ -1,5 +1,5 @@
 /* What must never be taken for a request: the request-smuggling vectors that tell HTTP servers apart, and the limits. */
-#include "http_fixture.h"
+#include "http_visitor.h"
 
 static struct fixture f;
 static struct client c;
@@ -23,11 +23,14 @@ struct vector {
     struct str request;
     int status;
 };
-#define V(name, text, status) {name, {text, sizeof(text) - 1}, status}
+#define V(name, text, status) \
+    { name, {text, sizeof(text) - 1}, status }
 
 static const struct vector vectors[] = {
-    V("length and coding", "POST /echo HTTP/1.1\r\n" H "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SNEAK, 400),
-    V("coding and length", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" SNEAK, 400),
+    V("length and coding", "POST /echo HTTP/1.1\r\n" H "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SNEAK,
+      400),
+    V("coding and length", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" SNEAK,
+      400),
     V("two different lengths", "POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
     V("two equal lengths", "POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400),
     V("length +5", "POST /echo HTTP/1.1\r\n" H "Content-Length: +5\r\n\r\nabcde", 400),
@@ -41,7 +44,8 @@ static const struct vector vectors[] = {
     V("coding chunked, identity", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400),
     V("coding identity, chunked", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n", 400),
     V("coding gzip, chunked", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
-    V("coding twice", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    V("coding twice", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      400),
     V("coding with vertical tab", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n", 400),
     V("space before colon", "POST /echo HTTP/1.1\r\n" H "Content-Length : 5\r\n\r\nabcde", 400),
     V("bare CR in value", "GET /echo HTTP/1.1\r\n" H "X: a\rb\r\n\r\n", 400),
@@ -101,7 +105,8 @@ static void test_http_strict__smuggling_vector_then_400_and_end(void **state) {
         int requests = f.requests;
         int status = one_shot(&f, &c, vectors[i].request);
         if (status != vectors[i].status || f.requests != requests || times(&c, "HTTP/1.1 ") != 1 || c.reset) {
-            fail_msg("%s: status %d, %d reached the handler, answers:\n%s", vectors[i].name, status, f.requests - requests, c.got);
+            fail_msg("%s: status %d, %d reached the handler, answers:\n%s", vectors[i].name, status, f.requests - requests,
+                     c.got);
         }
         assert_non_null(strstr(c.got, "Connection: close\r\n"));
         assert_non_null(strstr(c.got, "Content-Type: application/problem+json\r\n"));
@@ -129,31 +134,45 @@ static void test_http_strict__vector_in_single_bytes_then_400(void **state) {
 
 _Static_assert(sizeof SNEAK - 1 == 39, "the length named below");
 static const struct vector good[] = {
-    V("empty line before", "\r\n\r\nGET /echo HTTP/1.1\r\n" H "Connection: close\r\n\r\n", 200),
-    V("empty Host", "GET /echo HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", 200),
+    V("empty line before", "\r\n\r\nGET /echo HTTP/1.1\r\n" H "\r\n", 200),
+    V("empty Host", "GET /echo HTTP/1.1\r\nHost:\r\n\r\n", 200),
     V("no Host on 1.0", "GET /echo HTTP/1.0\r\n\r\n", 200),
-    V("absolute target", "GET http://A:80/echo HTTP/1.1\r\nHost: a:80\r\nConnection: close\r\n\r\n", 200),
-    V("absolute target without path", "GET http://a?x=1 HTTP/1.1\r\n" H "Connection: close\r\n\r\n", 200),
-    V("star target", "OPTIONS * HTTP/1.1\r\n" H "Connection: close\r\n\r\n", 200),
-    V("CONNECT", "CONNECT a:80 HTTP/1.1\r\n" H "Connection: close\r\n\r\n", 200),
-    V("upgrade offered", "GET /echo HTTP/1.1\r\n" H "Upgrade: h2c\r\nConnection: upgrade, close\r\n\r\n", 200),
-    V("CONNECT with a body", "CONNECT a:80 HTTP/1.1\r\n" H "Connection: close\r\nContent-Length: 39\r\n\r\n" SNEAK, 200),
-    V("upgrade with a body",
-      "POST /echo HTTP/1.1\r\n" H "Upgrade: x\r\nConnection: upgrade, close\r\nContent-Length: 39\r\n\r\n" SNEAK, 200),
-    V("lower-case coding", "POST /echo HTTP/1.1\r\n" H "connection: close\r\ntransfer-encoding: CHUNKED\r\n\r\n0\r\n\r\n", 200),
+    V("absolute target", "GET http://A:80/echo HTTP/1.1\r\nHost: a:80\r\n\r\n", 200),
+    V("absolute target without path", "GET http://a?x=1 HTTP/1.1\r\n" H "\r\n", 200),
+    V("star target", "OPTIONS * HTTP/1.1\r\n" H "\r\n", 200),
+    V("CONNECT", "CONNECT a:80 HTTP/1.1\r\n" H "\r\n", 200),
+    V("upgrade offered", "GET /echo HTTP/1.1\r\n" H "Upgrade: h2c\r\nConnection: upgrade\r\n\r\n", 200),
+    V("CONNECT with a body", "CONNECT a:80 HTTP/1.1\r\n" H "Content-Length: 39\r\n\r\n" SNEAK, 200),
+    V("upgrade with a body", "POST /echo HTTP/1.1\r\n" H "Upgrade: x\r\nConnection: upgrade\r\nContent-Length: 39\r\n\r\n" SNEAK,
+      200),
+    V("lower-case coding", "POST /echo HTTP/1.1\r\n" H "transfer-encoding: CHUNKED\r\n\r\n0\r\n\r\n", 200),
     V("chunk extension and trailer",
-      "POST /echo HTTP/1.1\r\n" H "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n", 200),
+      "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n", 200),
 };
+
+/* The client ends its stream behind the request: whatever the server takes for a second one is answered too, and seen. */
+static void expect_one_answer(const struct vector *v, size_t step) {
+    client_open(&c, &f);
+    for (size_t at = 0; at < v->request.n; at += step) {
+        assert_true(client_send(&c, str_of(v->request.p + at, step < v->request.n - at ? step : v->request.n - at)));
+        pump_once(&f);
+    }
+    assert_int_equal(0, shutdown(c.fd, SHUT_WR));
+    pump(&f, client_ended, &c);
+    client_close(&c);
+    if (strncmp(c.got, "HTTP/1.1 200 ", 13) != 0 || times(&c, "HTTP/1.1 ") != 1) {
+        fail_msg("%s, %zu bytes at a time:\n%s", v->name, step, c.got);
+    }
+}
 
 static void test_http_strict__unusual_but_right_then_200(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        int status = one_shot(&f, &c, good[i].request);
-        if (status != 200 || times(&c, "HTTP/1.1 ") != 1) {
-            fail_msg("%s: %d\n%s", good[i].name, status, c.got);
-        }
+        expect_one_answer(&good[i], good[i].request.n);
+        expect_one_answer(&good[i], 1);
     }
     assert_int_equal(0, f.bads);
+    pump(&f, no_connections, &f);
 }
 
 static char *text_of(const char *head, size_t fill, const char *tail, size_t *out_n) {

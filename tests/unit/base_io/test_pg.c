@@ -246,6 +246,18 @@ static void test_pg__sql_that_does_not_parse_then_only_that_statement_fails(void
     teardown(&f);
 }
 
+static void test_pg__a_table_that_comes_later_then_the_statement_works_from_then_on(void **state) {
+    (void)state;
+    static const struct pg_stmt of_later = {"of_later", "SELECT count(*) FROM later", 0};
+    struct fixture f = setup(1);
+    struct pg_outcome o = pg_ask(f.loop, f.pool, &of_later, NULL);
+    assert_int_equal(ERR_PG_ERROR, o.code);
+    assert_non_null(strstr(o.detail, "42P01"));
+    pg_run(f.loop, server_port(server), "CREATE TABLE later ()");
+    assert_string_equal("0", pg_ask(f.loop, f.pool, &of_later, NULL).text);
+    teardown(&f);
+}
+
 static void test_pg__a_slow_statement_in_a_batch_then_only_it_times_out(void **state) {
     (void)state;
     struct fixture f = setup(1);
@@ -437,6 +449,7 @@ int main(void) {
         cmocka_unit_test(test_pg__one_unique_violation_among_64_then_63_are_done),
         cmocka_unit_test(test_pg__a_violation_found_by_the_commit_then_the_others_are_done),
         cmocka_unit_test(test_pg__sql_that_does_not_parse_then_only_that_statement_fails),
+        cmocka_unit_test(test_pg__a_table_that_comes_later_then_the_statement_works_from_then_on),
         cmocka_unit_test(test_pg__a_slow_statement_in_a_batch_then_only_it_times_out),
         cmocka_unit_test(test_pg__sqlstates_then_codes),
         cmocka_unit_test(test_pg__what_cannot_be_taken_then_refused_after_pg_exec),

@@ -81,10 +81,12 @@ static void test_pg_faults__refused_then_down_with_cause(void **state) {
     assert_int_equal(ERR_PG_DOWN, first.code);
     assert_non_null(strstr(first.detail, "refused"));
     assert_int_equal(1, s.downs);
-    for (int i = 0; i < 20; i++) { /* in the pauses, and during further attempts */
+    struct mono began = loop_now(l);
+    for (int i = 0; i < 20; i++) { /* in the pauses, and during further attempts: nobody waits for the next one */
         assert_int_equal(ERR_PG_DOWN, pg_ask(l, p, &one, NULL).code);
         wait_ms(l, 20);
     }
+    assert_in_range(mono_ms_since(loop_now(l), began), 400, 1200);
     assert_int_equal(1, s.downs);
     assert_int_equal(ERR_PG_DOWN, pg_pool_why_down(p).code);
     pg_pool_close(p);

@@ -27,9 +27,11 @@ static struct {
 
 static inline void pay_answer(void *arg) {
     (void)arg;
-    static const enum payment_outcome outcomes[] = {[PAY_OK] = PAYMENT_OK, [PAY_DECLINE] = PAYMENT_DECLINED, [PAY_PENDING] = PAYMENT_PENDING,
-                                                    [PAY_NOT_SENT] = PAYMENT_OK, [PAY_CONFLICT] = PAYMENT_OK, [PAY_HOLD] = PAYMENT_OK};
-    struct payment_answer a = {.outcome = outcomes[pay.now], .payment_id = pay.payment, .code = STR("card_declined"), .delay_ms = 7};
+    static const enum payment_outcome outcomes[] = {
+        [PAY_OK] = PAYMENT_OK,       [PAY_DECLINE] = PAYMENT_DECLINED, [PAY_PENDING] = PAYMENT_PENDING,
+        [PAY_NOT_SENT] = PAYMENT_OK, [PAY_CONFLICT] = PAYMENT_OK,      [PAY_HOLD] = PAYMENT_OK};
+    struct payment_answer a = {
+        .outcome = outcomes[pay.now], .payment_id = pay.payment, .code = STR("card_declined"), .delay_ms = 7};
     struct err e = OK;
     if (pay.now == PAY_NOT_SENT) {
         e = err_make(ERR_NET_NOT_SENT, "fake");
@@ -92,9 +94,10 @@ static inline int orders_db_reset(void **state) {
     return 0;
 }
 
-#define ORDER(capture)                                                                                                   \
-    "{\"customer_id\":\"c1\",\"currency\":\"EUR\",\"lines\":[{\"sku\":\"a\",\"title\":\"A \\\"x\\\", {y}\",\"qty\":2,\"unit_minor\":1250}," \
-    "{\"sku\":\"b\",\"title\":\"B\",\"qty\":1,\"unit_minor\":99}],\"payment\":{\"token\":\"tok_ok\",\"capture\":" capture "},"              \
+#define ORDER(capture)                                                                                                         \
+    "{\"customer_id\":\"c1\",\"currency\":\"EUR\",\"lines\":[{\"sku\":\"a\",\"title\":\"A \\\"x\\\", "                         \
+    "{y}\",\"qty\":2,\"unit_minor\":1250},"                                                                                    \
+    "{\"sku\":\"b\",\"title\":\"B\",\"qty\":1,\"unit_minor\":99}],\"payment\":{\"token\":\"tok_ok\",\"capture\":" capture "}," \
     "\"notify\":{\"email\":\"c@example.com\"}}"
 
 static inline struct module_run run_once(const char *type, struct uuid root, uint32_t generation, const char *payload) {

@@ -27,7 +27,8 @@ static void test_flow__given_an_order_then_it_is_paid_for_confirmed_and_captured
     struct module_run r = run_once("order.place", root, 0, ORDER("true"));
     uuid_text(root, order);
     uuid_text(pay.payment, payment);
-    (void)snprintf(expected, sizeof expected, "{\"order_id\":\"%s\",\"payment_id\":\"%s\",\"status\":\"confirmed\",\"version\":3}", order, payment);
+    (void)snprintf(expected, sizeof expected,
+                   "{\"order_id\":\"%s\",\"payment_id\":\"%s\",\"status\":\"confirmed\",\"version\":3}", order, payment);
     assert_int_equal(201, r.end.status);
     assert_int_equal(OUTCOME_DONE, r.end.outcome);
     assert_str(expected, r.end.result);
@@ -37,16 +38,20 @@ static void test_flow__given_an_order_then_it_is_paid_for_confirmed_and_captured
     (void)snprintf(expected, sizeof expected, "%s:authorize", order);
     assert_string_equal(expected, pay.key);
     assert_string_equal("order.created order.confirmed", events_of(root));
-    assert_string_equal("c@example.com 2599", of_order(root, "(SELECT concat_ws(' ', data->'notify'->>'email', data->>'total_minor') "
-                                                             "FROM orders.event_outbox WHERE aggregate_id = o.id AND type = 'order.confirmed')"));
+    assert_string_equal("c@example.com 2599",
+                        of_order(root, "(SELECT concat_ws(' ', data->'notify'->>'email', data->>'total_minor') "
+                                       "FROM orders.event_outbox WHERE aggregate_id = o.id AND type = 'order.confirmed')"));
     assert_ok(id_derive(root, STR("capture"), (struct job_place){.queue_number = 2}, &capture));
     uuid_text(capture, order);
-    (void)snprintf(expected, sizeof expected, "SELECT concat_ws(' ', queue, type, convert_from(payload, 'UTF8')) FROM orders.job_outbox WHERE "
-                                              "id = '%s' AND root_id = id", order);
+    (void)snprintf(expected, sizeof expected,
+                   "SELECT concat_ws(' ', queue, type, convert_from(payload, 'UTF8')) FROM orders.job_outbox WHERE "
+                   "id = '%s' AND root_id = id",
+                   order);
     char job[256];
     (void)snprintf(job, sizeof job, "payments payment.capture {\"payment_id\":\"%s\"}", payment);
     assert_string_equal(job, sql_text(db.admin, expected));
-    assert_string_equal("A \"x\", {y}", of_order(root, "(SELECT title FROM orders.order_line WHERE order_id = o.id AND line_no = 1)"));
+    assert_string_equal("A \"x\", {y}",
+                        of_order(root, "(SELECT title FROM orders.order_line WHERE order_id = o.id AND line_no = 1)"));
 }
 
 static void test_flow__given_no_wish_to_capture_then_there_is_no_follow_up(void **state) {
@@ -80,8 +85,11 @@ static void test_flow__given_a_crash_at_any_step_then_the_next_attempt_goes_on(v
         if (i == 0) {
             char sql[256], id[UUID_TEXT_BYTES];
             uuid_text(root, id);
-            (void)snprintf(sql, sizeof sql, "ALTER TABLE orders.orders DISABLE TRIGGER guard; UPDATE orders.orders SET status = 'placed', version = 1 "
-                                            "WHERE id = '%s'; ALTER TABLE orders.orders ENABLE TRIGGER guard", id);
+            (void)snprintf(
+                sql, sizeof sql,
+                "ALTER TABLE orders.orders DISABLE TRIGGER guard; UPDATE orders.orders SET status = 'placed', version = 1 "
+                "WHERE id = '%s'; ALTER TABLE orders.orders ENABLE TRIGGER guard",
+                id);
             sql_run(db.admin, sql);
         }
         r = run_once("order.place", root, 0, ORDER("false"));
@@ -114,7 +122,8 @@ static void test_flow__given_a_decline_then_the_order_is_refused_with_402(void *
     struct module_run r = run_once("order.place", root, 0, ORDER("true"));
     assert_int_equal(OUTCOME_DONE, r.end.outcome);
     assert_int_equal(402, r.end.status);
-    assert_non_null(strstr(r.end.result.p, "\"code\":\"payment_declined\",\"detail\":\"the payment was declined: card_declined\""));
+    assert_non_null(
+        strstr(r.end.result.p, "\"code\":\"payment_declined\",\"detail\":\"the payment was declined: card_declined\""));
     module_run_free(&r);
     assert_string_equal("payment_failed", of_order(root, "status"));
     assert_string_equal("order.created order.payment_failed", events_of(root));
@@ -123,9 +132,12 @@ static void test_flow__given_a_decline_then_the_order_is_refused_with_402(void *
 static void test_flow__given_a_total_that_cannot_be_then_422(void **state) {
     (void)state;
     (void)placed("{\"customer_id\":\"c\",\"currency\":\"EUR\",\"lines\":[{\"sku\":\"a\",\"title\":\"A\",\"qty\":2,\"unit_minor\":"
-                 "9007199254740991}],\"payment\":{\"token\":\"tok_ok\"}}", 422);
-    (void)placed("{\"customer_id\":\"c\",\"currency\":\"EUR\",\"lines\":[{\"sku\":\"a\",\"title\":\"A\",\"qty\":2,\"unit_minor\":0}],"
-                 "\"payment\":{\"token\":\"tok_ok\"}}", 422);
+                 "9007199254740991}],\"payment\":{\"token\":\"tok_ok\"}}",
+                 422);
+    (void)placed(
+        "{\"customer_id\":\"c\",\"currency\":\"EUR\",\"lines\":[{\"sku\":\"a\",\"title\":\"A\",\"qty\":2,\"unit_minor\":0}],"
+        "\"payment\":{\"token\":\"tok_ok\"}}",
+        422);
     assert_int_equal(0, pay.calls);
 }
 
@@ -252,8 +264,9 @@ static void test_flow__given_a_flow_that_expired_then_order_release_gives_the_mo
     close_job(order, OUTCOME_EXPIRED);
     assert_string_equal("expired", of_order(order, "status"));
     assert_string_equal("order.created order.expired", events_of(order));
-    const char *payload = of_order(order, "(SELECT convert_from(payload, 'UTF8') FROM orders.job_outbox j WHERE type = 'order.release' "
-                                          "AND j.id = orders.sibling_id(o.id, 'release'))");
+    const char *payload =
+        of_order(order, "(SELECT convert_from(payload, 'UTF8') FROM orders.job_outbox j WHERE type = 'order.release' "
+                        "AND j.id = orders.sibling_id(o.id, 'release'))");
     r = run_once("order.release", new_root(), 0, payload);
     assert_int_equal(200, r.end.status);
     module_run_free(&r);
@@ -310,8 +323,10 @@ static void test_flow__given_get_then_the_view_and_only_for_its_tenant(void **st
     assert_err(ERR_NOT_FOUND, other.err);
     assert_ok(v.err);
     assert_int_equal(3, v.version);
-    assert_non_null(strstr(v.json, "\"status\":\"confirmed\",\"version\":3,\"customer_id\":\"c1\",\"currency\":\"EUR\",\"total_minor\":2599"));
-    assert_non_null(strstr(v.json, "{\"line_no\":2,\"sku\":\"b\",\"title\":\"B\",\"qty\":1,\"unit_minor\":99,\"total_minor\":99}"));
+    assert_non_null(strstr(
+        v.json, "\"status\":\"confirmed\",\"version\":3,\"customer_id\":\"c1\",\"currency\":\"EUR\",\"total_minor\":2599"));
+    assert_non_null(
+        strstr(v.json, "{\"line_no\":2,\"sku\":\"b\",\"title\":\"B\",\"qty\":1,\"unit_minor\":99,\"total_minor\":99}"));
     assert_non_null(strstr(v.json, "\"event\":\"order.confirmed\""));
 }
 
@@ -321,7 +336,8 @@ int main(void) {
         cmocka_unit_test_setup(test_flow__given_no_wish_to_capture_then_there_is_no_follow_up, orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_a_repeated_attempt_then_it_takes_the_first_answer_over, orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_a_crash_at_any_step_then_the_next_attempt_goes_on, orders_db_reset),
-        cmocka_unit_test_setup(test_flow__given_a_payment_that_is_not_decided_then_the_attempt_is_put_off_and_nothing_charged, orders_db_reset),
+        cmocka_unit_test_setup(test_flow__given_a_payment_that_is_not_decided_then_the_attempt_is_put_off_and_nothing_charged,
+                               orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_a_decline_then_the_order_is_refused_with_402, orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_a_total_that_cannot_be_then_422, orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_a_cancel_request_before_the_order_then_nothing_is_placed, orders_db_reset),

@@ -87,14 +87,15 @@ static void test_order__given_the_edges_then_every_state_is_reached_and_none_twi
         bool reached = strcmp(order_edges[i].from, "new") == 0;
         for (size_t k = 0; k < order_edges_n; k++) {
             reached |= strcmp(order_edges[k].to, order_edges[i].from) == 0;
-            assert_true(k == i || strcmp(order_edges[k].from, order_edges[i].from) != 0 || strcmp(order_edges[k].to, order_edges[i].to) != 0);
+            assert_true(k == i || strcmp(order_edges[k].from, order_edges[i].from) != 0 ||
+                        strcmp(order_edges[k].to, order_edges[i].to) != 0);
         }
         assert_true(reached);
     }
 }
 
 #define LINE "{\"sku\":\"a\",\"title\":\"T\",\"qty\":1,\"unit_minor\":5}"
-#define PLACE(currency, lines, payment, rest)                                                                            \
+#define PLACE(currency, lines, payment, rest) \
     "{\"customer_id\":\"c\",\"currency\":\"" currency "\",\"lines\":[" lines "],\"payment\":" payment rest "}"
 
 static void test_order__given_payloads_then_the_schemas_take_the_good_and_refuse_the_bad(void **state) {
@@ -104,8 +105,10 @@ static void test_order__given_payloads_then_the_schemas_take_the_good_and_refuse
         bool good;
     } rows[] = {
         {"order.place", PLACE("EUR", LINE, "{\"token\":\"tok_1\"}", ""), true},
-        {"order.place", PLACE("EUR", LINE "," LINE, "{\"token\":\"tok_1\",\"capture\":true}",
-                              ",\"notify\":{\"email\":\"a@b.example\",\"webhook_url\":\"https://x.example/h\"}"), true},
+        {"order.place",
+         PLACE("EUR", LINE "," LINE, "{\"token\":\"tok_1\",\"capture\":true}",
+               ",\"notify\":{\"email\":\"a@b.example\",\"webhook_url\":\"https://x.example/h\"}"),
+         true},
         {"order.place", PLACE("eur", LINE, "{\"token\":\"t\"}", ""), false},
         {"order.place", PLACE("EUR", "", "{\"token\":\"t\"}", ""), false},
         {"order.place", PLACE("EUR", LINE, "{}", ""), false},
@@ -113,11 +116,18 @@ static void test_order__given_payloads_then_the_schemas_take_the_good_and_refuse
         {"order.place", PLACE("EUR", LINE, "{\"token\":\"4111 1111 1111 1111\"}", ""), false},
         {"order.place", PLACE("EUR", LINE, "{\"token\":\"tok-4111-1111-1111-1111\"}", ""), false},
         {"order.place", PLACE("EUR", LINE, "{\"token\":\"tok_0123456789abcdef0123456789\"}", ""), true},
-        {"order.place", PLACE("EUR", "{\"sku\":\"a\",\"title\":\"EAN 4006381333931\",\"qty\":1,\"unit_minor\":5}", "{\"token\":\"t\"}", ""), true},
-        {"order.place", PLACE("EUR", "{\"sku\":\"a\",\"title\":\"4111111111111111\",\"qty\":1,\"unit_minor\":5}", "{\"token\":\"t\"}", ""), false},
-        {"order.place", PLACE("EUR", "{\"sku\":\"a\",\"title\":\"T\",\"qty\":0,\"unit_minor\":5}", "{\"token\":\"t\"}", ""), false},
-        {"order.place", PLACE("EUR", "{\"sku\":\"a\",\"title\":\"T\",\"qty\":1.5,\"unit_minor\":5}", "{\"token\":\"t\"}", ""), false},
-        {"order.place", PLACE("EUR", "{\"sku\":\"a\",\"title\":\"T\",\"qty\":2.0,\"unit_minor\":5}", "{\"token\":\"t\"}", ""), true},
+        {"order.place",
+         PLACE("EUR", "{\"sku\":\"a\",\"title\":\"EAN 4006381333931\",\"qty\":1,\"unit_minor\":5}", "{\"token\":\"t\"}", ""),
+         true},
+        {"order.place",
+         PLACE("EUR", "{\"sku\":\"a\",\"title\":\"4111111111111111\",\"qty\":1,\"unit_minor\":5}", "{\"token\":\"t\"}", ""),
+         false},
+        {"order.place", PLACE("EUR", "{\"sku\":\"a\",\"title\":\"T\",\"qty\":0,\"unit_minor\":5}", "{\"token\":\"t\"}", ""),
+         false},
+        {"order.place", PLACE("EUR", "{\"sku\":\"a\",\"title\":\"T\",\"qty\":1.5,\"unit_minor\":5}", "{\"token\":\"t\"}", ""),
+         false},
+        {"order.place", PLACE("EUR", "{\"sku\":\"a\",\"title\":\"T\",\"qty\":2.0,\"unit_minor\":5}", "{\"token\":\"t\"}", ""),
+         true},
         {"order.place", PLACE("EUR", LINE, "{\"token\":\"t\"}", ",\"x\":1"), false},
         {"order.cancel", "{\"order_id\":\"0197a000-0000-7000-8000-000000000000\",\"if_version\":1}", true},
         {"order.cancel", "{\"order_id\":\"x\"}", false},

@@ -3,15 +3,19 @@
 
 #include "../../../jobs/orders/src/order.h"
 
-#define NEW_ORDER(values)                                                                                                \
+#define NEW_ORDER(values) \
     "INSERT INTO orders.orders (id, tenant, customer_id, currency, subtotal, total, token, capture, traceparent) VALUES " values
-#define GOOD_LINE                                                                                                        \
-    "INSERT INTO orders.order_line (order_id, line_no, currency, sku, title, qty, unit_minor, line_total) SELECT id, 1, currency, 's', 't', " \
+#define GOOD_LINE                                                                                                         \
+    "INSERT INTO orders.order_line (order_id, line_no, currency, sku, title, qty, unit_minor, line_total) SELECT id, 1, " \
+    "currency, 's', 't', "                                                                                                \
     "1, 100, 100 FROM o"
 
 static const char *fresh(void) {
-    return sql_text(db.admin, "WITH o AS (" NEW_ORDER("(gen_random_uuid(), 't', 'c', 'EUR', 100, 100, 'tok', false, '-')") " RETURNING id, currency), "
-                              "l AS (" GOOD_LINE ") SELECT id FROM o");
+    return sql_text(
+        db.admin,
+        "WITH o AS (" NEW_ORDER("(gen_random_uuid(), 't', 'c', 'EUR', 100, 100, 'tok', false, '-')") " RETURNING id, currency), "
+                                                                                                     "l AS (" GOOD_LINE
+                                                                                                     ") SELECT id FROM o");
 }
 
 static size_t all_states(const char **out) {
@@ -37,8 +41,10 @@ static void test_sql__given_every_pair_of_states_then_only_the_edges_pass(void *
     assert_int_equal(11, n);
     for (size_t i = 0; i < n * n; i++) {
         const char *from = states[i / n], *to = states[i % n];
-        (void)snprintf(sql, sizeof sql, "ALTER TABLE orders.orders DISABLE TRIGGER guard; UPDATE orders.orders SET status = '%s', payment_id = "
-                                        "id WHERE id = '%s'; ALTER TABLE orders.orders ENABLE TRIGGER guard", from, id);
+        (void)snprintf(sql, sizeof sql,
+                       "ALTER TABLE orders.orders DISABLE TRIGGER guard; UPDATE orders.orders SET status = '%s', payment_id = "
+                       "id WHERE id = '%s'; ALTER TABLE orders.orders ENABLE TRIGGER guard",
+                       from, id);
         sql_run(db.admin, sql);
         (void)snprintf(sql, sizeof sql, "UPDATE orders.orders SET status = '%s', version = version + 1 WHERE id = '%s'", to, id);
         bool passes = strcmp(from, to) == 0 || order_edge_exists(str_c(from), to);
@@ -53,20 +59,24 @@ static void test_sql__given_an_illegal_order_then_it_is_refused(void **state) {
     static const struct {
         const char *state, *sql;
     } rows[] = {
-        {"23514", NEW_ORDER("(gen_random_uuid(), 't', 'c', 'EUR', 100, 99, 'tok', false, '-')")},       /* total */
-        {"23514", NEW_ORDER("(gen_random_uuid(), 't', 'c', 'EUR', 0, 0, 'tok', false, '-')")},          /* nothing */
+        {"23514", NEW_ORDER("(gen_random_uuid(), 't', 'c', 'EUR', 100, 99, 'tok', false, '-')")}, /* total */
+        {"23514", NEW_ORDER("(gen_random_uuid(), 't', 'c', 'EUR', 0, 0, 'tok', false, '-')")},    /* nothing */
         {"23514", NEW_ORDER("(gen_random_uuid(), 't', 'c', 'eur', 100, 100, 'tok', false, '-')")},
         {"23514", NEW_ORDER("(gen_random_uuid(), 't', 'c', 'EUR', 9007199254740992, 9007199254740992, 'tok', false, '-')")},
-        {"23514", NEW_ORDER("(gen_random_uuid(), 't', 'c', 'EUR', 100, 100, 'tok', false, '-')")},      /* no lines */
-        {"23514", "INSERT INTO orders.orders (id, tenant, customer_id, currency, subtotal, total, token, capture, traceparent, status) VALUES "
-                  "(gen_random_uuid(), 't', 'c', 'EUR', 100, 100, 'tok', false, '-', 'confirmed')"},
+        {"23514", NEW_ORDER("(gen_random_uuid(), 't', 'c', 'EUR', 100, 100, 'tok', false, '-')")}, /* no lines */
+        {"23514",
+         "INSERT INTO orders.orders (id, tenant, customer_id, currency, subtotal, total, token, capture, traceparent, status) "
+         "VALUES "
+         "(gen_random_uuid(), 't', 'c', 'EUR', 100, 100, 'tok', false, '-', 'confirmed')"},
         {"23514", "UPDATE orders.orders SET subtotal = 101, total = 101, version = version + 1"},
-        {"23514", "UPDATE orders.order_line SET unit_minor = 99, line_total = 99"},                      /* the order's sum */
-        {"23514", "UPDATE orders.order_line SET unit_minor = 99"},                                       /* the line's sum */
+        {"23514", "UPDATE orders.order_line SET unit_minor = 99, line_total = 99"}, /* the order's sum */
+        {"23514", "UPDATE orders.order_line SET unit_minor = 99"},                  /* the line's sum */
         {"23514", "UPDATE orders.order_line SET qty = 0, line_total = 0"},
         {"23514", "DELETE FROM orders.order_line"},
-        {"23514", "INSERT INTO orders.order_line SELECT order_id, 2, currency, sku, title, qty, unit_minor, discount, tax, line_total FROM "
-                  "orders.order_line"},
+        {"23514",
+         "INSERT INTO orders.order_line SELECT order_id, 2, currency, sku, title, qty, unit_minor, discount, tax, line_total "
+         "FROM "
+         "orders.order_line"},
         {"23503", "UPDATE orders.order_line SET currency = 'USD'"},
         {"40001", "UPDATE orders.orders SET status = 'authorizing'"},
         {"40001", "UPDATE orders.orders SET status = 'authorizing', version = version + 2"},

@@ -13,18 +13,18 @@
 enum fake_script {
     FAKE_BOOK,
     FAKE_DECLINE,
-    FAKE_DROP_BEFORE,   /* no answer, nothing booked */
-    FAKE_DROP_AFTER,    /* no answer, booked */
-    FAKE_WRONG_AMOUNT,  /* booked with one unit less */
+    FAKE_DROP_BEFORE,  /* no answer, nothing booked */
+    FAKE_DROP_AFTER,   /* no answer, booked */
+    FAKE_WRONG_AMOUNT, /* booked with one unit less */
     FAKE_WRONG_CURRENCY,
-    FAKE_SAME_REF,      /* booked under the reference of the booking before */
+    FAKE_SAME_REF, /* booked under the reference of the booking before */
     FAKE_NOT_SENT,
     FAKE_REFUSED,
-    FAKE_HOLD,          /* kept on its way until fake_let_go */
-    FAKE_LOSE_LOOKUP,   /* no answer, booked; nor does the next lookup get one */
+    FAKE_HOLD,        /* kept on its way until fake_let_go */
+    FAKE_LOSE_LOOKUP, /* no answer, booked; nor does the next lookup get one */
 };
 
-enum { FAKE_MAX = 256 };
+enum { FAKE_MAX = 512 };
 
 struct fake_booking {
     struct uuid reference;
@@ -62,8 +62,12 @@ static inline const struct fake_booking *fake_book(struct fake *f, const struct 
 }
 
 static inline void fake_answer_booking(struct provider_answer *a, const struct fake_booking *b, int count) {
-    *a = (struct provider_answer){.outcome = PROVIDER_OK, .kind = b->kind, .count = count, .provider_ref = str_c(b->ref),
-                                  .amount = b->amount, .currency = str_c(b->currency)};
+    *a = (struct provider_answer){.outcome = PROVIDER_OK,
+                                  .kind = b->kind,
+                                  .count = count,
+                                  .provider_ref = str_c(b->ref),
+                                  .amount = b->amount,
+                                  .currency = str_c(b->currency)};
 }
 
 static inline void fake_process(struct fake *f, const struct provider_call *c, enum fake_script s, struct provider_answer *a) {
@@ -166,8 +170,12 @@ static inline struct fake *fake_new(struct loop *l, int64_t lateness_ms) {
     struct fake *f = calloc(1, sizeof *f);
     assert_non_null(f);
     f->loop = l;
-    f->base = (struct provider){.name = "fake", .honours_not_after = true, .lateness_ms = lateness_ms, .call = fake_call,
-                                .lookup = fake_lookup, .close = fake_close};
+    f->base = (struct provider){.name = "fake",
+                                .honours_not_after = true,
+                                .lateness_ms = lateness_ms,
+                                .call = fake_call,
+                                .lookup = fake_lookup,
+                                .close = fake_close};
     assert_ok(timer_new(l, fake_tick, f, &f->timer));
     return f;
 }

@@ -30,7 +30,7 @@ static inline int payments_db_teardown(void **state) {
     return 0;
 }
 
-/* --- the service --------------------------------------------------------------------------------------------------------------- */
+/* --- the service --- */
 
 struct service_call {
     bool done;
@@ -60,8 +60,13 @@ static inline struct payment_request request_new(void) {
     char text[UUID_TEXT_BYTES];
     uuid_text(order, text);
     (void)snprintf(key, sizeof key, "%s:authorize", text);
-    return (struct payment_request){.key = str_c(key), .tenant = STR("default"), .order_id = order, .amount = {1000, "EUR"},
-                                    .token = STR("tok"), .trace = trace_new(), .give_up = {loop_wall(db.loop).ms + 10000}};
+    return (struct payment_request){.key = str_c(key),
+                                    .tenant = STR("default"),
+                                    .order_id = order,
+                                    .amount = {1000, "EUR"},
+                                    .token = STR("tok"),
+                                    .trace = trace_new(),
+                                    .give_up = {loop_wall(db.loop).ms + 10000}};
 }
 
 static inline struct service_call authorize(const struct payment_request *r) {
@@ -90,7 +95,7 @@ static inline struct uuid authorized(struct payment_request *out_request) {
     return c.answer.payment_id;
 }
 
-/* --- jobs ---------------------------------------------------------------------------------------------------------------------- */
+/* --- jobs --- */
 
 /* Runs a job until it ends other than by attempt_later; at most 40 attempts. */
 static inline void job_run(struct module_run *run, const char *type, struct uuid root, const char *payload) {
@@ -127,7 +132,7 @@ static inline int job_on(const char *type, struct uuid payment, const char *rest
     return status;
 }
 
-/* --- looking ------------------------------------------------------------------------------------------------------------------- */
+/* --- looking --- */
 
 static inline const char *of_payment(struct uuid payment, const char *expression) {
     char sql[512], id[UUID_TEXT_BYTES];
@@ -137,8 +142,9 @@ static inline const char *of_payment(struct uuid payment, const char *expression
 }
 
 static inline void assert_payment(const char *expected, struct uuid payment) {
-    assert_string_equal(expected, of_payment(payment, "concat_ws(' ', status, authorized, captured, voided, refunded, capture_pending, "
-                                                      "refund_pending)"));
+    assert_string_equal(expected,
+                        of_payment(payment, "concat_ws(' ', status, authorized, captured, voided, refunded, capture_pending, "
+                                            "refund_pending)"));
 }
 
 static inline const char *ops_of(struct uuid payment) {
@@ -147,7 +153,8 @@ static inline const char *ops_of(struct uuid payment) {
 }
 
 static inline const char *events_of(struct uuid payment) {
-    return of_payment(payment, "(SELECT string_agg(type, ' ' ORDER BY seq) FROM payments.event_outbox e WHERE e.aggregate_id = p.id)");
+    return of_payment(payment,
+                      "(SELECT string_agg(type, ' ' ORDER BY seq) FROM payments.event_outbox e WHERE e.aggregate_id = p.id)");
 }
 
 #endif

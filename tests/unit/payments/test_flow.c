@@ -70,7 +70,8 @@ static void test_flow__given_no_answer_and_no_booking_then_it_is_sent_again_only
     assert_int_equal(2, fake->calls);
     assert_int_equal(1, fake->booked);
     assert_true(loop_wall(db.loop).ms - begin.ms >= CALL_MS + LATENESS_MS);
-    assert_string_equal("2", of_payment(c.answer.payment_id, "(SELECT calls FROM payments.payment_op o WHERE o.payment_id = p.id)"));
+    assert_string_equal("2",
+                        of_payment(c.answer.payment_id, "(SELECT calls FROM payments.payment_op o WHERE o.payment_id = p.id)"));
 }
 
 static void test_flow__given_an_unknown_outcome_then_a_sync_job_is_left_that_finds_it_out(void **state) {
@@ -82,8 +83,10 @@ static void test_flow__given_an_unknown_outcome_then_a_sync_job_is_left_that_fin
     const char *op = of_payment(p, "(SELECT id FROM payments.payment_op o WHERE o.payment_id = p.id)");
     char sql[256], payload[128];
     (void)snprintf(payload, sizeof payload, "{\"op_id\":\"%s\"}", op);
-    (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM payments.job_outbox WHERE type = 'payment.sync' AND due_at > now() AND "
-                                    "convert_from(payload, 'UTF8') = '%s'", payload);
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT count(*) FROM payments.job_outbox WHERE type = 'payment.sync' AND due_at > now() AND "
+                   "convert_from(payload, 'UTF8') = '%s'",
+                   payload);
     assert_int_equal(1, sql_int(db.admin, sql));
     job_run(&run, "payment.sync", module_job_id(&db, "payments"), payload);
     assert_int_equal(END_FINISHED, run.end.kind);
@@ -275,8 +278,10 @@ static void close_job(struct uuid root, enum job_outcome outcome) {
 }
 
 static int syncs_of(struct uuid payment) {
-    return (int)strtol(of_payment(payment, "(SELECT count(*) FROM payments.job_outbox j, payments.payment_op o WHERE o.payment_id = p.id "
-                                           "AND convert_from(j.payload, 'UTF8') LIKE '%' || o.id || '%')"), NULL, 10);
+    return (int)strtol(of_payment(payment,
+                                  "(SELECT count(*) FROM payments.job_outbox j, payments.payment_op o WHERE o.payment_id = p.id "
+                                  "AND convert_from(j.payload, 'UTF8') LIKE '%' || o.id || '%')"),
+                       NULL, 10);
 }
 
 static void test_flow__given_a_job_closed_from_outside_then_its_operation_gets_a_sync(void **state) {
@@ -348,6 +353,13 @@ static void test_flow__given_a_dead_job_that_is_replayed_then_its_operation_goes
     assert_int_equal(OUTCOME_DEAD, run.end.outcome);
     module_run_free(&run);
     assert_int_equal(2, fake->calls);
+    assert_payment("capturing 1000 0 0 0 1000 0", p);
+    module_run_start(&db, &run, "payment.capture", root, 1, payload_of(p, ""));
+    module_run_wait(&db, &run);
+    assert_int_equal(200, run.end.status);
+    assert_false(run.end.absorbed);
+    module_run_free(&run);
+    assert_payment("captured 1000 1000 0 0 0 0", p);
 }
 
 int main(void) {
@@ -357,7 +369,8 @@ int main(void) {
         cmocka_unit_test_setup(test_flow__given_no_answer_but_a_booking_then_asking_finds_it, reset),
         cmocka_unit_test_setup(test_flow__given_no_answer_and_no_booking_then_it_is_sent_again_only_when_it_is_late, reset),
         cmocka_unit_test_setup(test_flow__given_an_unknown_outcome_then_a_sync_job_is_left_that_finds_it_out, reset),
-        cmocka_unit_test_setup(test_flow__given_a_provider_that_cannot_be_reached_then_the_error_says_so_and_nothing_is_undecided, reset),
+        cmocka_unit_test_setup(test_flow__given_a_provider_that_cannot_be_reached_then_the_error_says_so_and_nothing_is_undecided,
+                               reset),
         cmocka_unit_test_setup(test_flow__given_a_booking_that_does_not_fit_then_the_payment_is_frozen, reset),
         cmocka_unit_test_setup(test_flow__given_captures_and_refunds_then_sums_ledger_and_answers_agree, reset),
         cmocka_unit_test_setup(test_flow__given_a_partial_capture_then_void_gives_the_rest_back, reset),

@@ -38,7 +38,10 @@ static void test_op__given_a_row_then_what_to_do_next(void **state) {
     }
 }
 
-#define BOOKED(n, k, a, c) {.outcome = PROVIDER_OK, .count = (n), .kind = (k), .amount = (a), .currency = {(c), 3}}
+#define BOOKED(n, k, a, c)                                                                      \
+    {                                                                                           \
+        .outcome = PROVIDER_OK, .count = (n), .kind = (k), .amount = (a), .currency = {(c), 3 } \
+    }
 
 static void test_op__given_an_answer_then_what_it_means(void **state) {
     (void)state;
@@ -57,7 +60,10 @@ static void test_op__given_an_answer_then_what_it_means(void **state) {
         {{.outcome = PROVIDER_REFUSED}, 5, OP_RECORD_ERRORED, OP_RECORD_NOTHING},
         {{.outcome = PROVIDER_NOT_SENT}, 5, OP_RECORD_ERRORED, OP_RECORD_NOTHING},
         {{.outcome = PROVIDER_UNKNOWN}, 5, OP_RECORD_UNKNOWN, OP_RECORD_NOTHING},
-        {{.outcome = PROVIDER_NOT_SENT}, -1, OP_RECORD_ERRORED, OP_RECORD_NOTHING}, /* a question that did not leave says nothing */
+        {{.outcome = PROVIDER_NOT_SENT},
+         -1,
+         OP_RECORD_ERRORED,
+         OP_RECORD_NOTHING}, /* a question that did not leave says nothing */
         {{.outcome = PROVIDER_NOT_FOUND}, 1, OP_RECORD_NOTHING, OP_RECORD_NOTHING},
         {{.outcome = PROVIDER_NOT_FOUND}, 0, OP_RECORD_NOTHING, OP_RECORD_NOTHING},
         {{.outcome = PROVIDER_NOT_FOUND}, -1, OP_RECORD_ERRORED, OP_RECORD_ERRORED},
@@ -77,9 +83,9 @@ static void test_op__given_a_mismatch_then_its_field(void **state) {
         struct provider_answer answer;
         const char *field;
     } rows[] = {
-        {BOOKED(1, OP_CAPTURE, 100, "EUR"), NULL},     {BOOKED(2, OP_CAPTURE, 100, "EUR"), "count"}, {BOOKED(0, OP_CAPTURE, 100, "EUR"), "count"},
-        {BOOKED(1, OP_VOID, 100, "EUR"), "kind"},      {BOOKED(1, OP_CAPTURE, 101, "EUR"), "amount"},
-        {BOOKED(1, OP_CAPTURE, 100, "EU"), "currency"},
+        {BOOKED(1, OP_CAPTURE, 100, "EUR"), NULL},     {BOOKED(2, OP_CAPTURE, 100, "EUR"), "count"},
+        {BOOKED(0, OP_CAPTURE, 100, "EUR"), "count"},  {BOOKED(1, OP_VOID, 100, "EUR"), "kind"},
+        {BOOKED(1, OP_CAPTURE, 101, "EUR"), "amount"}, {BOOKED(1, OP_CAPTURE, 100, "EU"), "currency"},
     };
     const struct op_row o = {.kind = OP_CAPTURE, .amount = 100, .currency = "EUR"};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -144,9 +150,11 @@ static void test_op__given_what_was_asked_then_why_it_was_not_opened(void **stat
         {{.status = STR("unknown_void"), .authorized = 10}, {.kind = OP_VOID}, OPEN_ILLEGAL},
         {{.status = STR("captured"), .authorized = 10, .captured = 10}, {.kind = OP_VOID}, OPEN_ILLEGAL},
         {{.status = STR("captured"), .authorized = 10, .captured = 10, .refunded = 3, .refund_pending = 3},
-         {.kind = OP_REFUND, .amount = 5}, OPEN_TOO_MUCH},
+         {.kind = OP_REFUND, .amount = 5},
+         OPEN_TOO_MUCH},
         {{.status = STR("captured"), .authorized = 10, .captured = 10, .refunded = 3, .refund_pending = 3},
-         {.kind = OP_REFUND, .amount = 4}, OPEN_AGAIN},
+         {.kind = OP_REFUND, .amount = 4},
+         OPEN_AGAIN},
         {{.status = STR("frozen"), .authorized = 10, .captured = 10}, {.kind = OP_REFUND, .amount = 4}, OPEN_ILLEGAL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

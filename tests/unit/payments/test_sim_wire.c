@@ -22,9 +22,10 @@ static void test_sim_wire__given_a_call_then_its_body_and_signature(void **state
     uint8_t mac[SHA256_BYTES];
     buf_init(&body, 1024);
     assert_ok(sim_request(&capture, STR("secret"), &body, signature));
-    assert_str("{\"reference\":\"0197a000-0000-7000-8000-000000000001\",\"amount\":2599,\"not_after\":1764360000123,\"currency\":\"EUR\","
-               "\"parent\":\"auth-\\\"1\\\"\"}",
-               buf_str(&body));
+    assert_str(
+        "{\"reference\":\"0197a000-0000-7000-8000-000000000001\",\"amount\":2599,\"not_after\":1764360000123,\"currency\":\"EUR\","
+        "\"parent\":\"auth-\\\"1\\\"\"}",
+        buf_str(&body));
     const struct str part = buf_str(&body);
     assert_ok(hmac_sha256(STR("secret"), &part, 1, mac));
     hex_encode(mac, sizeof mac, expected);
@@ -145,7 +146,8 @@ static void scenario(void *arg) {
     struct err e = sim_request(&capture, STR("secret"), &body, signature);
     assert_true(!err_is_set(e) || torture_is_failing());
     buf_free(&body);
-    sim_read_call(OP_CAPTURE, 200, STR("{\"outcome\":\"ok\",\"provider_ref\":\"r1\",\"amount\":5,\"currency\":\"EUR\"}"), &json, &a);
+    sim_read_call(OP_CAPTURE, 200, STR("{\"outcome\":\"ok\",\"provider_ref\":\"r1\",\"amount\":5,\"currency\":\"EUR\"}"), &json,
+                  &a);
     assert_true(a.outcome == PROVIDER_OK || (a.outcome == PROVIDER_UNKNOWN && torture_is_failing()));
     json_decref(json);
     sim_read_lookup(200, STR("{\"found\":false,\"entries\":[]}"), &json, &a);

@@ -13,7 +13,7 @@ static int reset(void **state) {
     return 0;
 }
 
-/* --- edges --------------------------------------------------------------------------------------------------------------------- */
+/* --- edges --- */
 
 static size_t all_states(const char *machine, const char **out) {
     size_t n = 0;
@@ -32,15 +32,18 @@ static size_t all_states(const char *machine, const char **out) {
 }
 
 /* The row's CHECKs are kept out of the way by setting, together with the status, what they want. */
-static void check_machine(const char *machine, const char *table, const char *column, const char *id, const char *also, size_t states_n) {
+static void check_machine(const char *machine, const char *table, const char *column, const char *id, const char *also,
+                          size_t states_n) {
     const char *states[32];
     char sql[512];
     size_t n = all_states(machine, states);
     assert_int_equal(states_n, n);
     for (size_t i = 0; i < n * n; i++) {
         const char *from = states[i / n], *to = states[i % n];
-        (void)snprintf(sql, sizeof sql, "ALTER TABLE %s DISABLE TRIGGER guard; UPDATE %s SET %s = '%s' %s WHERE id = '%s'; "
-                                        "ALTER TABLE %s ENABLE TRIGGER guard", table, table, column, from, also, id, table);
+        (void)snprintf(sql, sizeof sql,
+                       "ALTER TABLE %s DISABLE TRIGGER guard; UPDATE %s SET %s = '%s' %s WHERE id = '%s'; "
+                       "ALTER TABLE %s ENABLE TRIGGER guard",
+                       table, table, column, from, also, id, table);
         sql_run(db.admin, sql);
         (void)snprintf(sql, sizeof sql, "UPDATE %s SET %s = '%s', version = version + 1 WHERE id = '%s'", table, column, to, id);
         bool passes = strcmp(from, to) == 0 || edge_exists(machine, str_c(from), to);
@@ -60,7 +63,8 @@ static void test_sql__given_every_pair_of_states_then_only_the_edges_pass(void *
     assert_int_equal(200, job_on("payment.capture", q, "", NULL, 0));
     assert_int_equal(201, job_on("payment.refund", q, ",\"amount_minor\":5", NULL, 0));
     uuid_text(p, id);
-    check_machine("payment", "payments.payment", "status", id, ", captured = 1000, authorized = 1000, auth_expires_at = now()", 17);
+    check_machine("payment", "payments.payment", "status", id, ", captured = 1000, authorized = 1000, auth_expires_at = now()",
+                  17);
     const char *op = of_payment(p, "(SELECT id FROM payments.payment_op o WHERE o.payment_id = p.id)");
     check_machine("payment_op", "payments.payment_op", "state", op, "", 7);
     const char *refund = of_payment(q, "(SELECT id FROM payments.refund r WHERE r.payment_id = p.id)");
@@ -68,7 +72,7 @@ static void test_sql__given_every_pair_of_states_then_only_the_edges_pass(void *
     assert_int_equal(payment_edges_n, sql_int(db.admin, "SELECT count(*) FROM payments.state_edge"));
 }
 
-/* --- money --------------------------------------------------------------------------------------------------------------------- */
+/* --- money --- */
 
 static void test_sql__given_an_illegal_payment_then_it_is_refused(void **state) {
     (void)state;
@@ -89,21 +93,30 @@ static void test_sql__given_an_illegal_payment_then_it_is_refused(void **state) 
         {"40001", "UPDATE payments.payment SET status = 'capturing' WHERE id = '%s'"},
         {"40001", "UPDATE payments.payment SET status = 'capturing', version = version + 2 WHERE id = '%s'"},
         {"23503", "UPDATE payments.payment SET currency = 'USD', version = version + 1 WHERE id = '%s'"},
-        {"23505", "INSERT INTO payments.payment (id, tenant, order_id, key, amount, currency, token, traceparent) SELECT gen_random_uuid(), tenant, "
+        {"23505", "INSERT INTO payments.payment (id, tenant, order_id, key, amount, currency, token, traceparent) SELECT "
+                  "gen_random_uuid(), tenant, "
                   "order_id, 'another', amount, currency, token, traceparent FROM payments.payment WHERE id = '%s'"},
-        {"23505", "INSERT INTO payments.payment (id, tenant, order_id, key, amount, currency, token, traceparent) SELECT gen_random_uuid(), tenant, "
+        {"23505", "INSERT INTO payments.payment (id, tenant, order_id, key, amount, currency, token, traceparent) SELECT "
+                  "gen_random_uuid(), tenant, "
                   "gen_random_uuid(), key, amount, currency, token, traceparent FROM payments.payment WHERE id = '%s'"},
-        {"23514", "INSERT INTO payments.payment (id, tenant, order_id, key, amount, currency, token, traceparent, status) SELECT gen_random_uuid(), "
-                  "tenant, gen_random_uuid(), 'x', amount, currency, token, traceparent, 'captured' FROM payments.payment WHERE id = '%s'"},
-        {"23503", "INSERT INTO payments.payment_op (id, payment_id, kind, key, amount, currency, provider, traceparent) VALUES (gen_random_uuid(), "
+        {"23514",
+         "INSERT INTO payments.payment (id, tenant, order_id, key, amount, currency, token, traceparent, status) SELECT "
+         "gen_random_uuid(), "
+         "tenant, gen_random_uuid(), 'x', amount, currency, token, traceparent, 'captured' FROM payments.payment WHERE id = "
+         "'%s'"},
+        {"23503", "INSERT INTO payments.payment_op (id, payment_id, kind, key, amount, currency, provider, traceparent) VALUES "
+                  "(gen_random_uuid(), "
                   "'%s', 'capture', 'k1', 1, 'USD', 'fake', '-')"},
-        {"23514", "INSERT INTO payments.payment_op (id, payment_id, kind, key, amount, currency, provider, traceparent, state) VALUES "
-                  "(gen_random_uuid(), '%s', 'capture', 'k1', 1, 'EUR', 'fake', '-', 'sent')"},
+        {"23514",
+         "INSERT INTO payments.payment_op (id, payment_id, kind, key, amount, currency, provider, traceparent, state) VALUES "
+         "(gen_random_uuid(), '%s', 'capture', 'k1', 1, 'EUR', 'fake', '-', 'sent')"},
         {"23514", "UPDATE payments.payment_op SET state = 'sent', version = version + 1 WHERE payment_id = '%s'"},
         {"23514", "UPDATE payments.payment_op SET booked_amount = 1, version = version + 1 WHERE payment_id = '%s'"},
         {"23514", "UPDATE payments.payment_op SET provider_ref = NULL, version = version + 1 WHERE payment_id = '%s'"},
-        {"23505", "UPDATE payments.payment_op SET key = (SELECT key FROM payments.payment_op ORDER BY created_at LIMIT 1), version = version + 1 "
-                  "WHERE payment_id = '%s' AND kind = 'capture'"},
+        {"23505",
+         "UPDATE payments.payment_op SET key = (SELECT key FROM payments.payment_op ORDER BY created_at LIMIT 1), version = "
+         "version + 1 "
+         "WHERE payment_id = '%s' AND kind = 'capture'"},
     };
     (void)authorized(NULL);
     struct uuid p = authorized(NULL);
@@ -146,18 +159,23 @@ static void test_sql__given_the_ledger_then_it_balances_and_is_only_appended_to(
         (void)snprintf(sql + n, sizeof sql - n, "%s", rest);
         assert_string_equal("23514", sql_state(db.admin, sql));
     }
-    (void)snprintf(sql, sizeof sql, "INSERT INTO payments.ledger_entry VALUES ('%s', 'provider_receivable', 'USD', 5), "
-                                    "('%s', 'order_liability', 'USD', -5)", op, op);
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO payments.ledger_entry VALUES ('%s', 'provider_receivable', 'USD', 5), "
+                   "('%s', 'order_liability', 'USD', -5)",
+                   op, op);
     assert_string_equal("23503", sql_state(db.admin, sql));
     assert_int_equal(0, sql_int(db.admin, "SELECT coalesce(sum(amount), 0) FROM payments.ledger_entry"));
-    assert_int_equal(0, sql_int(db.admin, "SELECT count(*) FROM payments.payment p WHERE captured - refunded <> (SELECT coalesce(sum(l.amount), 0) "
-                                          "FROM payments.ledger_entry l JOIN payments.payment_op o ON o.id = l.op_id WHERE o.payment_id = p.id "
-                                          "AND account = 'provider_receivable')"));
+    assert_int_equal(
+        0, sql_int(db.admin,
+                   "SELECT count(*) FROM payments.payment p WHERE captured - refunded <> (SELECT coalesce(sum(l.amount), 0) "
+                   "FROM payments.ledger_entry l JOIN payments.payment_op o ON o.id = l.op_id WHERE o.payment_id = p.id "
+                   "AND account = 'provider_receivable')"));
 }
 
-/* --- many at once -------------------------------------------------------------------------------------------------------------- */
+/* --- many at once --- */
 
-/* Sends the statement on n connections while the row is locked, then lets go; how many got a row. States of failures must be state. */
+/* Sends the statement on n connections while the row is locked, then lets go; how many got a row. States of failures must be
+ * state. */
 static int crowd(const char *lock, const struct pg_stmt *stmt, int n, const char *const *(*values)(int i), const char *failure) {
     PGconn *c[CROWD];
     int rows = 0;
@@ -193,8 +211,7 @@ static const char *const *gate_values(int i) {
     (void)i;
     crowd_values.v[0] = crowd_values.op;
     crowd_values.v[1] = "400";
-    crowd_values.v[2] = "{init,errored}";
-    crowd_values.v[3] = "0";
+    crowd_values.v[2] = "0";
     return crowd_values.v;
 }
 
@@ -207,7 +224,7 @@ static void test_sql__given_40_runners_at_one_gate_then_one_passes(void **state)
     (void)snprintf(crowd_values.op, sizeof crowd_values.op, "%s",
                    sql_text(db.admin, "SELECT id FROM payments.payment_op ORDER BY created_at DESC LIMIT 1"));
     (void)snprintf(lock, sizeof lock, "SELECT * FROM payments.payment_op WHERE id = '%s' FOR UPDATE", crowd_values.op);
-    assert_int_equal(1, crowd(lock, &stmt_gate, CROWD, gate_values, ""));
+    assert_int_equal(1, crowd(lock, &payments_stmt_gate, CROWD, gate_values, ""));
     (void)snprintf(lock, sizeof lock, "SELECT state || ' ' || calls FROM payments.payment_op WHERE id = '%s'", crowd_values.op);
     assert_string_equal("sent 2", sql_text(db.admin, lock));
 }
@@ -215,7 +232,8 @@ static void test_sql__given_40_runners_at_one_gate_then_one_passes(void **state)
 static const char *const *refund_values(int i) {
     uuid_text(id_new(&db.ids), crowd_values.id[i]);
     (void)snprintf(crowd_values.key[i], sizeof crowd_values.key[i], "%d:%s", i, crowd_values.payment + 28);
-    const char *const v[] = {crowd_values.id[i], crowd_values.key[i], crowd_values.payment, "default", NULL, "100", NULL, "-", "fake", "0", NULL};
+    const char *const v[] = {
+        crowd_values.id[i], crowd_values.key[i], crowd_values.payment, "default", NULL, "100", NULL, "-", "fake", "0", NULL};
     memcpy(crowd_values.v, v, sizeof v);
     return crowd_values.v;
 }
@@ -227,14 +245,15 @@ static void test_sql__given_20_refunds_of_100_with_100_left_then_one_is_accepted
     assert_int_equal(200, job_on("payment.capture", p, ",\"amount_minor\":100", NULL, 0));
     uuid_text(p, crowd_values.payment);
     (void)snprintf(lock, sizeof lock, "SELECT * FROM payments.payment WHERE id = '%s' FOR UPDATE", crowd_values.payment);
-    assert_int_equal(1, crowd(lock, &stmt_open_refund, 20, refund_values, ""));
+    assert_int_equal(1, crowd(lock, &payments_stmt_open_refund, 20, refund_values, ""));
     assert_payment("partially_captured 1000 100 0 0 0 100", p);
     assert_string_equal("1", of_payment(p, "(SELECT count(*) FROM payments.refund r WHERE r.payment_id = p.id)"));
 }
 
 static const char *const *capture_values(int i) {
     uuid_text(id_new(&db.ids), crowd_values.id[i]);
-    const char *const v[] = {crowd_values.id[i], crowd_values.op, crowd_values.payment, "default", NULL, NULL, NULL, "-", "fake", "0"};
+    const char *const v[] = {
+        crowd_values.id[i], crowd_values.op, crowd_values.payment, "default", NULL, NULL, NULL, "-", "fake", "0"};
     memcpy(crowd_values.v, v, sizeof v);
     return crowd_values.v;
 }
@@ -246,11 +265,11 @@ static void test_sql__given_20_runners_of_one_capture_then_one_opens_it(void **s
     uuid_text(p, crowd_values.payment);
     (void)snprintf(crowd_values.op, sizeof crowd_values.op, "%s:capture", crowd_values.payment);
     (void)snprintf(lock, sizeof lock, "SELECT * FROM payments.payment WHERE id = '%s' FOR UPDATE", crowd_values.payment);
-    assert_int_equal(1, crowd(lock, &stmt_open_capture, 20, capture_values, "23505"));
+    assert_int_equal(1, crowd(lock, &payments_stmt_open_capture, 20, capture_values, "23505"));
     assert_payment("capturing 1000 0 0 0 1000 0", p);
 }
 
-/* --- twice --------------------------------------------------------------------------------------------------------------------- */
+/* --- twice --- */
 
 static void twice(struct uuid payment, const struct pg_stmt *stmt, const char *const *values) {
     const char *first = "";
@@ -262,9 +281,10 @@ static void twice(struct uuid payment, const struct pg_stmt *stmt, const char *c
         }
         assert_string_equal(i == 0 ? "1" : "0", PQgetvalue(res, 0, 0));
         PQclear(res);
-        const char *now = of_payment(payment, "concat_ws(' ', p.*::text, (SELECT string_agg(o::text, ' ' ORDER BY id) FROM payments.payment_op o "
-                                              "WHERE o.payment_id = p.id), (SELECT count(*) FROM payments.event_outbox e WHERE e.aggregate_id = p.id), "
-                                              "(SELECT count(*) FROM payments.job_outbox), (SELECT count(*) FROM payments.ledger_entry))");
+        const char *now = of_payment(
+            payment, "concat_ws(' ', p.*::text, (SELECT string_agg(o::text, ' ' ORDER BY id) FROM payments.payment_op o "
+                     "WHERE o.payment_id = p.id), (SELECT count(*) FROM payments.event_outbox e WHERE e.aggregate_id = p.id), "
+                     "(SELECT count(*) FROM payments.job_outbox), (SELECT count(*) FROM payments.ledger_entry))");
         if (i == 1) {
             assert_string_equal(first, now);
         }
@@ -278,9 +298,10 @@ static struct uuid capture_sent(void) {
     struct uuid p = authorized(NULL);
     uuid_text(p, crowd_values.payment);
     (void)snprintf(crowd_values.op, sizeof crowd_values.op, "%s:capture", crowd_values.payment);
-    PQclear(PQexecParams(db.admin, stmt_open_capture.sql, stmt_open_capture.params, NULL, capture_values(0), NULL, NULL, 0));
+    PQclear(PQexecParams(db.admin, payments_stmt_open_capture.sql, payments_stmt_open_capture.params, NULL, capture_values(0),
+                         NULL, NULL, 0));
     (void)snprintf(crowd_values.op, sizeof crowd_values.op, "%s", crowd_values.id[0]);
-    PQclear(PQexecParams(db.admin, stmt_gate.sql, stmt_gate.params, NULL, gate_values(0), NULL, NULL, 0));
+    PQclear(PQexecParams(db.admin, payments_stmt_gate.sql, payments_stmt_gate.params, NULL, gate_values(0), NULL, NULL, 0));
     assert_payment("capturing 1000 0 0 0 1000 0", p);
     return p;
 }
@@ -296,11 +317,11 @@ static void test_sql__given_a_record_that_is_sent_twice_then_the_second_changes_
         const struct pg_stmt *stmt;
         const char *values[7], *payment;
     } rows[] = {
-        {&stmt_succeeded, {op, ref[0], "1000", "EUR", event}, "captured 1000 1000 0 0 0 0"},
-        {&stmt_frozen, {op, ref[1], "999", "EUR", event, "amount"}, "frozen 1000 0 0 0 1000 0"},
-        {&stmt_not_done, {op, "declined", "no", "{sent,unknown}", "1", event}, "authorized 1000 0 0 0 0 0"},
-        {&stmt_unknown, {op, "1", event, job, "100"}, "unknown_capture 1000 0 0 0 1000 0"},
-        {&stmt_errored, {op, "never", "1"}, "capturing 1000 0 0 0 1000 0"},
+        {&payments_stmt_succeeded, {op, ref[0], "1000", "EUR", event}, "captured 1000 1000 0 0 0 0"},
+        {&payments_stmt_frozen, {op, ref[1], "999", "EUR", event, "amount"}, "frozen 1000 0 0 0 1000 0"},
+        {&payments_stmt_not_done, {op, "declined", "no", "{sent,unknown}", "1", event}, "authorized 1000 0 0 0 0 0"},
+        {&payments_stmt_unknown, {op, "1", event, job, "100"}, "unknown_capture 1000 0 0 0 1000 0"},
+        {&payments_stmt_errored, {op, "never", "1"}, "capturing 1000 0 0 0 1000 0"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct uuid p = capture_sent();
@@ -320,13 +341,14 @@ static void test_sql__given_an_answer_to_an_older_call_then_only_a_booking_count
                       *const booked[] = {op, ref, "1000", "EUR", event};
     uuid_text(id_new(&db.ids), event);
     uuid_text(id_new(&db.ids), ref);
-    PQclear(PQexecParams(db.admin, stmt_errored.sql, stmt_errored.params, NULL, errored, NULL, NULL, 0));
-    PQclear(PQexecParams(db.admin, stmt_gate.sql, stmt_gate.params, NULL, gate_values(0), NULL, NULL, 0)); /* the second call */
-    PQclear(PQexecParams(db.admin, stmt_errored.sql, stmt_errored.params, NULL, errored, NULL, NULL, 0));
-    PQclear(PQexecParams(db.admin, stmt_not_done.sql, stmt_not_done.params, NULL, declined, NULL, NULL, 0));
+    PQclear(PQexecParams(db.admin, payments_stmt_errored.sql, payments_stmt_errored.params, NULL, errored, NULL, NULL, 0));
+    PQclear(PQexecParams(db.admin, payments_stmt_gate.sql, payments_stmt_gate.params, NULL, gate_values(0), NULL, NULL,
+                         0)); /* the second call */
+    PQclear(PQexecParams(db.admin, payments_stmt_errored.sql, payments_stmt_errored.params, NULL, errored, NULL, NULL, 0));
+    PQclear(PQexecParams(db.admin, payments_stmt_not_done.sql, payments_stmt_not_done.params, NULL, declined, NULL, NULL, 0));
     (void)snprintf(sql, sizeof sql, "SELECT state || ' ' || calls FROM payments.payment_op WHERE id = '%s'", op);
     assert_string_equal("sent 2", sql_text(db.admin, sql));
-    PQclear(PQexecParams(db.admin, stmt_succeeded.sql, stmt_succeeded.params, NULL, booked, NULL, NULL, 0));
+    PQclear(PQexecParams(db.admin, payments_stmt_succeeded.sql, payments_stmt_succeeded.params, NULL, booked, NULL, NULL, 0));
     assert_payment("captured 1000 1000 0 0 0 0", p);
 }
 
@@ -336,7 +358,10 @@ static void test_sql__given_effects_then_the_first_row_wins_until_a_replay(void 
     static const struct {
         const char *generation, *outcome, *fresh, *stands;
     } rows[] = {
-        {"0", "dead", "t", "0 dead"}, {"0", "done", "f", "0 dead"}, {"1", "done", "t", "1 done"}, {"2", "dead", "f", "1 done"},
+        {"0", "dead", "t", "0 dead"},
+        {"0", "done", "f", "0 dead"},
+        {"1", "done", "t", "1 done"},
+        {"2", "dead", "f", "1 done"},
     };
     char root[UUID_TEXT_BYTES], sql[200];
     uuid_text(id_new(&db.ids), root);
@@ -361,7 +386,8 @@ int main(void) {
         cmocka_unit_test_setup(test_sql__given_a_record_that_is_sent_twice_then_the_second_changes_nothing, reset),
         cmocka_unit_test_setup(test_sql__given_an_answer_to_an_older_call_then_only_a_booking_counts, reset),
         cmocka_unit_test_setup(test_sql__given_effects_then_the_first_row_wins_until_a_replay, reset),
-        cmocka_unit_test_setup(test_sql__given_every_pair_of_states_then_only_the_edges_pass, reset), /* last: it leaves nonsense */
+        cmocka_unit_test_setup(test_sql__given_every_pair_of_states_then_only_the_edges_pass,
+                               reset), /* last: it leaves nonsense */
     };
     return cmocka_run_group_tests(tests, payments_db_setup, payments_db_teardown);
 }

@@ -71,6 +71,7 @@ static void test_replies__given_a_value_out_of_range_then_it_is_an_error(void **
         {"enter", "[:1 '" JOB_A "' :0 '" JOB_B "' :2 '" JOB_B "']"},
         {"enter", "[:1 '" JOB_A "' :0 '" JOB_B "' :2 '" JOB_B "' :3 '" JOB_B "']"},
         {"enter", "[:1 '" JOB_A "' :0 '" JOB_B "' :2 '" JOB_B "' :-2 '']"},
+        {"enter", "[:1 '" JOB_A "' :0 '" JOB_B "' :2 '" JOB_B "' :-1 '' :1 '" JOB_A "']"},
         {"enter", "[:1 '' :0 '" JOB_B "' :2 '" JOB_B "' :-1 '']"},
         {"enter", "[:1 'a' :0 '" JOB_B "' :2 '" JOB_B "' :-1 '']"},
         {"claim", "[['pen:{other:0}:s' []]]"},
@@ -88,7 +89,7 @@ static void test_replies__given_a_value_out_of_range_then_it_is_an_error(void **
         {"depth", "[:-1 :0 :0 :0 :0 :0 :0 :0 '' []]"},
         {"depth", "[:1 :0 :0 :0 :0 :0 :0 :0 '' ['base']]"},
         {"depth", "[:1 :0 :0 :0 :0 :0 :0 :0 '' ['base' 'x']]"},
-        {"depth", "[:1 :0 :0 :0 :0 :0 :0 :0 '' ['base' '9223372036854775807' 'jin' '1']]"},
+        {"depth", "[:0 :0 :0 :0 :0 :0 :0 :0 '' ['base' '9223372036854775807' 'jin' '1']]"},
         {"depth", "[:1 :0 :0 :0 :0 :0 :0 :0 '' ['base' '-9223372036854775808']]"},
         {"depth",
          "[:0 :0 :0 :0 :0 :0 :0 :0 '1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"
@@ -120,6 +121,13 @@ static void test_replies__given_more_than_was_asked_for_then_it_is_an_error(void
     }
     (void)snprintf(many + n, sizeof many - n, "]");
     run(op_named("retry"), reply_of(&nodes, many));
+    assert_int_equal(ERR_REDIS_REPLY, said.code);
+    n = (size_t)snprintf(many, sizeof many, "[");
+    for (int i = 0; i <= LIMIT_BATCH; i++) {
+        n += (size_t)snprintf(many + n, sizeof many - n, "'" JOB_A "' '' ");
+    }
+    (void)snprintf(many + n, sizeof many - n, "]");
+    run(op_named("peek"), reply_of(&nodes, many));
     assert_int_equal(ERR_REDIS_REPLY, said.code);
     n = (size_t)snprintf(many, sizeof many, "[['pen:{q:0}:s' [");
     for (int i = 0; i <= 20; i++) { /* 10 from each of two shards were asked for */

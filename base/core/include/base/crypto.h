@@ -19,8 +19,8 @@ void crypto_wipe(void *p, size_t n);
 void hex_encode(const void *data, size_t n, char *out);
 bool hex_decode(struct str hex, void *out, size_t n); /* exactly 2n digits */
 
-void base64_add(struct buf *b, struct str data);     /* standard alphabet, padded */
-void base64url_add(struct buf *b, struct str data);  /* URL alphabet, no padding */
+void base64_add(struct buf *b, struct str data);    /* standard alphabet, padded */
+void base64url_add(struct buf *b, struct str data); /* URL alphabet, no padding */
 /* Appends the bytes; ERR_INVALID unless it is the standard alphabet, padded, without white space. */
 MUST struct err base64_decode(struct str text, struct buf *out);
 

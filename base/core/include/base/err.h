@@ -36,12 +36,12 @@ struct err {
 #define OK ((struct err){ERR_NONE, ""})
 
 /* Leaves the function with the error, if there is one. */
-#define TRY(expr)                         \
-    do {                                  \
-        struct err try_err_ = (expr);     \
-        if (try_err_.code != ERR_NONE) {  \
-            return try_err_;              \
-        }                                 \
+#define TRY(expr)                        \
+    do {                                 \
+        struct err try_err_ = (expr);    \
+        if (try_err_.code != ERR_NONE) { \
+            return try_err_;             \
+        }                                \
     } while (0)
 
 /* An error with a formatted detail (cut at 255 bytes). */

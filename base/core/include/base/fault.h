@@ -1,7 +1,7 @@
 /* Failpoints and negative-control switches; nothing of it exists unless built with PENSTOCK_FAULTS.
  * PENSTOCK_FAULT="seed:7;claim.after=kill@0.01;settle.after=stop@0.005;switch:no_arbiter" arms them: seed 0 unless given, a
  * probability for each pass of a failpoint ("*" stands for every one; the last word wins), switches; "@file" means what the
- * file says when the process starts. FAILPOINT(X) at a
+ * file says, and says anew when it is replaced. FAILPOINT(X) at a
  * protocol step dies by SIGKILL (kill), stops by SIGSTOP (stop), or does nothing. Hits are appended to the file named by
  * PENSTOCK_FAULT_LOG as "name action pid\n" before acting, so that a harness can count them. The choice depends on nothing
  * but the seed, the process id and the number of passes of armed failpoints before it. One thread. */

@@ -38,8 +38,8 @@ bool log_level_parse(struct str s, enum log_level *out); /* "debug", "info", "wa
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 
 /* LOG(INFO, "job.done", LF_UUID("job", &id), LF_INT("ms", 3)); at least one field. */
-#define LOG(level, event, ...)                                                                   \
-    log_write(LOG_LEVEL_##level, (event), (const struct log_field[]){__VA_ARGS__},              \
+#define LOG(level, event, ...)                                                     \
+    log_write(LOG_LEVEL_##level, (event), (const struct log_field[]){__VA_ARGS__}, \
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
 #endif

@@ -17,7 +17,7 @@ enum { TRACEPARENT_BYTES = 56, TRACE_ID_HEX_BYTES = 33, SPAN_ID_HEX_BYTES = 17 }
 bool trace_parse(struct str traceparent, struct trace *out);
 void trace_text(const struct trace *t, char out[TRACEPARENT_BYTES]); /* "00-…-…-01" */
 void trace_id_text(const struct trace *t, char out[TRACE_ID_HEX_BYTES]);
-struct trace trace_new(void);                        /* new trace, new span, flags sampled|random */
+struct trace trace_new(void);                         /* new trace, new span, flags sampled|random */
 struct trace trace_child(const struct trace *parent); /* same trace and flags, new span */
 
 #endif

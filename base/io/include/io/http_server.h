@@ -19,25 +19,25 @@ struct http_header {
 enum { HTTP_HEADERS_MAX = 100 };
 
 struct http_request {
-    struct str method;        /* "GET" */
-    struct str target;        /* as sent */
-    struct str path, query;   /* target cut at '?'; not decoded */
+    struct str method;      /* "GET" */
+    struct str target;      /* as sent */
+    struct str path, query; /* target cut at '?'; not decoded */
     const struct http_header *headers;
     size_t headers_n;
-    struct str body;          /* whole, de-chunked; empty in on_head */
-    struct arena *arena;      /* lives until the answer is sent or the client is gone */
-    struct mono began;        /* first byte of the head */
-    struct str peer;          /* "127.0.0.1:40212" */
-    void *user;               /* the handler's own */
+    struct str body;     /* whole, de-chunked; empty in on_head */
+    struct arena *arena; /* lives until the answer is sent or the client is gone */
+    struct mono began;   /* first byte of the head */
+    struct str peer;     /* "127.0.0.1:40212" */
+    void *user;          /* the handler's own */
     /* Set by the handler: the request dies unanswered after this call, and http_respond must not be called any more. The
      * connection was reset, the body did not come or was refused, or the server was closed. The end of the client's stream
      * alone (EOF) is no reason: a client may shut down its sending side behind a whole request and wait. */
     void (*on_gone)(struct http_request *req);
-    struct http_conn *conn;   /* the server's */
+    struct http_conn *conn; /* the server's */
 };
 
 struct http_server_options {
-    const char *listen;       /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one */
+    const char *listen; /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one */
     size_t max_connections, max_body_bytes;
     int64_t header_ms, idle_ms, body_bytes_per_s;
     /* Called when the head is complete, before the body is read. True: go on. False: the handler has answered (a refusal
@@ -59,7 +59,7 @@ MUST struct err http_server_new(struct loop *l, const struct http_server_options
 int http_server_port(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
 void http_server_stop_accepting(struct http_server *s); /* drain: idle connections end, answers carry Connection: close */
-void http_server_close(struct http_server *s); /* drops what is left (on_gone); freed by the loop; NULL is fine */
+void http_server_close(struct http_server *s);          /* drops what is left (on_gone); freed by the loop; NULL is fine */
 
 struct str http_request_header(const struct http_request *req, const char *name); /* first of that name; p is NULL when absent */
 /* The value of a query parameter, percent-decoded into the request's arena; p is NULL when absent, or malformed. */

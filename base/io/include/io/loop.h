@@ -12,8 +12,8 @@ struct uv_loop_s;
 MUST struct err loop_new(struct loop **out);
 /* Everything opened on it must be closed; a leaked handle is a bug: named on standard error, then abort. NULL is fine. */
 void loop_free(struct loop *l);
-void loop_run(struct loop *l);  /* until loop_stop, or until nothing is left to wait for */
-void loop_stop(struct loop *l); /* leaves loop_run at the end of this turn */
+void loop_run(struct loop *l);        /* until loop_stop, or until nothing is left to wait for */
+void loop_stop(struct loop *l);       /* leaves loop_run at the end of this turn */
 struct mono loop_now(struct loop *l); /* asks the clock, microseconds */
 struct wall loop_wall(struct loop *l);
 struct uv_loop_s *loop_uv(struct loop *l);

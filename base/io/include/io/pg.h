@@ -12,9 +12,9 @@
 #ifndef IO_PG_H
 #define IO_PG_H
 
-#include <base/err.h>
 #include <base/arena.h>
 #include <base/buf.h>
+#include <base/err.h>
 #include <base/ids.h>
 #include <io/loop.h>
 #include <libpq-fe.h>
@@ -26,8 +26,8 @@ struct pg_options {
     const char *user;     /* role; NULL: the url's */
     const char *password; /* NULL: none */
     const char *application_name;
-    int connections;      /* most; opened when statements wait */
-    size_t max_waiting;   /* statements waiting or in flight; more are refused with ERR_BUSY */
+    int connections;    /* most; opened when statements wait */
+    size_t max_waiting; /* statements waiting or in flight; more are refused with ERR_BUSY */
     int64_t connect_ms, statement_ms;
     void (*on_state)(void *arg, bool up, struct err why); /* first connection up, or last one lost; may be NULL */
     void *arg;
@@ -75,9 +75,9 @@ void pg_exec(struct pg_pool *p, const struct pg_stmt *stmt, const struct pg_valu
              void *arg);
 
 /* Columns of a result; the row must exist. */
-struct str pg_col(const PGresult *res, int row, int col);          /* empty for NULL */
+struct str pg_col(const PGresult *res, int row, int col); /* empty for NULL */
 bool pg_col_null(const PGresult *res, int row, int col);
-int64_t pg_col_int(const PGresult *res, int row, int col);         /* 0 for NULL */
+int64_t pg_col_int(const PGresult *res, int row, int col); /* 0 for NULL */
 bool pg_col_bool(const PGresult *res, int row, int col);
 bool pg_col_uuid(const PGresult *res, int row, int col, struct uuid *out);
 /* bytea (hex text form) decoded into the arena, NUL-terminated; p is NULL for NULL, for what is not bytea, without memory. */
@@ -91,8 +91,8 @@ void pg_array_end(struct buf *b);
 /* A session of its own that holds an advisory lock while it lives: economy among schedulers, never correctness. It pings every
  * 3 s under idle_session_timeout 10 s, so that a stopped process loses the lock by itself. Tries again every second. */
 struct pg_lock;
-MUST struct err pg_lock_new(struct loop *l, const struct pg_options *o, int64_t key, void (*on_change)(void *arg, bool held), void *arg,
-                            struct pg_lock **out);
+MUST struct err pg_lock_new(struct loop *l, const struct pg_options *o, int64_t key, void (*on_change)(void *arg, bool held),
+                            void *arg, struct pg_lock **out);
 bool pg_lock_held(const struct pg_lock *k);
 void pg_lock_close(struct pg_lock *k);
 

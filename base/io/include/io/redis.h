@@ -13,7 +13,7 @@
 struct redis;
 
 struct redis_options {
-    const char *url; /* conf redis.url: redis://[user[:password]@]host[:port] or unix:/path; host must be an address */
+    const char *url;      /* conf redis.url: redis://[user[:password]@]host[:port] or unix:/path; host must be an address */
     const char *user;     /* over the url's; NULL: the url's, or none */
     const char *password; /* likewise */
     const char *name;     /* CLIENT SETNAME */

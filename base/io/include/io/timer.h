@@ -8,7 +8,7 @@
 struct timer;
 
 MUST struct err timer_new(struct loop *l, void (*cb)(void *arg), void *arg, struct timer **out);
-void timer_start(struct timer *t, int64_t ms);                 /* once; restarts a running one */
+void timer_start(struct timer *t, int64_t ms); /* once; restarts a running one */
 void timer_start_every(struct timer *t, int64_t ms);
 void timer_stop(struct timer *t);
 bool timer_is_active(const struct timer *t);

@@ -27,7 +27,7 @@ struct money {
 };
 
 struct payment_request {
-    struct str key;    /* "<root>:authorize": the same key is the same payment */
+    struct str key; /* "<root>:authorize": the same key is the same payment */
     struct str tenant;
     struct uuid order_id;
     struct money amount;

@@ -1,0 +1,203 @@
+/* Dead jobs: listed, and run again. */
+#include <base/json.h>
+
+#include "handlers.h"
+#include "replay.h"
+#include "server.h"
+
+enum { LIMIT_DEFAULT = 50, LIMIT_MOST = 500, LIST_BYTES_MAX = 4 << 20, IDS_BYTES_MAX = 64 * 1024 };
+
+/* ---- GET /v1/dlq ---- */
+
+/* Keyset over (died_at, id): the cursor is the id of the last row shown. */
+static const struct pg_stmt list_stmt = {
+    "api.dlq",
+    "SELECT id, root_id, generation, class, tenant, queue, type, type_version, attempts, errors, fingerprint, "
+    "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32) FROM platform.dead_job "
+    "WHERE replayed_at IS NULL AND discarded_at IS NULL AND ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR queue = $2) "
+    "AND ($4::uuid IS NULL OR (died_at, id) < (SELECT died_at, id FROM platform.dead_job WHERE id = $4)) "
+    "ORDER BY died_at DESC, id DESC LIMIT $3::int",
+    4,
+};
+
+struct page {
+    int64_t limit;
+};
+
+static void write_dead(struct buf *b, const PGresult *res, int row) {
+    buf_addf(b, "%s{\"id\":\"%.*s\",\"root_id\":\"%.*s\",\"generation\":%lld", row > 0 ? "," : "", STR_ARG(pg_col(res, row, 0)),
+             STR_ARG(pg_col(res, row, 1)), (long long)pg_col_int(res, row, 2));
+    job_add_text(b, "durability", pg_col(res, row, 3));
+    job_add_text(b, "tenant", pg_col(res, row, 4));
+    job_add_text(b, "queue", pg_col(res, row, 5));
+    job_add_text(b, "type", pg_col(res, row, 6));
+    buf_addf(b, ",\"type_version\":%lld,\"attempts\":%lld,\"errors\":%.*s", (long long)pg_col_int(res, row, 7),
+             (long long)pg_col_int(res, row, 8), STR_ARG(pg_col(res, row, 9)));
+    job_add_text(b, "fingerprint", pg_col(res, row, 10));
+    job_add_time(b, "died_at", (struct wall){pg_col_int(res, row, 11)});
+    job_add_text(b, "trace_id", pg_col(res, row, 12));
+    buf_add_char(b, '}');
+}
+
+static void on_dead(struct call *c, const PGresult *res) {
+    const struct page *p = c->state;
+    int rows = PQntuples(res);
+    struct buf b;
+    buf_init(&b, LIST_BYTES_MAX);
+    buf_add_c(&b, "{\"items\":[");
+    for (int row = 0; row < rows; row++) {
+        write_dead(&b, res, row);
+    }
+    buf_add_char(&b, ']');
+    if (rows == p->limit) {
+        job_add_text(&b, "next", pg_col(res, rows - 1, 0));
+    }
+    buf_add_char(&b, '}');
+    call_json(c, 200, &b);
+    buf_free(&b);
+}
+
+void handle_dlq_list(struct call *c) {
+    struct page *p = ARENA_NEW(&c->arena, struct page);
+    struct uuid cursor;
+    char limit[PG_INT_BYTES], at[PG_UUID_BYTES];
+    if (p == NULL) {
+        call_fail(c, err_make(ERR_NOMEM, "page"));
+        return;
+    }
+    if (!call_page(c, LIMIT_DEFAULT, LIMIT_MOST, &p->limit, &cursor)) {
+        return;
+    }
+    c->state = p;
+    const struct pg_value values[] = {
+        call_tenant(c),
+        pg_text_or_null(http_query(c->req, "queue")),
+        pg_int(p->limit, limit),
+        uuid_is_nil(cursor) ? PG_NULL : pg_uuid(cursor, at),
+    };
+    call_query(c, &list_stmt, values, on_dead);
+}
+
+/* ---- POST /v1/jobs/{id}/retry ---- */
+
+static const struct pg_stmt exists_stmt = {
+    "api.job_exists",
+    "SELECT EXISTS (SELECT FROM platform.job WHERE id = $1::uuid AND ($2::text IS NULL OR tenant = $2)) OR "
+    "EXISTS (SELECT FROM platform.dead_job WHERE id = $1::uuid AND ($2::text IS NULL OR tenant = $2))",
+    2,
+};
+
+static void on_exists(struct call *c, const PGresult *res) {
+    if (pg_col_bool(res, 0, 0)) {
+        call_problem(c, PROBLEM_NOT_DEAD, "It has not died, or was run again already, or died more than 25 days ago");
+    } else {
+        call_problem(c, PROBLEM_NOT_FOUND, "There is no job of this id");
+    }
+}
+
+static void on_retried(struct replay *r) {
+    struct call *c = r->call;
+    char text[PG_UUID_BYTES];
+    if (r->n == 0) {
+        const struct pg_value values[] = {pg_uuid(c->job, text), call_tenant(c)};
+        call_query(c, &exists_stmt, values, on_exists);
+        return;
+    }
+    uuid_text(c->job, text);
+    call_answer(c, 202, "application/json",
+                arena_printf(&c->arena, "{\"id\":\"%s\",\"state\":\"waiting\",\"generation\":%u}", text, r->jobs[0].generation));
+}
+
+void handle_jobs_retry(struct call *c) {
+    struct replay *r = ARENA_NEW(&c->arena, struct replay);
+    char text[UUID_TEXT_BYTES];
+    if (r == NULL) {
+        call_fail(c, err_make(ERR_NOMEM, "retry"));
+        return;
+    }
+    if (!call_param_uuid(c, &c->job)) {
+        return;
+    }
+    c->has_job = true;
+    uuid_text(c->job, text);
+    *r = (struct replay){
+        .call = c, .ids = arena_printf(&c->arena, "{%s}", text), .reason = STR(""), .limit = 1, .done = on_retried};
+    replay_start(r);
+}
+
+/* ---- POST /v1/dlq/{queue}/retry ---- */
+
+static const struct pg_stmt left_stmt = {
+    "api.dlq_left",
+    "SELECT count(*) FROM platform.dead_job WHERE replayed_at IS NULL AND discarded_at IS NULL AND queue = $1 "
+    "AND ($2::text IS NULL OR tenant = $2)",
+    2,
+};
+
+static void on_left(struct call *c, const PGresult *res) {
+    const struct replay *r = c->state;
+    struct buf b;
+    buf_init(&b, LIST_BYTES_MAX);
+    buf_add_c(&b, "{\"retried\":[");
+    for (size_t i = 0; i < r->n; i++) {
+        char text[UUID_TEXT_BYTES];
+        uuid_text(r->jobs[i].id, text);
+        buf_addf(&b, "%s\"%s\"", i > 0 ? "," : "", text);
+    }
+    buf_addf(&b, "],\"left\":%lld}", (long long)pg_col_int(res, 0, 0));
+    call_json(c, 202, &b);
+    buf_free(&b);
+}
+
+static void on_all_retried(struct replay *r) {
+    const struct pg_value values[] = {pg_text(r->queue), call_tenant(r->call)};
+    call_query(r->call, &left_stmt, values, on_left);
+}
+
+/* The ids of the body as a Postgres array; p NULL: none were given, or no memory. */
+static struct str ids_of(struct call *c, const json_t *ids) {
+    struct buf b;
+    const json_t *id;
+    size_t i;
+    if (!json_is_array(ids)) {
+        return STR_NONE;
+    }
+    buf_init(&b, IDS_BYTES_MAX);
+    pg_array_begin(&b);
+    json_array_foreach(ids, i, id) { pg_array_add(&b, pg_text(str_c(json_string_value(id)))); }
+    pg_array_end(&b);
+    struct str out = err_is_set(buf_status(&b)) ? STR_NONE : arena_str(&c->arena, buf_str(&b));
+    buf_free(&b);
+    return out;
+}
+
+static void retry_all(struct call *c, const struct queue_info *q, const json_t *body) {
+    struct replay *r = ARENA_NEW(&c->arena, struct replay);
+    const json_t *ids = json_object_get(body, "ids");
+    struct str array = ids_of(c, ids);
+    if (r == NULL || (ids != NULL && array.p == NULL)) {
+        call_fail(c, err_make(ERR_NOMEM, "retry"));
+        return;
+    }
+    *r = (struct replay){
+        .call = c,
+        .queue = str_c(q->name),
+        .ids = array,
+        .reason = arena_str(&c->arena, json_opt_str(body, "reason", STR(""))),
+        .limit = (size_t)json_opt_i64(body, "limit", LIMIT_BATCH),
+        .done = on_all_retried,
+    };
+    replay_start(r);
+}
+
+void handle_dlq_retry(struct call *c) {
+    const struct queue_info *q = call_param_queue(c);
+    json_t *body = q != NULL ? call_body(c) : NULL;
+    if (body == NULL) {
+        return;
+    }
+    if (call_check(c, types_body(c->api->types, "DeadRetry"), body, "")) {
+        retry_all(c, q, body);
+    }
+    json_decref(body);
+}

@@ -1,0 +1,88 @@
+/* GET /v1/jobs: a page of the journal. A page looks at no more than PAGE_ROWS rows, however rare what is asked for: it may be short,
+ * and says where to go on. */
+#include "handlers.h"
+#include "server.h"
+
+enum { LIMIT_DEFAULT = 50, LIMIT_MOST = 500, LIST_BYTES_MAX = 4 << 20, COLUMN_LAST = 0, COLUMN_SCANNED, COLUMN_JOB };
+#define PAGE_ROWS "10000"
+
+static const struct pg_stmt list_stmt = {
+    "api.jobs",
+    "WITH s AS (SELECT * FROM platform.job WHERE $6::uuid IS NULL OR id < $6 ORDER BY id DESC LIMIT " PAGE_ROWS "), "
+    "m AS (SELECT * FROM s WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR type = $3) "
+    "AND ($4::text IS NULL OR queue = $4) ORDER BY id DESC LIMIT $5::int) "
+    "SELECT e.last, e.n = " PAGE_ROWS ", " JOB_COLUMNS " FROM (SELECT (SELECT id FROM s ORDER BY id LIMIT 1) AS last, "
+    "(SELECT count(*) FROM s) AS n) e LEFT JOIN m j ON true ORDER BY j.id DESC",
+    6};
+
+/* The states that a row has; the finer ones are Redis' to tell (GET of the job). */
+static bool is_state(struct str s) {
+    enum job_outcome outcome;
+    return str_is(s, "waiting") || job_outcome_parse(s, &outcome);
+}
+
+struct page {
+    int64_t limit;
+};
+
+static void write_item(struct buf *b, const PGresult *res, int row, struct arena *scratch) {
+    struct job_row j;
+    if (job_row_read(res, row, COLUMN_JOB, scratch, &j)) {
+        j.result = STR_NONE; /* a list shows none: GET the job */
+        buf_add_c(b, row > 0 ? "," : "");
+        job_write(b, &j, j.state, (struct wall){0});
+    }
+}
+
+static void on_rows(struct call *c, const PGresult *res) {
+    const struct page *p = c->state;
+    int rows = PQntuples(res);
+    int found = rows > 0 && !pg_col_null(res, 0, COLUMN_JOB) ? rows : 0;
+    struct str next = STR_NONE;
+    struct buf b;
+    buf_init(&b, LIST_BYTES_MAX);
+    buf_add_c(&b, "{\"items\":[");
+    for (int row = 0; row < found; row++) {
+        write_item(&b, res, row, &c->arena);
+    }
+    buf_add_char(&b, ']');
+    if (found == p->limit) {
+        next = pg_col(res, found - 1, COLUMN_JOB);
+    } else if (rows > 0 && pg_col_bool(res, 0, COLUMN_SCANNED)) {
+        next = pg_col(res, 0, COLUMN_LAST);
+    }
+    if (next.p != NULL) {
+        job_add_text(&b, "next", next);
+    }
+    buf_add_char(&b, '}');
+    call_json(c, 200, &b);
+    buf_free(&b);
+}
+
+void handle_jobs_list(struct call *c) {
+    struct page *p = ARENA_NEW(&c->arena, struct page);
+    struct str state = http_query(c->req, "state");
+    struct uuid cursor;
+    char limit[PG_INT_BYTES], at[PG_UUID_BYTES];
+    if (p == NULL) {
+        call_fail(c, err_make(ERR_NOMEM, "page"));
+        return;
+    }
+    if (!call_page(c, LIMIT_DEFAULT, LIMIT_MOST, &p->limit, &cursor)) {
+        return;
+    }
+    if (state.p != NULL && !is_state(state)) {
+        call_problem(c, PROBLEM_BAD_PARAMETER, "state must be waiting (every open one), done, dead, cancelled or expired");
+        return;
+    }
+    c->state = p;
+    const struct pg_value values[] = {
+        call_tenant(c),
+        pg_text_or_null(state),
+        pg_text_or_null(http_query(c->req, "type")),
+        pg_text_or_null(http_query(c->req, "queue")),
+        pg_int(p->limit, limit),
+        uuid_is_nil(cursor) ? PG_NULL : pg_uuid(cursor, at),
+    };
+    call_query(c, &list_stmt, values, on_rows);
+}

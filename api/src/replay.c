@@ -1,0 +1,209 @@
+#include "replay.h"
+
+#include <base/crypto.h>
+#include <base/json.h>
+#include <base/metrics.h>
+#include <queues/enqueue.h>
+#include <queues/envelope.h>
+
+#include "handlers.h"
+#include "server.h"
+
+enum { IDS_BYTES_MAX = 64 * 1024, PARAMS = 8 };
+
+/* $1 tenant or NULL, $2 queue or NULL, $3 ids or NULL, $4 limit. Effects are kept for 30 days: what is older than 25 is not run again. */
+#define PICK(class)                                                                                                              \
+    "SELECT * FROM platform.dead_job WHERE replayed_at IS NULL AND discarded_at IS NULL AND class = '" class                     \
+    "' AND ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR queue = $2) AND ($3::uuid[] IS NULL OR id = ANY($3)) "     \
+    "AND died_at > now() - interval '25 days' ORDER BY died_at LIMIT $4::int FOR UPDATE SKIP LOCKED"
+
+static const struct pg_stmt journal_stmt = {
+    "api.replay_journal",
+    "WITH p AS (" PICK("journal") "), "
+    "d AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id IN (SELECT id FROM p) RETURNING id), "
+    "u AS (UPDATE platform.job SET state = 'waiting', generation = generation + 1, epoch = NULL, finished_at = NULL, result = NULL, "
+    "result_status = NULL, deadline_at = CASE WHEN deadline_at > now() THEN deadline_at END "
+    "WHERE id IN (SELECT id FROM d) AND state = 'dead' RETURNING id, generation, queue, type), "
+    AUDIT_CTE("u", "$5", "$6", "'job.replay'", "$7", "jsonb_build_object('reason', $8::text, 'jobs', (SELECT jsonb_agg(id) FROM u))")
+    " SELECT id, generation, queue, type FROM u",
+    PARAMS,
+};
+
+static const struct pg_stmt stream_stmt = {
+    "api.replay_stream",
+    "SELECT id, root_id, generation + 1, tenant, queue, type, type_version, payload, traceparent FROM (" PICK("stream") ") p",
+    4,
+};
+
+static const struct pg_stmt mark_stmt = {
+    "api.replay_mark",
+    "WITH d AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id = ANY($1::uuid[]) AND replayed_at IS NULL RETURNING id), "
+    AUDIT_CTE("d", "$2", "$3", "'job.replay'", "$4", "jsonb_build_object('reason', $5::text, 'jobs', (SELECT jsonb_agg(id) FROM d))")
+    " SELECT count(*) FROM d",
+    5,
+};
+
+static struct str target(const struct replay *r) { return r->queue.p != NULL ? r->queue : STR("job"); }
+
+static void took(struct replay *r, struct uuid id, uint32_t generation, struct str queue, struct str type) {
+    char names[2][LIMIT_NAME_BYTES + 1];
+    (void)str_copy_c(queue, names[0], sizeof names[0]);
+    (void)str_copy_c(type, names[1], sizeof names[1]);
+    metric_inc(M_JOBS_ENQUEUED, names[0], names[1], "replay");
+    r->jobs[r->n++] = (struct replayed){id, generation};
+}
+
+/* ---- stream class ---- */
+
+/* One entry on its way. In the call's arena. */
+struct entering {
+    struct replay *replay;
+    struct uuid id;
+    uint32_t generation;
+    struct str queue, type;
+    bool entered;
+};
+
+static void on_marked(struct call *c, const PGresult *res) {
+    (void)res;
+    struct replay *r = c->state;
+    r->done(r);
+}
+
+static void mark(struct replay *r, size_t from) {
+    struct call *c = r->call;
+    struct buf ids;
+    buf_init(&ids, IDS_BYTES_MAX);
+    pg_array_begin(&ids);
+    for (size_t i = from; i < r->n; i++) {
+        char room[PG_UUID_BYTES];
+        pg_array_add(&ids, pg_uuid(r->jobs[i].id, room));
+    }
+    pg_array_end(&ids);
+    const struct pg_value values[] = {
+        pg_text(buf_str(&ids)), pg_text(str_c(c->who.tenant)), pg_text(str_c(c->who.author)), pg_text(target(r)), pg_text(r->reason),
+    };
+    if (err_is_set(buf_status(&ids))) {
+        call_fail(c, buf_status(&ids));
+    } else {
+        call_query(c, &mark_stmt, values, on_marked);
+    }
+    buf_free(&ids);
+}
+
+static void left_one(struct replay *r) {
+    if (--r->entering > 0) {
+        return;
+    }
+    size_t from = 0;
+    while (from < r->n && !id_job_place(r->jobs[from].id).stream_class) {
+        from++;
+    }
+    if (from < r->n) {
+        mark(r, from);
+    } else {
+        r->done(r);
+    }
+}
+
+static void on_entered(void *arg, struct err err, const struct queue_entered *verdicts, size_t n) {
+    struct entering *e = arg;
+    struct replay *r = e->replay;
+    struct call *c = r->call;
+    if (!err_is_set(err) && n == 1 && (verdicts[0].verdict == QUEUE_ACCEPTED || verdicts[0].verdict == QUEUE_KNOWN)) {
+        took(r, e->id, e->generation, e->queue, e->type);
+    }
+    left_one(r);
+    call_release(c);
+}
+
+static bool read_dead(const PGresult *res, int row, struct arena *a, struct envelope *out, struct str *out_payload) {
+    struct envelope e = {
+        .schema_version = (uint16_t)pg_col_int(res, row, 6),
+        .generation = (uint32_t)pg_col_int(res, row, 2),
+        .tenant = pg_col(res, row, 3),
+        .type = pg_col(res, row, 5),
+    };
+    struct str payload = pg_col_bytes(res, row, 7, a);
+    if (!pg_col_uuid(res, row, 0, &e.id) || !pg_col_uuid(res, row, 1, &e.root) || payload.p == NULL) {
+        return false;
+    }
+    if (!trace_parse(pg_col(res, row, 8), &e.trace)) {
+        e.trace = trace_new();
+    }
+    *out = e;
+    *out_payload = payload;
+    return true;
+}
+
+static void enter_one(struct replay *r, const PGresult *res, int row) {
+    struct call *c = r->call;
+    struct entering *e = ARENA_NEW(&c->arena, struct entering);
+    const struct queue_info *q = queue_table_find(c->api->rt->queues, pg_col(res, row, 4));
+    struct envelope header;
+    struct queue_item item = {.payload = STR_NONE};
+    uint8_t bytes[ENVELOPE_MAX_BYTES], hash[SHA256_BYTES];
+    if (e == NULL || q == NULL || !read_dead(res, row, &c->arena, &header, &item.payload)) {
+        return;
+    }
+    unsigned shard = id_job_place(header.id).shard;
+    const struct str parts[] = {STR("replay"), str_of(header.id.b, sizeof header.id.b), str_of(&header.generation, sizeof header.generation)};
+    if (shard >= q->shards_n || err_is_set(sha256_parts(parts, 3, hash))) {
+        return;
+    }
+    *e = (struct entering){.replay = r, .id = header.id, .generation = header.generation, .queue = str_c(q->name),
+                           .type = arena_str(&c->arena, header.type)};
+    header.ready = loop_wall(c->api->rt->loop);
+    item.header = str_of(bytes, envelope_encode(&header, bytes));
+    item.key_hash = str_of(hash, KEY_HASH_BYTES);
+    item.body_hash = str_of(hash, BODY_HASH_BYTES);
+    r->entering++;
+    call_hold(c);
+    queue_enter(&c->api->rt->redis, q->shards[shard], q->max_depth, &item, 1, on_entered, e);
+}
+
+static void on_stream(struct call *c, const PGresult *res) {
+    struct replay *r = c->state;
+    r->entering = 1; /* this function */
+    for (int row = 0; row < PQntuples(res) && r->n + r->entering <= r->limit; row++) {
+        enter_one(r, res, row);
+    }
+    left_one(r);
+}
+
+/* ---- journal class ---- */
+
+static void on_journal(struct call *c, const PGresult *res) {
+    struct replay *r = c->state;
+    for (int row = 0; row < PQntuples(res) && r->n < r->limit; row++) {
+        struct uuid id;
+        if (pg_col_uuid(res, row, 0, &id)) {
+            took(r, id, (uint32_t)pg_col_int(res, row, 1), pg_col(res, row, 2), pg_col(res, row, 3));
+        }
+    }
+    if (r->n == r->limit) {
+        r->done(r);
+        return;
+    }
+    char limit[PG_INT_BYTES];
+    const struct pg_value values[] = {
+        call_tenant(c), pg_text_or_null(r->queue), pg_text_or_null(r->ids), pg_int((int64_t)(r->limit - r->n), limit)};
+    call_query(c, &stream_stmt, values, on_stream);
+}
+
+void replay_start(struct replay *r) {
+    struct call *c = r->call;
+    char limit[PG_INT_BYTES];
+    const struct pg_value values[PARAMS] = {
+        call_tenant(c),
+        pg_text_or_null(r->queue),
+        pg_text_or_null(r->ids),
+        pg_int((int64_t)r->limit, limit),
+        pg_text(str_c(c->who.tenant)),
+        pg_text(str_c(c->who.author)),
+        pg_text(target(r)),
+        pg_text(r->reason),
+    };
+    c->state = r;
+    call_query(c, &journal_stmt, values, on_journal);
+}

@@ -1,0 +1,61 @@
+"""Stream class, from the moment at which a job was to be enqueued to its handler, at a steady rate. Producer and worker are processes of
+their own on both sides; when a job began is read off the worker's standard error by the same program (line_clock.c)."""
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+
+from .figures import percentile
+from .stage import TAG, WAIT_SECONDS, Stage
+
+RATE, SECONDS = 1000, 4
+JOBS = RATE * SECONDS
+
+
+@contextlib.contextmanager
+def line_clock(stage: Stage) -> Iterator[tuple[int, list[str]]]:
+    """The descriptor for standard error, and the lines that are there when nobody holds it any more."""
+    read_end, write_end = os.pipe()
+    lines: list[str] = []
+    with subprocess.Popen(stage.tool_argv("line_clock"), stdin=read_end, stdout=subprocess.PIPE, text=True) as clock:
+        os.close(read_end)
+        try:
+            yield write_end, lines
+        finally:
+            os.close(write_end)
+            lines += clock.communicate(timeout=WAIT_SECONDS)[0].splitlines()
+
+
+def latencies(sent: list[str], begun: list[str]) -> list[float]:
+    """Milliseconds; each line is "<us> <job>"."""
+    began_at = {job: int(us) for us, job in (line.split() for line in reversed(begun))}
+    return sorted((began_at[job] - int(us)) / 1000 for us, job in (line.split() for line in sent))
+
+
+def produce(stage: Stage, argv: list[str]) -> list[str]:
+    return subprocess.run(argv, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True).stdout.splitlines()
+
+
+def ours(stage: Stage) -> list[float]:
+    before = int(stage.redis.hget(f"{TAG}:n", "done") or 0)
+    with line_clock(stage) as (write_end, begun), stage.worker(log_to=write_end):
+        sent = produce(stage, stage.tool_argv("enqueue_bench", "paced", *stage.redis_arguments("penstock_api", stage.password),
+                                              "--jobs", JOBS, "--rate", RATE))
+        stage.wait(lambda: int(stage.redis.hget(f"{TAG}:n", "done") or 0) - before >= JOBS, "the paced jobs")
+    return latencies(sent, begun)
+
+
+def bare(stage: Stage) -> list[float]:
+    size = (*stage.redis_arguments(), "--jobs", JOBS)
+    with line_clock(stage) as (write_end, begun):
+        with subprocess.Popen(stage.tool_argv("redis_probe", "work", *size), stdout=subprocess.PIPE, stderr=write_end, text=True) as worker:
+            worker.stdout.readline()
+            sent = produce(stage, stage.tool_argv("redis_probe", "produce", *size, "--rate", RATE))
+            worker.wait(WAIT_SECONDS)
+    return latencies(sent, begun)
+
+
+def measure(stage: Stage) -> dict[str, tuple[float, float]]:
+    stage.settle_down()
+    floor, figures = bare(stage), ours(stage)
+    return {f"begin_p{p}": (percentile(figures, p), percentile(floor, p)) for p in (50, 99)}

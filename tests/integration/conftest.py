@@ -1,0 +1,33 @@
+"""One stack for all tests that leave it as they found it, and one for each that does not."""
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from stack import Client, Stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    made = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def client(stack):
+    return Client(stack.api.url)
+
+
+@pytest.fixture
+def own_stack(tmp_path):
+    """A stack for one test alone, not started."""
+    made = Stack(tmp_path / "stack")
+    try:
+        yield made
+    finally:
+        made.stop()

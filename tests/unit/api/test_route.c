@@ -1,0 +1,82 @@
+#include "../../../api/src/route.h"
+
+#include <stdio.h>
+
+#include "unit.h"
+
+static const char *found(const char *method, const char *path, struct str *out_param, char *out_allow) {
+    const struct route *r = route_find(str_c(method), str_c(path), out_param, out_allow);
+    return r != NULL ? r->id : "none";
+}
+
+static void test_route__given_a_path_then_its_route_and_parameter_are_found(void **state) {
+    (void)state;
+    static const struct {
+        const char *method, *path, *id, *param;
+    } cases[] = {
+        {"POST", "/v1/jobs", "jobs_post", ""},
+        {"POST", "/v1/jobs:batch", "jobs_batch", ""},
+        {"GET", "/v1/jobs", "jobs_list", ""},
+        {"GET", "/v1/jobs/x", "jobs_get", "x"},
+        {"HEAD", "/v1/jobs/x", "jobs_get", "x"},
+        {"DELETE", "/v1/jobs/x", "jobs_cancel", "x"},
+        {"POST", "/v1/jobs/x/retry", "jobs_retry", "x"},
+        {"POST", "/v1/payments/a%20b/refunds", "payments_refund", "a%20b"},
+        {"PUT", "/v1/scale/orders", "scale_put", "orders"},
+        {"GET", "/openapi.json", "openapi", ""},
+        {"POST", "/v1/jobs/retry", "none", ""},
+        {"GET", "/v1/jobs/", "none", ""},
+        {"GET", "/v1/jobs/a/b", "none", ""},
+        {"GET", "/v1/jobs/x/", "none", ""},
+        {"POST", "/v1/jobs//retry", "none", ""},
+        {"GET", "/V1/jobs", "none", ""},
+        {"get", "/v1/jobs", "none", ""},
+        {"GET", "", "none", ""},
+        {"GET", "/", "none", ""},
+    };
+    char allow[ROUTE_ALLOW_BYTES];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct str param = STR("");
+        assert_string_equal(cases[i].id, found(cases[i].method, cases[i].path, &param, allow));
+        assert_str(cases[i].param, param);
+    }
+}
+
+static void test_route__given_another_method_then_allow_lists_those_of_the_path(void **state) {
+    (void)state;
+    struct str param;
+    char allow[ROUTE_ALLOW_BYTES];
+    assert_string_equal("none", found("PATCH", "/v1/jobs", &param, allow));
+    assert_string_equal("POST, GET, HEAD", allow);
+    assert_string_equal("none", found("PUT", "/v1/jobs/x", &param, allow));
+    assert_string_equal("GET, HEAD, DELETE", allow);
+    assert_string_equal("none", found("GET", "/nothing", &param, allow));
+    assert_string_equal("", allow);
+}
+
+static void test_route__given_the_table_then_every_route_is_found_by_itself_and_described(void **state) {
+    (void)state;
+    for (size_t i = 0; i < routes_n; i++) {
+        const struct route *r = &routes[i];
+        char path[128], allow[ROUTE_ALLOW_BYTES];
+        const char *open = strchr(r->path, '{');
+        (void)snprintf(path, sizeof path, "%.*s%s%s", (int)(open != NULL ? (size_t)(open - r->path) : strlen(r->path)), r->path,
+                       open != NULL ? "x" : "", open != NULL ? strchr(open, '}') + 1 : "");
+        struct str param;
+        assert_string_equal(r->id, found(r->method, path, &param, allow));
+        assert_int_equal(open != NULL, r->param != NULL);
+        assert_true(strlen(r->summary) > 0 && strlen(r->answers) > 0);
+        bool has_body = (r->flags & (ROUTE_BODY | ROUTE_LINES)) != 0;
+        assert_int_equal(has_body, r->schema != NULL || r->type != NULL);
+        assert_true(!has_body || r->example != NULL);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_route__given_a_path_then_its_route_and_parameter_are_found),
+        cmocka_unit_test(test_route__given_another_method_then_allow_lists_those_of_the_path),
+        cmocka_unit_test(test_route__given_the_table_then_every_route_is_found_by_itself_and_described),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
