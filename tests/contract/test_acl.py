@@ -79,7 +79,6 @@ def api(stage: Stage, r: redis.Redis) -> None:
     listen(r, "pen:done")
     r.zrangebyscore("pen:w", 0, 1)
     r.mget("pen:w:host:1", "pen:w:host:2")
-    r.hget("pen:q", "q")
 
 
 def worker(stage: Stage, r: redis.Redis) -> None:
@@ -134,8 +133,6 @@ def scheduler(stage: Stage, r: redis.Redis) -> None:
     s.call("depth")
     assert r.execute_command("HRANDFIELD", s.key("dead"), 10, "WITHVALUES")
     r.hdel(s.key("dead"), stage.jobs[1])
-    r.hset("pen:q", "q", "{}")
-    r.hdel("pen:q", "q")
     r.publish("pen:done", b"x")
     listen(r, "pen:due")
     r.zremrangebyscore("pen:w", 0, 1)
@@ -194,10 +191,10 @@ def test_nothing_in_the_table_is_superfluous(nobody, role):
 REFUSED = {
     "api": ["FCALL pen_settle_1 0", "FCALL pen_promote_1 0", "XDEL pen:{q:0}:s 1-1", "XREADGROUP GROUP g c STREAMS pen:{q:0}:s >",
             "SET pen:{q:0}:e x", "XACK pen:{q:0}:s g 1-1", "FUNCTION LOAD x", "PUBLISH pen:wake q", "HDEL pen:{q:0}:dead x",
-            "HSET pen:q q {}", "SUBSCRIBE pen:due", "ZREM pen:w x", "INFO"],
+            "SUBSCRIBE pen:due", "ZREM pen:w x", "INFO"],
     "worker": ["FCALL pen_enqueue_1 0", "FCALL pen_epoch_1 0", "FCALL pen_cancel_1 0", "XGROUP DELCONSUMER pen:{q:0}:s g c",
                "XGROUP DESTROY pen:{q:0}:s g", "SET pen:{q:0}:e x", "HDEL pen:{q:0}:dead x", "FUNCTION LOAD x", "BGREWRITEAOF",
-               "HSET pen:q q {}", "GET pen:w:host:1", "SUBSCRIBE pen:done"],
+               "GET pen:w:host:1", "SUBSCRIBE pen:done"],
     "scheduler": ["FCALL pen_settle_1 0", "FCALL pen_enqueue_1 0", "XREADGROUP GROUP g c STREAMS pen:{q:0}:s >",
                   "XGROUP DESTROY pen:{q:0}:s g", "FUNCTION DELETE penstock_1", "FUNCTION FLUSH", "HSET pen:{q:0}:dead x y",
                   "SUBSCRIBE pen:done"],
