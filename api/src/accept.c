@@ -9,7 +9,14 @@
 #include "sampler.h"
 #include "server.h"
 
-enum { GIVE_UP_MS = 10000, SWEEP_MS = 500, AGAIN_MS = 100, RACES_MAX = 8, SCRATCH_BLOCK_BYTES = 16 << 10, SCRATCH_BYTES = 16 << 20 };
+enum {
+    GIVE_UP_MS = 10000,
+    SWEEP_MS = 500,
+    AGAIN_MS = 100,
+    RACES_MAX = 8,
+    SCRATCH_BLOCK_BYTES = 16 << 10,
+    SCRATCH_BYTES = 16 << 20
+};
 
 /* ---- what both classes share ---- */
 
@@ -69,10 +76,10 @@ struct accept {
     struct api *api;
     struct acceptance_list waiting;
     size_t waiting_n;
-    struct batch *flying;  /* the statement under way; NULL: none */
+    struct batch *flying; /* the statement under way; NULL: none */
     struct turn_end flush;
-    struct timer *again;   /* after a lost connection */
-    struct timer *sweep;   /* for those whose time is up */
+    struct timer *again; /* after a lost connection */
+    struct timer *sweep; /* for those whose time is up */
 };
 
 /* One statement, and then the placing of what it kept. Freed with the last answer. */

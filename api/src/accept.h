@@ -33,9 +33,9 @@ struct acceptance {
     const struct job_type *type;
     const struct queue_info *queue;
     struct str payload;
-    struct str key; /* p NULL: none */
-    uint8_t fingerprint[SHA256_BYTES]; /* of method, path and raw body */
-    struct wall due, deadline; /* 0: none */
+    struct str key;                     /* p NULL: none */
+    uint8_t fingerprint[SHA256_BYTES];  /* of method, path and raw body */
+    struct wall due, deadline;          /* 0: none */
     void (*done)(struct acceptance *a); /* once; a KNOWN's row is borrowed for it */
     /* Made by acceptance_prepare. */
     struct uuid id;

@@ -5,7 +5,6 @@
  * those of a transaction that was faster by a hair. Of the latter nothing is seen at all: the row is asked again. */
 #include "accept.h"
 
-
 #include <base/fault.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +24,7 @@ const struct pg_stmt accept_stmt = {
     "n AS (INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, due_at, deadline_at) "
     "SELECT id, id, tenant, queue, shard, type, type_version, payload, traceparent, to_timestamp(due_ms / 1000.0), "
     "to_timestamp(deadline_ms / 1000.0) FROM d WHERE key IS NULL OR id IN (SELECT job_id FROM k) ON CONFLICT DO NOTHING RETURNING id) "
-    "SELECT d.n, n.id IS NOT NULL, i.fingerprint, i.estimate_s, i.job_id, " JOB_COLUMNS
-    " FROM d LEFT JOIN n ON n.id = d.id "
+    "SELECT d.n, n.id IS NOT NULL, i.fingerprint, i.estimate_s, i.job_id, " JOB_COLUMNS " FROM d LEFT JOIN n ON n.id = d.id "
     "LEFT JOIN platform.idempotency i ON n.id IS NULL AND i.tenant = d.tenant AND i.key = d.key "
     "LEFT JOIN platform.job j ON n.id IS NULL AND j.id = coalesce(i.job_id, d.id)",
     ACCEPT_COLUMNS,
@@ -39,10 +37,8 @@ static void add_row(struct buf *columns, const struct acceptance *a, size_t n) {
     trace_text(&a->trace, trace);
     (void)snprintf(estimate, sizeof estimate, "%.1f", a->estimate_s);
     const struct pg_value values[] = {
-        pg_int((int64_t)n, room),
-        pg_text(str_c(a->call->who.tenant)),
-        keyed ? pg_text(a->key) : PG_NULL,
-        pg_bytes(str_of(a->fingerprint, sizeof a->fingerprint)),
+        pg_int((int64_t)n, room),          pg_text(str_c(a->call->who.tenant)),
+        keyed ? pg_text(a->key) : PG_NULL, pg_bytes(str_of(a->fingerprint, sizeof a->fingerprint)),
         pg_text(str_c(estimate)),
     };
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
@@ -76,7 +72,9 @@ struct err accept_columns(struct buf columns[ACCEPT_COLUMNS], struct acceptance 
     return OK;
 }
 
-int accept_row(const PGresult *res, int row) { return pg_col_null(res, row, COLUMN_N) ? -1 : (int)pg_col_int(res, row, COLUMN_N); }
+int accept_row(const PGresult *res, int row) {
+    return pg_col_null(res, row, COLUMN_N) ? -1 : (int)pg_col_int(res, row, COLUMN_N);
+}
 
 /* A key that is there, with its job or without. */
 static enum acceptance_verdict judge_known(struct acceptance *a, const PGresult *res, int row, struct arena *scratch) {

@@ -77,8 +77,10 @@ static struct err listen_now(struct api *api) {
 
 static void on_keys(struct api *api, bool any) {
     if (!any) {
-        (void)fprintf(stderr, "penstock: api.listen is %s, beyond loopback, and there is no live API key: make one with penstock key create\n",
-                      api->options->conf->api_listen);
+        (void)fprintf(
+            stderr,
+            "penstock: api.listen is %s, beyond loopback, and there is no live API key: make one with penstock key create\n",
+            api->options->conf->api_listen);
         api->status = EXIT_CONFIG;
         stop(api);
         return;

@@ -35,13 +35,15 @@ static const struct pg_stmt key_stmt = {
     "SELECT secret_hash, tenant, array_to_string(scopes, ' ') FROM platform.api_key WHERE id = $1 AND revoked_at IS NULL",
     1,
 };
-static const struct pg_stmt any_stmt = {"api.any_key", "SELECT EXISTS (SELECT FROM platform.api_key WHERE revoked_at IS NULL)", 0};
+static const struct pg_stmt any_stmt = {"api.any_key", "SELECT EXISTS (SELECT FROM platform.api_key WHERE revoked_at IS NULL)",
+                                        0};
 
 static const struct {
     const char *name;
     enum scope scope;
 } scopes[] = {
-    {"view", SCOPE_VIEW}, {"enqueue", SCOPE_ENQUEUE}, {"operate", SCOPE_OPERATE}, {"replay", SCOPE_REPLAY}, {"admin", SCOPE_ADMIN},
+    {"view", SCOPE_VIEW},     {"enqueue", SCOPE_ENQUEUE}, {"operate", SCOPE_OPERATE},
+    {"replay", SCOPE_REPLAY}, {"admin", SCOPE_ADMIN},
 };
 enum { SCOPES = sizeof scopes / sizeof scopes[0] };
 

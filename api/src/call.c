@@ -84,7 +84,11 @@ void call_answer(struct call *c, int status, const char *content_type, struct st
     }
     c->req = NULL;
     const struct http_answer answer = {
-        .status = status, .content_type = content_type, .headers = c->headers, .headers_n = c->headers_n, .body = body,
+        .status = status,
+        .content_type = content_type,
+        .headers = c->headers,
+        .headers_n = c->headers_n,
+        .body = body,
     };
     http_respond(req, &answer);
 }

@@ -25,22 +25,22 @@ struct call {
     struct api *api;
     struct http_request *req; /* NULL once answered or gone: header values and body have gone with it */
     const struct route *route;
-    struct str param;         /* the path's, decoded; in the arena */
-    struct str path;          /* in the arena */
+    struct str param; /* the path's, decoded; in the arena */
+    struct str path;  /* in the arena */
     struct arena arena;
     struct trace trace;
     struct identity who;
-    struct str key;           /* Idempotency-Key, in the arena; p NULL: none */
+    struct str key;                               /* Idempotency-Key, in the arena; p NULL: none */
     struct http_header headers[CALL_HEADERS_MAX]; /* of the answer */
     size_t headers_n;
     struct waiter waiter;
-    void *state;              /* the handler's, in the arena */
+    void *state; /* the handler's, in the arena */
     /* for the log line */
     struct uuid job;
     const char *problem;
     bool has_job, counted, asked;
     unsigned refs;
-    TAILQ_ENTRY(call) link;   /* open or spare */
+    TAILQ_ENTRY(call) link; /* open or spare */
 };
 TAILQ_HEAD(call_list, call);
 
@@ -57,7 +57,8 @@ void calls_free_spare(struct api *api);
 /* Answers, each at most once per call; nothing happens when the client is gone. Bodies are copied. */
 void call_header(struct call *c, const char *name, struct str value); /* value must live until the answer: arena or static */
 void call_answer(struct call *c, int status, const char *content_type, struct str body);
-void call_json(struct call *c, int status, const struct buf *body);   /* a failed buf becomes a problem; the buf stays the caller's */
+void call_json(struct call *c, int status,
+               const struct buf *body); /* a failed buf becomes a problem; the buf stays the caller's */
 void call_problem(struct call *c, enum problem_id id, const char *detail, ...) PRINTF_LIKE(3, 4);
 void call_problem_full(struct call *c, struct problem *p); /* trace and instance are filled in */
 void call_fail(struct call *c, struct err err);            /* the problem behind an error of a server of ours */

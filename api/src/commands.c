@@ -19,8 +19,10 @@ struct command {
 static bool refuse_member(struct call *c, const char *name, struct str detail) {
     struct str pointer = arena_printf(&c->arena, "#/%s", name);
     const struct problem_error error = {pointer, detail};
-    struct problem p = {.id = PROBLEM_INVALID, .detail = arena_printf(&c->arena, "%.*s %.*s", STR_ARG(pointer), STR_ARG(detail)),
-                        .errors = &error, .errors_n = 1};
+    struct problem p = {.id = PROBLEM_INVALID,
+                        .detail = arena_printf(&c->arena, "%.*s %.*s", STR_ARG(pointer), STR_ARG(detail)),
+                        .errors = &error,
+                        .errors_n = 1};
     call_problem_full(c, &p);
     return false;
 }
@@ -167,7 +169,8 @@ static void on_accepted(struct acceptance *a) {
     } else if (a->verdict == ACCEPTED_KNOWN) {
         attach(c, k);
     } else if (c->waiter.entry == NULL) {
-        answer_accepted(k->submit); /* nobody waits, or the time was up before; nothing happens when the result was there before */
+        answer_accepted(
+            k->submit); /* nobody waits, or the time was up before; nothing happens when the result was there before */
     }
 }
 

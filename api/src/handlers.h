@@ -22,8 +22,8 @@ struct call *call_of_waiter(struct waiter *w);
 
 /* One entry of platform.audit: as a CTE "audit" behind the CTE named source, once when that has rows; parameters from first on are
  * tenant, author, action, target, detail (jsonb). */
-#define AUDIT_CTE(source, p1, p2, p3, p4, p5)                                                                                  \
-    "audit AS (INSERT INTO platform.audit (tenant, author, action, target, detail) SELECT " p1 "::text, " p2 "::text, " p3      \
+#define AUDIT_CTE(source, p1, p2, p3, p4, p5)                                                                              \
+    "audit AS (INSERT INTO platform.audit (tenant, author, action, target, detail) SELECT " p1 "::text, " p2 "::text, " p3 \
     "::text, " p4 "::text, " p5 "::jsonb WHERE EXISTS (SELECT FROM " source "))"
 
 #endif

@@ -119,7 +119,8 @@ bool header_etag_is_in(struct str value, struct str etag) {
 bool header_version(struct str value, int64_t *out) {
     int64_t v;
     value = str_trim(value);
-    if (value.n < 3 || value.p[0] != '"' || value.p[value.n - 1] != '"' || !str_to_i64(str_of(value.p + 1, value.n - 2), &v) || v < 1) {
+    if (value.n < 3 || value.p[0] != '"' || value.p[value.n - 1] != '"' || !str_to_i64(str_of(value.p + 1, value.n - 2), &v) ||
+        v < 1) {
         return false;
     }
     *out = v;
@@ -164,7 +165,8 @@ bool header_accepts(struct str accept, const char *type) {
         }
         bool wanted = true;
         while (take_parameter(&piece, &name, &v)) {
-            wanted = wanted && !(str_is(name, "q") && (str_is(v, "0") || str_is(v, "0.0") || str_is(v, "0.00") || str_is(v, "0.000")));
+            wanted =
+                wanted && !(str_is(name, "q") && (str_is(v, "0") || str_is(v, "0.0") || str_is(v, "0.00") || str_is(v, "0.000")));
         }
         return wanted;
     }

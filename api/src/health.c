@@ -65,7 +65,10 @@ static void add_degraded(struct buf *b, const struct checks *k) {
 static void add_status(struct buf *b, const struct checks *k) {
     bool ready = !k->draining && (journal_works(k) || stream_works(k));
     bool whole = ready && journal_works(k) && stream_works(k);
-    buf_addf(b, "{\"status\":\"%s\",\"accepts\":{\"journal\":%s,\"stream\":%s},\"degraded\":", whole ? "ready" : ready ? "degraded" : "not_ready",
+    buf_addf(b, "{\"status\":\"%s\",\"accepts\":{\"journal\":%s,\"stream\":%s},\"degraded\":",
+             whole   ? "ready"
+             : ready ? "degraded"
+                     : "not_ready",
              journal_works(k) ? "true" : "false", stream_works(k) ? "true" : "false");
     add_degraded(b, k);
     buf_add_c(b, ",\"checks\":");
@@ -89,11 +92,13 @@ void handle_health(struct call *c) {
     struct buf b;
     buf_init(&b, HEALTH_BYTES_MAX);
     add_status(&b, &k);
-    buf_addf(&b, ",\"version\":\"" PENSTOCK_VERSION "\",\"process\":\"%s\",\"pid\":%ld,\"uptime_seconds\":%lld", api->rt->process, (long)getpid(),
-             (long long)(mono_ms_since(loop_now(api->rt->loop), api->started) / 1000));
-    buf_addf(&b, ",\"connections\":%zu,\"requests_open\":%zu,\"requests_waiting\":%zu,\"postgres_statements\":%zu,\"redis_calls\":%zu}",
-             http_server_connections(api->server), api->open_n, wait_count(api->waits), pg_pool_waiting(api->rt->platform),
-             redis_pending(api->rt->redis_connection));
+    buf_addf(&b, ",\"version\":\"" PENSTOCK_VERSION "\",\"process\":\"%s\",\"pid\":%ld,\"uptime_seconds\":%lld", api->rt->process,
+             (long)getpid(), (long long)(mono_ms_since(loop_now(api->rt->loop), api->started) / 1000));
+    buf_addf(
+        &b,
+        ",\"connections\":%zu,\"requests_open\":%zu,\"requests_waiting\":%zu,\"postgres_statements\":%zu,\"redis_calls\":%zu}",
+        http_server_connections(api->server), api->open_n, wait_count(api->waits), pg_pool_waiting(api->rt->platform),
+        redis_pending(api->rt->redis_connection));
     call_json(c, 200, &b);
     buf_free(&b);
 }

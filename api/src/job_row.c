@@ -60,7 +60,8 @@ static void add_trace(struct buf *b, const struct trace *t) {
 }
 
 static void add_links(struct buf *b, const char *id) {
-    buf_addf(b, ",\"links\":{\"self\":\"/v1/jobs/%s\",\"wait\":\"/v1/jobs/%s?wait=30s\",\"cancel\":\"/v1/jobs/%s\"}}", id, id, id);
+    buf_addf(b, ",\"links\":{\"self\":\"/v1/jobs/%s\",\"wait\":\"/v1/jobs/%s?wait=30s\",\"cancel\":\"/v1/jobs/%s\"}}", id, id,
+             id);
 }
 
 void accepted_write(struct buf *b, const struct accepted *a) {

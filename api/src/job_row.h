@@ -16,16 +16,16 @@ struct job_row {
     int type_version;
     struct trace trace;
     struct wall due, deadline, created, finished; /* 0: none */
-    struct str state;  /* 'waiting' for every open one */
-    int status;        /* of the result; 0: none */
-    struct str result; /* JSON text; p NULL: none */
+    struct str state;                             /* 'waiting' for every open one */
+    int status;                                   /* of the result; 0: none */
+    struct str result;                            /* JSON text; p NULL: none */
 };
 
 /* The columns, in order, of a table or alias j. */
-#define JOB_COLUMNS                                                                                                             \
-    "j.id, j.root_id, j.generation, j.tenant, j.queue, j.type, j.type_version, j.traceparent, "                                 \
-    "(extract(epoch FROM j.due_at) * 1000)::bigint, (extract(epoch FROM j.deadline_at) * 1000)::bigint, "                       \
-    "(extract(epoch FROM j.created_at) * 1000)::bigint, (extract(epoch FROM j.finished_at) * 1000)::bigint, j.state, "          \
+#define JOB_COLUMNS                                                                                                    \
+    "j.id, j.root_id, j.generation, j.tenant, j.queue, j.type, j.type_version, j.traceparent, "                        \
+    "(extract(epoch FROM j.due_at) * 1000)::bigint, (extract(epoch FROM j.deadline_at) * 1000)::bigint, "              \
+    "(extract(epoch FROM j.created_at) * 1000)::bigint, (extract(epoch FROM j.finished_at) * 1000)::bigint, j.state, " \
     "j.result_status, j.result"
 enum { JOB_COLUMNS_N = 15 };
 

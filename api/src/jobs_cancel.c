@@ -11,8 +11,9 @@
 static const struct pg_stmt get_stmt = {
     "api.cancel", "SELECT " JOB_COLUMNS " FROM platform.job j WHERE j.id = $1::uuid AND ($2::text IS NULL OR j.tenant = $2)", 2};
 
-#define RESULT "{\"type\":\"/problems/job-cancelled\",\"title\":\"The job was cancelled\",\"status\":409,\"code\":\"job_cancelled\"," \
-               "\"detail\":\"It was cancelled before it took effect\"}"
+#define RESULT                                                                                                             \
+    "{\"type\":\"/problems/job-cancelled\",\"title\":\"The job was cancelled\",\"status\":409,\"code\":\"job_cancelled\"," \
+    "\"detail\":\"It was cancelled before it took effect\"}"
 enum { RESULT_STATUS = 409 };
 
 struct cancel {

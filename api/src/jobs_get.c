@@ -59,7 +59,8 @@ static void answer_journal(struct call *c, const struct job_row *row, struct str
 }
 
 /* state p NULL: it has ended, and how was not kept. */
-static void answer_stream(struct call *c, const struct get *g, struct str state, struct wall when, const struct job_row *outcome) {
+static void answer_stream(struct call *c, const struct get *g, struct str state, struct wall when,
+                          const struct job_row *outcome) {
     const struct queue_info *q = queue_table_number(c->api->rt->queues, g->place.queue_number);
     char id[UUID_TEXT_BYTES];
     struct buf body;
@@ -73,9 +74,11 @@ static void answer_stream(struct call *c, const struct get *g, struct str state,
         job_add_time(&body, str_is(state, "delayed") ? "due_at" : "started_at", when);
     }
     if (outcome != NULL) {
-        buf_addf(&body, ",\"status\":%d,\"result\":%.*s", outcome->status, STR_ARG(outcome->result.n > 0 ? outcome->result : STR("null")));
+        buf_addf(&body, ",\"status\":%d,\"result\":%.*s", outcome->status,
+                 STR_ARG(outcome->result.n > 0 ? outcome->result : STR("null")));
     }
-    buf_addf(&body, ",\"tracked\":%s,\"links\":{\"self\":\"/v1/jobs/%s\",\"wait\":\"/v1/jobs/%s?wait=30s\",\"cancel\":\"/v1/jobs/%s\"}}",
+    buf_addf(&body,
+             ",\"tracked\":%s,\"links\":{\"self\":\"/v1/jobs/%s\",\"wait\":\"/v1/jobs/%s?wait=30s\",\"cancel\":\"/v1/jobs/%s\"}}",
              state.p != NULL ? "true" : "false", id, id, id);
     answer(c, &body);
     buf_free(&body);

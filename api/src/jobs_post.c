@@ -7,7 +7,9 @@
 
 enum { WAIT_MAX_MS = 30000, ACCEPTED_BYTES_MAX = 4096, LOCATION_BYTES = 128 };
 
-struct call *call_of_waiter(struct waiter *w) { return (struct call *)(void *)((char *)w - offsetof(struct call, waiter)); }
+struct call *call_of_waiter(struct waiter *w) {
+    return (struct call *)(void *)((char *)w - offsetof(struct call, waiter));
+}
 
 int64_t call_wait_ms(struct call *c, int64_t fallback_ms) {
     struct prefer prefer = {.wait_ms = -1};
@@ -67,7 +69,8 @@ static struct str location_of(struct call *c, const struct job_row *row) {
     for (size_t i = 0; from.p != NULL && i < routes_n && out.p == NULL; i++) {
         struct str param = str_c(routes[i].param);
         struct str path = str_c(routes[i].path);
-        if (!str_starts(param, from) || !str_starts(path, c->path) || !str_is(str_of(path.p + c->path.n, path.n - c->path.n), "/{id}")) {
+        if (!str_starts(param, from) || !str_starts(path, c->path) ||
+            !str_is(str_of(path.p + c->path.n, path.n - c->path.n), "/{id}")) {
             continue;
         }
         json_t *result;

@@ -48,7 +48,8 @@ static bool put_channel(json_t *schema, const char *channel) {
             return false;
         }
     }
-    return push(required, json_string("channel")) && put(json_object_get(schema, "properties"), "channel", json_pack("{s:s}", "const", channel));
+    return push(required, json_string("channel")) &&
+           put(json_object_get(schema, "properties"), "channel", json_pack("{s:s}", "const", channel));
 }
 
 static json_t *payload_schema(const struct route *r, const struct job_type *type) {
@@ -153,7 +154,8 @@ static json_t *parameters(const struct route *r) {
                                "New for each operation, the same for each of its retries; 1 to 255 printable ASCII characters");
     }
     if ((r->flags & ROUTE_WAIT) != 0) {
-        ok = ok && push_header(a, "Prefer", false, "wait=N: answer at the latest after so many seconds (up to 30); respond-async: at once");
+        ok = ok && push_header(a, "Prefer", false,
+                               "wait=N: answer at the latest after so many seconds (up to 30); respond-async: at once");
     }
     if ((r->flags & ROUTE_MATCH) != 0) {
         ok = ok && push_header(a, "If-Match", false, "Only at this version, as the ETag of the GET says it");
@@ -177,8 +179,10 @@ static bool put_links(json_t *answer, const struct route *r) {
         struct str param = str_c(routes[i].param);
         if (str_starts(param, str_c(from))) {
             char expression[NAME_BYTES];
-            (void)snprintf(expression, sizeof expression, "$response.body#%.*s", STR_ARG(str_of(param.p + strlen(from), param.n - strlen(from))));
-            ok = put(links, routes[i].id, json_pack("{s:s,s:{s:s}}", "operationId", routes[i].id, "parameters", "id", expression));
+            (void)snprintf(expression, sizeof expression, "$response.body#%.*s",
+                           STR_ARG(str_of(param.p + strlen(from), param.n - strlen(from))));
+            ok =
+                put(links, routes[i].id, json_pack("{s:s,s:{s:s}}", "operationId", routes[i].id, "parameters", "id", expression));
         }
     }
     if (ok && json_object_size(links) > 0) {
@@ -209,8 +213,8 @@ static json_t *one_answer(const struct route *r, struct str text, char out_statu
 }
 
 static json_t *responses(const struct route *r) {
-    json_t *all = json_pack("{s:{s:s,s:{s:{s:o}}}}", "default", "description", "A problem", "content", "application/problem+json", "schema",
-                            ref_to("Problem"));
+    json_t *all = json_pack("{s:{s:s,s:{s:{s:o}}}}", "default", "description", "A problem", "content", "application/problem+json",
+                            "schema", ref_to("Problem"));
     struct str rest = str_c(r->answers), text;
     bool ok = all != NULL;
     for (bool first = true; ok && str_cut(&rest, ',', &text); first = false) {
@@ -246,8 +250,8 @@ static const char *scope_text(enum scope s) {
 }
 
 static json_t *operation(const struct registry *reg, const struct route *r) {
-    json_t *o = json_pack("{s:s,s:s,s:o,s:o}", "operationId", r->id, "summary", r->summary, "parameters", parameters(r), "responses",
-                          responses(r));
+    json_t *o = json_pack("{s:s,s:s,s:o,s:o}", "operationId", r->id, "summary", r->summary, "parameters", parameters(r),
+                          "responses", responses(r));
     bool ok = o != NULL;
     if ((r->flags & (ROUTE_BODY | ROUTE_LINES)) != 0) {
         ok = ok && put(o, "requestBody", request_body(reg, r));
@@ -297,8 +301,8 @@ static bool put_type(json_t *schemas, json_t *types, const struct job_type *type
     (void)json_object_del(schema, "$schema");
     return put(schemas, name, schema) &&
            put(types, type->name,
-               json_pack("{s:i,s:s,s:s,s:b,s:o}", "version", type->version, "queue", type->queue, "durability", job_class_name(type->class),
-                         "key_required", (int)type->key_required, "payload", ref_to(name)));
+               json_pack("{s:i,s:s,s:s,s:b,s:o}", "version", type->version, "queue", type->queue, "durability",
+                         job_class_name(type->class), "key_required", (int)type->key_required, "payload", ref_to(name)));
 }
 
 static bool put_types(json_t *document, json_t *schemas, const struct registry *reg) {
@@ -315,11 +319,11 @@ static bool put_types(json_t *document, json_t *schemas, const struct registry *
 
 static json_t *make(const struct api *api) {
     json_t *schemas = json_deep_copy(types_components(api->types));
-    json_t *document = json_pack("{s:s,s:{s:s,s:s,s:s},s:[{s:s}],s:[{s:[]},{}],s:{s:o,s:{s:{s:s,s:s}}}}", "openapi", "3.1.0", "info", "title",
-                                 "Penstock", "version", PENSTOCK_VERSION, "description",
-                                 "Jobs, orders and payments. Errors are application/problem+json.", "servers", "url", "/", "security",
-                                 "bearer", "components", "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme",
-                                 "bearer");
+    json_t *document =
+        json_pack("{s:s,s:{s:s,s:s,s:s},s:[{s:s}],s:[{s:[]},{}],s:{s:o,s:{s:{s:s,s:s}}}}", "openapi", "3.1.0", "info", "title",
+                  "Penstock", "version", PENSTOCK_VERSION, "description",
+                  "Jobs, orders and payments. Errors are application/problem+json.", "servers", "url", "/", "security", "bearer",
+                  "components", "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer");
     const struct registry *reg = api->rt->registry;
     if (document != NULL && put_paths(document, reg) && put_types(document, schemas, reg)) {
         return document;

@@ -22,9 +22,9 @@ struct problem_error {
 
 struct problem {
     enum problem_id id;
-    struct str detail;   /* may carry text from outside */
-    struct str hint;     /* p NULL: the table's */
-    struct str instance; /* the request's path; p NULL: none */
+    struct str detail;         /* may carry text from outside */
+    struct str hint;           /* p NULL: the table's */
+    struct str instance;       /* the request's path; p NULL: none */
     const struct trace *trace; /* NULL: none */
     int64_t retry_after_s;     /* 0: none */
     const struct problem_error *errors;

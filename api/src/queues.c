@@ -12,20 +12,21 @@ static void write_depth(struct buf *b, const struct queue_sample *s) {
     buf_addf(b,
              ",\"known\":%s,\"depth\":{\"waiting\":%lld,\"running\":%lld,\"delayed\":%lld,\"parked\":%lld,\"dead\":%lld,"
              "\"unplaced\":%lld}",
-             s->known ? "true" : "false", (long long)d->waiting, (long long)d->running, (long long)d->delayed, (long long)d->parked,
-             (long long)(s->dead + d->dead), (long long)s->unmarked);
+             s->known ? "true" : "false", (long long)d->waiting, (long long)d->running, (long long)d->delayed,
+             (long long)d->parked, (long long)(s->dead + d->dead), (long long)s->unmarked);
 }
 
 static void write_queue(struct call *c, struct buf *b, const struct queue_info *q) {
     const struct queue_sample *s = sampler_find(c->api->sampler, q);
-    buf_addf(b, "{\"name\":\"%s\",\"paused\":%s,\"shards\":%u,\"slots\":%d", q->name, q->paused ? "true" : "false", q->shards_n, q->slots);
+    buf_addf(b, "{\"name\":\"%s\",\"paused\":%s,\"shards\":%u,\"slots\":%d", q->name, q->paused ? "true" : "false", q->shards_n,
+             q->slots);
     buf_addf(b, ",\"limits\":{\"max_depth\":%lld,\"max_open\":%lld,\"max_drain_seconds\":%lld}", (long long)q->max_depth,
              (long long)q->max_open, (long long)q->max_drain_s);
     write_depth(b, s);
     buf_addf(b, ",\"oldest_age_seconds\":%.3f", sampler_oldest_age_s(s, loop_wall(c->api->rt->loop)));
     job_add_time(b, "next_due_at", s->depth.next_due);
-    buf_addf(b, ",\"done_per_second\":%.1f,\"drain_seconds\":%.1f,\"shedding\":\"%s\",\"workers\":{\"desired\":%lld}}", s->capacity.per_s,
-             sampler_drain_s(s), shed_name(s->shed), (long long)s->desired);
+    buf_addf(b, ",\"done_per_second\":%.1f,\"drain_seconds\":%.1f,\"shedding\":\"%s\",\"workers\":{\"desired\":%lld}}",
+             s->capacity.per_s, sampler_drain_s(s), shed_name(s->shed), (long long)s->desired);
 }
 
 void handle_queues_list(struct call *c) {
@@ -58,9 +59,8 @@ void handle_queues_get(struct call *c) {
 
 static const struct pg_stmt pause_stmt = {
     "api.pause",
-    "WITH u AS (UPDATE platform.queue SET paused = $2::bool, version = version + 1 WHERE name = $1 RETURNING name, paused, version), "
-    AUDIT_CTE("u", "$3", "$4", "$5", "$1", "jsonb_build_object('reason', $6::text)")
-    " SELECT name, paused, version FROM u",
+    "WITH u AS (UPDATE platform.queue SET paused = $2::bool, version = version + 1 WHERE name = $1 RETURNING name, paused, version), " AUDIT_CTE(
+        "u", "$3", "$4", "$5", "$1", "jsonb_build_object('reason', $6::text)") " SELECT name, paused, version FROM u",
     6,
 };
 

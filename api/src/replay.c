@@ -14,18 +14,19 @@ enum { IDS_BYTES_MAX = 64 * 1024, PARAMS = 8 };
 /* $1 tenant or NULL, $2 queue or NULL, $3 ids or NULL, $4 limit. Effects are kept for 30 days: what is older than 25 is not run again. */
 #define PICK(class)                                                                                                              \
     "SELECT * FROM platform.dead_job WHERE replayed_at IS NULL AND discarded_at IS NULL AND class = '" class                     \
-    "' AND ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR queue = $2) AND ($3::uuid[] IS NULL OR id = ANY($3)) "     \
-    "AND died_at > now() - interval '25 days' ORDER BY died_at LIMIT $4::int FOR UPDATE SKIP LOCKED"
+        "' AND ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR queue = $2) AND ($3::uuid[] IS NULL OR id = ANY($3)) " \
+        "AND died_at > now() - interval '25 days' ORDER BY died_at LIMIT $4::int FOR UPDATE SKIP LOCKED"
 
 static const struct pg_stmt journal_stmt = {
     "api.replay_journal",
-    "WITH p AS (" PICK("journal") "), "
-    "d AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id IN (SELECT id FROM p) RETURNING id), "
-    "u AS (UPDATE platform.job SET state = 'waiting', generation = generation + 1, epoch = NULL, finished_at = NULL, result = NULL, "
-    "result_status = NULL, deadline_at = CASE WHEN deadline_at > now() THEN deadline_at END "
-    "WHERE id IN (SELECT id FROM d) AND state = 'dead' RETURNING id, generation, queue, type), "
-    AUDIT_CTE("u", "$5", "$6", "'job.replay'", "$7", "jsonb_build_object('reason', $8::text, 'jobs', (SELECT jsonb_agg(id) FROM u))")
-    " SELECT id, generation, queue, type FROM u",
+    "WITH p AS (" PICK(
+        "journal") "), "
+                   "d AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id IN (SELECT id FROM p) RETURNING id), "
+                   "u AS (UPDATE platform.job SET state = 'waiting', generation = generation + 1, epoch = NULL, finished_at = NULL, result = NULL, "
+                   "result_status = NULL, deadline_at = CASE WHEN deadline_at > now() THEN deadline_at END "
+                   "WHERE id IN (SELECT id FROM d) AND state = 'dead' RETURNING id, generation, queue, type), " AUDIT_CTE(
+                       "u", "$5", "$6", "'job.replay'", "$7",
+                       "jsonb_build_object('reason', $8::text, 'jobs', (SELECT jsonb_agg(id) FROM u))") " SELECT id, generation, queue, type FROM u",
     PARAMS,
 };
 
@@ -37,9 +38,9 @@ static const struct pg_stmt stream_stmt = {
 
 static const struct pg_stmt mark_stmt = {
     "api.replay_mark",
-    "WITH d AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id = ANY($1::uuid[]) AND replayed_at IS NULL RETURNING id), "
-    AUDIT_CTE("d", "$2", "$3", "'job.replay'", "$4", "jsonb_build_object('reason', $5::text, 'jobs', (SELECT jsonb_agg(id) FROM d))")
-    " SELECT count(*) FROM d",
+    "WITH d AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id = ANY($1::uuid[]) AND replayed_at IS NULL RETURNING id), " AUDIT_CTE(
+        "d", "$2", "$3", "'job.replay'", "$4",
+        "jsonb_build_object('reason', $5::text, 'jobs', (SELECT jsonb_agg(id) FROM d))") " SELECT count(*) FROM d",
     5,
 };
 
@@ -81,7 +82,8 @@ static void mark(struct replay *r, size_t from) {
     }
     pg_array_end(&ids);
     const struct pg_value values[] = {
-        pg_text(buf_str(&ids)), pg_text(str_c(c->who.tenant)), pg_text(str_c(c->who.author)), pg_text(target(r)), pg_text(r->reason),
+        pg_text(buf_str(&ids)), pg_text(str_c(c->who.tenant)), pg_text(str_c(c->who.author)), pg_text(target(r)),
+        pg_text(r->reason),
     };
     if (err_is_set(buf_status(&ids))) {
         call_fail(c, buf_status(&ids));
@@ -147,11 +149,15 @@ static void enter_one(struct replay *r, const PGresult *res, int row) {
         return;
     }
     unsigned shard = id_job_place(header.id).shard;
-    const struct str parts[] = {STR("replay"), str_of(header.id.b, sizeof header.id.b), str_of(&header.generation, sizeof header.generation)};
+    const struct str parts[] = {STR("replay"), str_of(header.id.b, sizeof header.id.b),
+                                str_of(&header.generation, sizeof header.generation)};
     if (shard >= q->shards_n || err_is_set(sha256_parts(parts, 3, hash))) {
         return;
     }
-    *e = (struct entering){.replay = r, .id = header.id, .generation = header.generation, .queue = str_c(q->name),
+    *e = (struct entering){.replay = r,
+                           .id = header.id,
+                           .generation = header.generation,
+                           .queue = str_c(q->name),
                            .type = arena_str(&c->arena, header.type)};
     header.ready = loop_wall(c->api->rt->loop);
     item.header = str_of(bytes, envelope_encode(&header, bytes));
@@ -186,8 +192,8 @@ static void on_journal(struct call *c, const PGresult *res) {
         return;
     }
     char limit[PG_INT_BYTES];
-    const struct pg_value values[] = {
-        call_tenant(c), pg_text_or_null(r->queue), pg_text_or_null(r->ids), pg_int((int64_t)(r->limit - r->n), limit)};
+    const struct pg_value values[] = {call_tenant(c), pg_text_or_null(r->queue), pg_text_or_null(r->ids),
+                                      pg_int((int64_t)(r->limit - r->n), limit)};
     call_query(c, &stream_stmt, values, on_stream);
 }
 

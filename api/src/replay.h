@@ -17,10 +17,10 @@ struct replayed {
 
 struct replay {
     struct call *call;
-    struct str queue;  /* p NULL: any */
-    struct str ids;    /* Postgres array of uuid, in the arena; p NULL: any */
-    struct str reason; /* for the audit; may be empty */
-    size_t limit;      /* at most LIMIT_BATCH; the oldest first */
+    struct str queue;               /* p NULL: any */
+    struct str ids;                 /* Postgres array of uuid, in the arena; p NULL: any */
+    struct str reason;              /* for the audit; may be empty */
+    size_t limit;                   /* at most LIMIT_BATCH; the oldest first */
     void (*done)(struct replay *r); /* once; not after a failure, which has answered the call */
     /* the outcome */
     struct replayed jobs[LIMIT_BATCH];

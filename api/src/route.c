@@ -3,7 +3,7 @@
 #include "handlers.h"
 
 const struct route routes[] = {
-#define R(id, method, path, scope, flags, type, summary, query, param, schema, example, answers)                                \
+#define R(id, method, path, scope, flags, type, summary, query, param, schema, example, answers) \
     {#id, method, path, SCOPE_##scope, flags, handle_##id, type, summary, query, param, schema, example, answers},
 #include "routes.def"
 #undef R

@@ -30,15 +30,15 @@ struct route {
     const char *id; /* operationId */
     const char *method, *path;
     enum scope scope;
-    unsigned flags;                   /* enum route_flag */
+    unsigned flags; /* enum route_flag */
     void (*handler)(struct call *c);
-    const char *type;                 /* the job type that it makes, "notify." with the body's channel behind; NULL: none, or the body's */
+    const char *type; /* the job type that it makes, "notify." with the body's channel behind; NULL: none, or the body's */
     const char *summary;
-    const char *query;                /* names of its query parameters, with spaces between; NULL: none */
-    const char *param;                /* an example of the path's parameter, "=default", or where to get one, "jobs_post#/id" */
-    const char *schema;               /* of the body, in components; NULL: none, or made of the job type's */
-    const char *example;              /* of the body; works as it stands */
-    const char *answers;              /* "202 JobAccepted, 200 Job"; media type JSON unless "200 text/plain" */
+    const char *query;   /* names of its query parameters, with spaces between; NULL: none */
+    const char *param;   /* an example of the path's parameter, "=default", or where to get one, "jobs_post#/id" */
+    const char *schema;  /* of the body, in components; NULL: none, or made of the job type's */
+    const char *example; /* of the body; works as it stands */
+    const char *answers; /* "202 JobAccepted, 200 Job"; media type JSON unless "200 text/plain" */
 };
 
 extern const struct route routes[];

@@ -144,9 +144,11 @@ struct str sampler_detail(struct sampler *s, const struct queue_info *q, enum sh
         text = arena_printf(a, "Queue %s: %lld jobs wait and %.1f/s are done, %.0f s to drain; the limit is %lld s", q->name,
                             (long long)p.waiting, p.rate, admission_drain_s(&p), (long long)limits.max_drain_s);
     } else if (why == SHED_DEPTH) {
-        text = arena_printf(a, "Queue %s: depth %lld, the limit is %lld", q->name, (long long)p.depth, (long long)limits.max_depth);
+        text =
+            arena_printf(a, "Queue %s: depth %lld, the limit is %lld", q->name, (long long)p.depth, (long long)limits.max_depth);
     } else {
-        text = arena_printf(a, "Queue %s: %lld open jobs, the limit is %lld", q->name, (long long)p.open, (long long)limits.max_open);
+        text = arena_printf(a, "Queue %s: %lld open jobs, the limit is %lld", q->name, (long long)p.open,
+                            (long long)limits.max_open);
     }
     return text.p != NULL ? text : STR("The queue is full");
 }

@@ -20,10 +20,10 @@ struct queue_sample {
     bool known;               /* depth was read at least once */
     struct queue_depth depth; /* of all shards together */
     struct mono read;
-    int64_t unmarked;         /* journal rows that Redis has not seen */
-    int64_t dead;             /* open dead jobs */
-    int64_t desired;          /* worker processes */
-    int64_t entered;          /* jobs that this process let in since the reading */
+    int64_t unmarked; /* journal rows that Redis has not seen */
+    int64_t dead;     /* open dead jobs */
+    int64_t desired;  /* worker processes */
+    int64_t entered;  /* jobs that this process let in since the reading */
     struct capacity capacity;
     enum shed shed;
 };

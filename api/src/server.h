@@ -25,14 +25,14 @@ struct api {
     struct enter *enter;   /* stream class */
     struct wait_table *waits;
     struct timer *drain_timer, *keys_timer;
-    struct buf openapi;    /* made once */
+    struct buf openapi; /* made once */
     struct call_list open, spare;
     size_t open_n, spare_n;
     struct mono started;
-    bool loopback;  /* listens there only */
-    bool ready;     /* the queue table is loaded */
+    bool loopback; /* listens there only */
+    bool ready;    /* the queue table is loaded */
     bool draining, closing;
-    int status;     /* of the process */
+    int status; /* of the process */
 };
 
 void api_call_ended(struct api *api); /* one less is open */

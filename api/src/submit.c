@@ -60,14 +60,16 @@ static bool find_type(struct submit *s, const json_t *request) {
                       arena_printf(a, "There is no job type \"%.*s\"; did you mean %s?", STR_ARG(name), types_nearest(r, name)));
     }
     if (s->a.type->internal) {
-        return refuse(s, PROBLEM_INTERNAL_TYPE, arena_printf(a, "%s is made by a route of its own, or by the platform", s->a.type->name));
+        return refuse(s, PROBLEM_INTERNAL_TYPE,
+                      arena_printf(a, "%s is made by a route of its own, or by the platform", s->a.type->name));
     }
     return true;
 }
 
 static bool find_queue(struct submit *s, const char *name) {
     s->a.queue = queue_table_find(s->a.call->api->rt->queues, str_c(name));
-    return s->a.queue != NULL || refuse(s, PROBLEM_UNKNOWN_QUEUE, arena_printf(&s->a.call->arena, "There is no queue \"%s\"", name));
+    return s->a.queue != NULL ||
+           refuse(s, PROBLEM_UNKNOWN_QUEUE, arena_printf(&s->a.call->arena, "There is no queue \"%s\"", name));
 }
 
 static bool read_due(struct submit *s, const json_t *request, struct wall now) {
@@ -149,7 +151,8 @@ static bool check_pressure(struct submit *s) {
 /* Type and queue are known. */
 static bool take_job(struct submit *s, const json_t *payload, const char *prefix, struct str raw) {
     if (s->a.type->key_required && s->a.key.p == NULL) {
-        return refuse(s, PROBLEM_KEY_MISSING, arena_printf(&s->a.call->arena, "Jobs of type %s take effects once per key", s->a.type->name));
+        return refuse(s, PROBLEM_KEY_MISSING,
+                      arena_printf(&s->a.call->arena, "Jobs of type %s take effects once per key", s->a.type->name));
     }
     if (!check(s, types_payload(s->a.call->api->types, s->a.type), payload, prefix) || !take_payload(s, payload) ||
         !take_fingerprint(s, raw) || !check_pressure(s)) {
@@ -186,11 +189,13 @@ static void refuse_failed(struct submit *s, struct err e) {
 bool submit_refused(struct submit *s) {
     switch (s->a.verdict) {
     case ACCEPTED_MISMATCH:
-        return !refuse(s, PROBLEM_KEY_REUSED, STR("Another request, with other bytes or to another path, came with this key before"));
+        return !refuse(s, PROBLEM_KEY_REUSED,
+                       STR("Another request, with other bytes or to another path, came with this key before"));
     case ACCEPTED_EXPIRED:
         return !refuse(s, PROBLEM_KEY_EXPIRED, STR("The key was used, and its job has been deleted since"));
     case ACCEPTED_FULL:
-        (void)refuse(s, PROBLEM_QUEUE_FULL, arena_printf(&s->a.call->arena, "Queue %s holds as many jobs as it may", s->a.queue->name));
+        (void)refuse(s, PROBLEM_QUEUE_FULL,
+                     arena_printf(&s->a.call->arena, "Queue %s holds as many jobs as it may", s->a.queue->name));
         s->problem.retry_after_s = 1;
         return true;
     case ACCEPTED_FAILED:

@@ -143,9 +143,7 @@ static void tell(struct wait_entry *e, const struct job_row *row) {
 
 void wait_all_up(struct wait_table *t) {
     struct wait_entry *e, *next;
-    HASH_ITER(hh, t->entries, e, next) {
-        tell(e, NULL);
-    }
+    HASH_ITER(hh, t->entries, e, next) { tell(e, NULL); }
 }
 
 /* ---- reading ---- */
@@ -169,9 +167,7 @@ void wait_look(struct wait_table *t, struct uuid job) {
 static void look_at_all(void *arg) {
     struct wait_table *t = arg;
     struct wait_entry *e, *next;
-    HASH_ITER(hh, t->entries, e, next) {
-        want(e);
-    }
+    HASH_ITER(hh, t->entries, e, next) { want(e); }
 }
 
 static void on_rows(void *arg, struct err err, const PGresult *res) {

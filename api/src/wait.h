@@ -14,9 +14,9 @@ struct wait_entry;
 struct wait_table;
 
 struct waiter {
-    LIST_ENTRY(waiter) link;   /* of the same job */
-    struct wait_entry *entry;  /* NULL: waits for nothing */
-    struct timer *timer;       /* made at first use, kept */
+    LIST_ENTRY(waiter) link;  /* of the same job */
+    struct wait_entry *entry; /* NULL: waits for nothing */
+    struct timer *timer;      /* made at first use, kept */
     /* row: terminal; NULL: the time is up. The waiter is off the table already. */
     void (*done)(struct waiter *w, const struct job_row *row);
 };
@@ -27,8 +27,9 @@ void wait_table_free(struct wait_table *t); /* when nothing calls back any more 
 size_t wait_count(const struct wait_table *t);
 
 /* ERR_BUSY past api.max_waiters. done never runs before this returns. */
-MUST struct err wait_add(struct wait_table *t, struct waiter *w, struct uuid job, int64_t ms, void (*done)(struct waiter *, const struct job_row *));
-void wait_remove(struct waiter *w); /* fine when it waits for nothing */
+MUST struct err wait_add(struct wait_table *t, struct waiter *w, struct uuid job, int64_t ms,
+                         void (*done)(struct waiter *, const struct job_row *));
+void wait_remove(struct waiter *w);                    /* fine when it waits for nothing */
 void wait_look(struct wait_table *t, struct uuid job); /* read it at the end of this turn */
 void wait_all_up(struct wait_table *t);                /* as if every waiter's time were up */
 void waiter_free(struct waiter *w);

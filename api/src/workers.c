@@ -62,7 +62,8 @@ void handle_workers_list(struct call *c) { fleet_read(c, on_fleet); }
 
 #define SCALE_COLUMNS "queue, workers, pinned, reason, author, (extract(epoch FROM at) * 1000)::bigint"
 
-static const struct pg_stmt scale_get_stmt = {"api.scale", "SELECT " SCALE_COLUMNS " FROM platform.desired_workers WHERE queue = $1", 1};
+static const struct pg_stmt scale_get_stmt = {"api.scale",
+                                              "SELECT " SCALE_COLUMNS " FROM platform.desired_workers WHERE queue = $1", 1};
 
 /* $2 workers; NULL: auto, which keeps the number and lets others change it. */
 static const struct pg_stmt scale_put_stmt = {
@@ -70,9 +71,9 @@ static const struct pg_stmt scale_put_stmt = {
     "WITH u AS (INSERT INTO platform.desired_workers (queue, workers, pinned, reason, author) "
     "VALUES ($1, coalesce($2::int, 1), $2 IS NOT NULL, $3, $4) ON CONFLICT (queue) DO UPDATE SET "
     "workers = coalesce($2::int, platform.desired_workers.workers), pinned = excluded.pinned, reason = excluded.reason, "
-    "author = excluded.author, at = now() RETURNING *), "
-    AUDIT_CTE("u", "$5", "$4", "'queue.scale'", "$1", "jsonb_build_object('workers', $2::int, 'reason', $3::text)")
-    " SELECT " SCALE_COLUMNS " FROM u",
+    "author = excluded.author, at = now() RETURNING *), " AUDIT_CTE(
+        "u", "$5", "$4", "'queue.scale'", "$1",
+        "jsonb_build_object('workers', $2::int, 'reason', $3::text)") " SELECT " SCALE_COLUMNS " FROM u",
     5,
 };
 
@@ -83,8 +84,8 @@ static void on_scale(struct call *c, const PGresult *res) {
         return;
     }
     buf_init(&b, WORKERS_BYTES_MAX);
-    buf_addf(&b, "{\"queue\":\"%.*s\",\"workers\":%lld,\"pinned\":%s", STR_ARG(pg_col(res, 0, 0)), (long long)pg_col_int(res, 0, 1),
-             pg_col_bool(res, 0, 2) ? "true" : "false");
+    buf_addf(&b, "{\"queue\":\"%.*s\",\"workers\":%lld,\"pinned\":%s", STR_ARG(pg_col(res, 0, 0)),
+             (long long)pg_col_int(res, 0, 1), pg_col_bool(res, 0, 2) ? "true" : "false");
     job_add_text(&b, "reason", pg_col(res, 0, 3));
     job_add_text(&b, "author", pg_col(res, 0, 4));
     job_add_time(&b, "at", (struct wall){pg_col_int(res, 0, 5)});

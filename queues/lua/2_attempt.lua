@@ -157,6 +157,7 @@ local function sweep(K, A)
     for _, e in ipairs(a[2]) do out[#out + 1] = e end
     orphans = orphans + #a[3]
   until #out >= room or cursor == '0-0' or looked >= 2 * MOST
-  redis.call('HSET', l, 'until', now + 1000, 'cursor', cursor)
+  -- A full batch: more may wait, and the next sweeper need not. Thousands of leases end at once when a machine dies.
+  redis.call('HSET', l, 'until', #out < room and now + 1000 or 0, 'cursor', cursor)
   return {out, orphans}
 end

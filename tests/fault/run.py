@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "ops" / "lib"), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT / "ops" / "lib"), str(ROOT / "tests" / "lib"), str(Path(__file__).parent)]
 
 from sweep.chaos import Chaos, post_json  # noqa: E402
 from sweep.check import Check, Verdict  # noqa: E402

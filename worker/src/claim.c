@@ -107,14 +107,25 @@ static void check_cancels(struct process *p, const struct shard *s, struct held 
     queue_cancels(&p->rt->redis, s, jobs, n, on_cancels, c);
 }
 
+/* A process that stood still for longer than its lease may sweep what it still holds itself. */
+static bool is_held(const struct process *p, const struct claimed *c) {
+    for (size_t i = 0; i < p->used_n; i++) {
+        const struct held *h = &p->held[i];
+        if (h->state != HELD_FREE && h->shard == c->shard && stream_id_eq(h->id, c->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* swept: somebody held the entry before us, and may have listed its job as running. */
 static void take(struct process *p, const struct claimed *entries, size_t n, bool swept) {
     struct held *check[LIMIT_BATCH];
     size_t check_n = 0;
     for (size_t i = 0; i < n; i++) {
-        struct held *h = held_take(p, &entries[i]);
+        struct held *h = swept && is_held(p, &entries[i]) ? NULL : held_take(p, &entries[i]);
         if (h == NULL) {
-            continue; /* no memory: it stays pending under our name and comes back by its lease */
+            continue; /* ours already; or no memory: it stays pending under our name and comes back by its lease */
         }
         h->listed = swept;
         if (!admit(h)) {
@@ -182,6 +193,7 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
     }
     if (n > 0) {
         FAILPOINT(SWEEP_AFTER);
+        p->sweep_again = true; /* it was not the last of them, perhaps */
         take(p, entries, n, true);
         if (p->draining) {
             lease_hand_back_waiting(p);
@@ -196,6 +208,7 @@ void claim_sweep(struct process *p, int64_t lease_ms) {
         if (n == 0 || p->draining || p->quiet || p->queue->paused) {
             return;
         }
+        p->sweep_again = false;
         queue_sweep(&p->rt->redis, p->queue->shards[i], str_c(p->consumer), n, lease_ms, on_swept, p);
     }
 }

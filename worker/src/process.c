@@ -25,12 +25,12 @@ static struct held *held_get(struct process *p) {
         TAILQ_REMOVE(&p->free, h, link);
         return h;
     }
-    if (p->free_n == HELD_MAX) {
+    if (p->used_n == HELD_MAX) {
         return NULL;
     }
-    h = &p->held[p->free_n];
+    h = &p->held[p->used_n];
     h->process = p;
-    h->slot = &p->table->entries[p->free_n++];
+    h->slot = &p->table->entries[p->used_n++];
     arena_init(&h->arena, ARENA_BLOCK, ARENA_MAX);
     return h;
 }
@@ -87,6 +87,9 @@ static void on_turn_end(void *arg) {
     struct process *p = arg;
     run_waiting(p);
     claim_more(p);
+    if (p->sweep_again) {
+        claim_sweep(p, p->rt->conf->worker_lease_ms);
+    }
     finish_flush(p);
     settle_flush(p);
     copy_outbox(p);
@@ -219,7 +222,7 @@ static void process_close(struct process *p) {
         p->done = true;
         runtime_close(p->rt);
     }
-    for (size_t i = 0; p->held != NULL && i < p->free_n; i++) {
+    for (size_t i = 0; p->held != NULL && i < p->used_n; i++) {
         arena_free(&p->held[i].arena);
     }
     free(p->held);

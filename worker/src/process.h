@@ -66,12 +66,12 @@ struct process {
     struct slot_table *table;
     struct held *held; /* HELD_MAX of them; lists below hold each exactly once */
     struct held_list free, waiting, running, outgoing[NEXT_MAX];
-    size_t free_n, waiting_n, running_n, outgoing_n;
+    size_t used_n /* of held[], ever */, waiting_n, running_n, outgoing_n;
     struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
     size_t finishing_n, finish_calls, settle_calls;
     struct turn_end flush;
     struct timer *beat, *renew;
-    bool claiming, quiet, draining, done;
+    bool claiming, sweep_again, quiet, draining, done;
     bool outbox_wanted, outbox_running;
     struct module_env *outbox_env;
     double service_ms; /* moving average of run times */

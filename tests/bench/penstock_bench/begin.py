@@ -5,8 +5,9 @@ import os
 import subprocess
 from collections.abc import Iterator
 
+from .drain import STREAM, settled
 from .figures import percentile
-from .stage import TAG, WAIT_SECONDS, Stage
+from .stage import WAIT_SECONDS, Stage
 
 RATE, SECONDS = 1000, 4
 JOBS = RATE * SECONDS
@@ -37,11 +38,11 @@ def produce(stage: Stage, argv: list[str]) -> list[str]:
 
 
 def ours(stage: Stage) -> list[float]:
-    before = int(stage.redis.hget(f"{TAG}:n", "done") or 0)
+    before = settled(stage, STREAM)
     with line_clock(stage) as (write_end, begun), stage.worker(log_to=write_end):
         sent = produce(stage, stage.tool_argv("enqueue_bench", "paced", *stage.redis_arguments("penstock_api", stage.password),
                                               "--jobs", JOBS, "--rate", RATE))
-        stage.wait(lambda: int(stage.redis.hget(f"{TAG}:n", "done") or 0) - before >= JOBS, "the paced jobs")
+        stage.wait(lambda: settled(stage, STREAM) - before >= JOBS, "the paced jobs")
     return latencies(sent, begun)
 
 

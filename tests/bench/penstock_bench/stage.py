@@ -162,6 +162,16 @@ class Stage:
         """The dedupe hashes: each measurement with keys begins with an empty one."""
         self.redis.unlink(f"{TAG}:i:0", f"{TAG}:i:1")
 
+    def checkpoint(self) -> None:
+        """What is written next writes whole pages to the log, whoever writes it."""
+        self.db.execute("CHECKPOINT")
+
+    @staticmethod
+    def must(condition: bool, otherwise: str) -> None:
+        """A figure of work that was not done right is none."""
+        if not condition:
+            raise Problem(otherwise)
+
     def rows(self, sql: str, *values) -> list[tuple]:
         return self.db.execute(sql, values).fetchall()
 

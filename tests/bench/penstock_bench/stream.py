@@ -1,28 +1,10 @@
 """Throughput, CPU and memory of stream-class jobs: demo.noop, 256 bytes of payload, against a bare client on the same server."""
-import time
-
-from .stage import TAG, Stage, Worker
+from .drain import STREAM, drain
+from .stage import Stage
 
 JOBS = 200_000
 PROBE_BATCH = 64  # the knee of the probe's own curve
 CALL_JOBS = 50    # in one call of a producer
-
-
-def done_jobs(stage: Stage) -> int:
-    return int(stage.redis.hget(f"{TAG}:n", "done") or 0)
-
-
-def drain(stage: Stage, worker: Worker, jobs: int) -> dict[str, float]:
-    """From the moment on at which a quiet worker is woken until Redis has seen the last of the jobs settled."""
-    stage.settle_down()
-    before, cpu, server = done_jobs(stage), worker.cpu_seconds(), stage.redis_cpu_seconds()
-    began = time.monotonic()
-    worker.wake()
-    stage.wait(lambda: done_jobs(stage) - before >= jobs, "the queue to be empty")
-    wall = time.monotonic() - began
-    cost = worker.cpu_seconds() - cpu + stage.redis_cpu_seconds() - server
-    worker.quiet()
-    return {"rate": jobs / wall, "cpu": cost}
 
 
 def enqueue(stage: Stage, keyed: bool) -> dict[str, float]:
@@ -48,10 +30,10 @@ def measure(stage: Stage) -> dict[str, tuple[float, float]]:
         worker.quiet()
         floor = probe(stage)
         plain = enqueue(stage, keyed=False)
-        drained = drain(stage, worker, JOBS)
+        drained = drain(stage, worker, JOBS, STREAM)
         stage.forget_keys()
         keyed = enqueue(stage, keyed=True)
-        drain(stage, worker, JOBS)
+        drain(stage, worker, JOBS, STREAM)
         stage.forget_keys()
     per_100k = 100_000 / JOBS
     return {

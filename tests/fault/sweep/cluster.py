@@ -13,31 +13,9 @@ from penstock_ops.penstock import Api, Role, Sim, migrate
 from penstock_ops.postgres_server import Postgres
 from penstock_ops.processes import children_of
 from penstock_ops.redis_server import Redis
+from proxy import Proxy
 
 LEASE_MS = 500
-
-
-class Proxy:
-    """fault_proxy between a port of its own and a server's."""
-
-    def __init__(self, build: Path, target_port: int):
-        self.port = ports.any_free()
-        self._process = subprocess.Popen([str(build / "tests" / "fault" / "fault_proxy"), str(self.port), str(target_port)],
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._lock = threading.Lock()
-        if self._process.stdout.readline() != "ready\n":
-            raise RuntimeError("fault_proxy did not start")
-
-    def say(self, command: str) -> None:
-        with self._lock:
-            self._process.stdin.write(command + "\n")
-            self._process.stdin.flush()
-            if self._process.stdout.readline() != "ok\n":
-                raise RuntimeError(f"fault_proxy refused {command}")
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait(5)
 
 
 class Cluster:

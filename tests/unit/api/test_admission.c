@@ -12,10 +12,10 @@ static enum shed judge(struct pressure p, enum shed before) { return admission_j
 
 static void test_admission__given_drain_time_then_it_closes_above_the_limit_and_opens_below_six_tenths(void **state) {
     (void)state;
-    assert_int_equal(SHED_NOTHING, judge(at(600, 10), SHED_NOTHING));     /* 60 s */
-    assert_int_equal(SHED_DRAIN_TIME, judge(at(601, 10), SHED_NOTHING));  /* 60.1 s */
+    assert_int_equal(SHED_NOTHING, judge(at(600, 10), SHED_NOTHING));       /* 60 s */
+    assert_int_equal(SHED_DRAIN_TIME, judge(at(601, 10), SHED_NOTHING));    /* 60.1 s */
     assert_int_equal(SHED_DRAIN_TIME, judge(at(361, 10), SHED_DRAIN_TIME)); /* 36.1 s: still closed */
-    assert_int_equal(SHED_NOTHING, judge(at(361, 10), SHED_NOTHING));     /* had it been open, it would stay so */
+    assert_int_equal(SHED_NOTHING, judge(at(361, 10), SHED_NOTHING));       /* had it been open, it would stay so */
     assert_int_equal(SHED_NOTHING, judge(at(360, 10), SHED_DRAIN_TIME));
 }
 

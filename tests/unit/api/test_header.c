@@ -12,22 +12,10 @@ static void test_header__given_a_key_in_quotes_or_bare_then_it_is_the_same(void 
         struct str in;
         const char *out; /* NULL: refused */
     } cases[] = {
-        {STR("abc"), "abc"},
-        {STR("\"abc\""), "abc"},
-        {STR("  \"abc\"  "), "abc"},
-        {STR("\"a\\\"b\\\\\""), "a\"b\\"},
-        {STR("a b/c:d"), "a b/c:d"},
-        {STR("\"a\\b\""), NULL},
-        {STR("\"abc"), NULL},
-        {STR("\""), NULL},
-        {STR("\"a\"b\""), NULL},
-        {STR("\"abc\\\""), NULL},
-        {STR("\"\""), NULL},
-        {STR(""), NULL},
-        {STR("  "), NULL},
-        {STR("a\tb"), NULL},
-        {STR("a\x7f"), NULL},
-        {STR("\xc3\xa9"), NULL},
+        {STR("abc"), "abc"},         {STR("\"abc\""), "abc"},  {STR("  \"abc\"  "), "abc"}, {STR("\"a\\\"b\\\\\""), "a\"b\\"},
+        {STR("a b/c:d"), "a b/c:d"}, {STR("\"a\\b\""), NULL},  {STR("\"abc"), NULL},        {STR("\""), NULL},
+        {STR("\"a\"b\""), NULL},     {STR("\"abc\\\""), NULL}, {STR("\"\""), NULL},         {STR(""), NULL},
+        {STR("  "), NULL},           {STR("a\tb"), NULL},      {STR("a\x7f"), NULL},        {STR("\xc3\xa9"), NULL},
     };
     struct arena a;
     arena_init(&a, 1024, 1 << 20);
@@ -51,8 +39,8 @@ static void test_header__given_a_bearer_token_then_id_and_secret_are_apart(void 
     assert_str("s3cr_et", secret);
     assert_true(header_bearer(STR("bearer   pen_k-1.x_s"), &id, &secret));
     assert_str("k-1.x", id);
-    static const char *const bad[] = {"",          "Bearer",      "Bearer ",        "Basic pen_a_b", "Bearer pen_a",
-                                      "Bearer a_b", "Bearer pen__b", "Bearer pen_a_",  "Bearer pen_a b_c", "Bearer pem_a_b"};
+    static const char *const bad[] = {"",           "Bearer",        "Bearer ",       "Basic pen_a_b",    "Bearer pen_a",
+                                      "Bearer a_b", "Bearer pen__b", "Bearer pen_a_", "Bearer pen_a b_c", "Bearer pem_a_b"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_false(header_bearer(str_c(bad[i]), &id, &secret));
     }

@@ -39,8 +39,13 @@ static void test_problem__given_text_from_outside_then_it_is_escaped(void **stat
     (void)state;
     const struct problem_error errors[] = {{STR("#/a\"b"), STR("bad\n")}};
     struct trace t = {.trace_id = {1, 2, 3}};
-    const struct problem p = {.id = PROBLEM_INVALID, .detail = STR("\"quoted\"\x01\xff"), .hint = STR("h"), .trace = &t, .retry_after_s = 7,
-                              .errors = errors, .errors_n = 1};
+    const struct problem p = {.id = PROBLEM_INVALID,
+                              .detail = STR("\"quoted\"\x01\xff"),
+                              .hint = STR("h"),
+                              .trace = &t,
+                              .retry_after_s = 7,
+                              .errors = errors,
+                              .errors_n = 1};
     json_t *v = written(&p);
     assert_str("\"quoted\"\x01\xef\xbf\xbd", json_opt_str(v, "detail", STR("")));
     assert_str("h", json_opt_str(v, "hint", STR("")));

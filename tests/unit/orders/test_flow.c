@@ -190,6 +190,10 @@ static void test_flow__given_order_cancel_then_a_confirmed_order_is_canceled(voi
     module_run_free(&r);
     assert_string_equal("canceled 5", of_order(order, "status || ' ' || version"));
     assert_string_equal("order.created order.confirmed order.canceled", events_of(order));
+    char key[80], text[UUID_TEXT_BYTES];
+    uuid_text(root, text);
+    (void)snprintf(key, sizeof key, "%s:release:0", text);
+    assert_string_equal(key, pay.release_key);
     r = run_once("order.cancel", root, 0, cancel_payload(order, ",\"if_version\":3"));
     assert_int_equal(200, r.end.status);
     assert_true(r.end.absorbed);

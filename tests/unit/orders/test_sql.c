@@ -2,6 +2,7 @@
 #include "orders_db.h"
 
 #include "../../../jobs/orders/src/order.h"
+#include "../../../jobs/orders/src/statements.h"
 
 #define NEW_ORDER(values) \
     "INSERT INTO orders.orders (id, tenant, customer_id, currency, subtotal, total, token, capture, traceparent) VALUES " values
@@ -94,10 +95,39 @@ static void test_sql__given_an_illegal_order_then_it_is_refused(void **state) {
     sql_run(db.admin, "RESET ROLE");
 }
 
+static void test_sql__given_a_step_decided_on_an_older_version_then_it_does_nothing(void **state) {
+    (void)state;
+    char id[UUID_TEXT_BYTES];
+    assert_true(str_copy_c(str_c(fresh()), id, sizeof id));
+    static const struct { const char *version, *rows; } steps[] = {{"2", "0"}, {"0", "0"}, {"1", "1"}, {"1", "0"}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        const char *const values[] = {id, steps[i].version, "authorizing", NULL};
+        PGresult *res = PQexecParams(db.admin, orders_stmt_move.sql, orders_stmt_move.params, NULL, values, NULL, NULL, 0);
+        assert_string_equal(steps[i].rows, PQcmdTuples(res));
+        PQclear(res);
+    }
+}
+
+static void test_sql__given_a_root_then_sql_and_c_make_the_same_follow_up(void **state) {
+    (void)state;
+    static const struct job_place places[] = {{false, 1, 0}, {false, 1023, 15}, {false, 514, 7}};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct uuid root = id_new_job(&db.ids, places[i]), derived;
+        char sql[128], from[UUID_TEXT_BYTES], expected[UUID_TEXT_BYTES];
+        assert_ok(id_derive(root, STR("release"), places[i], &derived));
+        uuid_text(root, from);
+        uuid_text(derived, expected);
+        (void)snprintf(sql, sizeof sql, "SELECT orders.sibling_id('%s', 'release')", from);
+        assert_string_equal(expected, sql_text(db.admin, sql));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sql__given_every_pair_of_states_then_only_the_edges_pass),
         cmocka_unit_test(test_sql__given_an_illegal_order_then_it_is_refused),
+        cmocka_unit_test(test_sql__given_a_step_decided_on_an_older_version_then_it_does_nothing),
+        cmocka_unit_test(test_sql__given_a_root_then_sql_and_c_make_the_same_follow_up),
     };
     return cmocka_run_group_tests(tests, orders_db_setup, orders_db_teardown);
 }

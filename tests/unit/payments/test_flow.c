@@ -260,6 +260,7 @@ static void test_flow__given_a_cancel_request_then_what_did_not_leave_never_leav
     assert_int_equal(OUTCOME_CANCELLED, run.end.outcome);
     module_run_free(&run);
     assert_int_equal(2, fake->calls);
+    assert_string_equal("authorize:succeeded capture:canceled", ops_of(p)); /* the second one opened nothing */
 }
 
 struct closing {

@@ -161,6 +161,18 @@ static void test_release__given_a_declined_void_then_it_says_so_and_another_key_
     assert_int_equal(3, fake->calls);
 }
 
+static void test_release__given_a_void_of_somebody_else_then_it_is_sent_and_not_replaced(void **state) {
+    (void)state;
+    struct payment_request r;
+    struct uuid p = authorized(&r);
+    fake->script[1] = FAKE_NOT_SENT;
+    assert_int_equal(ERR_NET_NOT_SENT, release(&r, "j1:release").err.code);
+    assert_int_equal(PAYMENT_OK, release(&r, "j2:release").answer.outcome);
+    assert_string_equal("authorize:succeeded void:succeeded", ops_of(p));
+    assert_int_equal(PAYMENT_OK, release(&r, "j1:release").answer.outcome);
+    assert_int_equal(2, fake->booked);
+}
+
 static int holds(void) {
     int n = 0;
     for (int i = 0; i < fake->booked; i++) {
@@ -194,6 +206,7 @@ int main(void) {
         cmocka_unit_test_setup(test_release__given_a_capture_that_did_not_leave_then_its_job_is_told, reset),
         cmocka_unit_test_setup(test_release__given_two_at_once_then_one_void, reset),
         cmocka_unit_test_setup(test_release__given_a_declined_void_then_it_says_so_and_another_key_may_try, reset),
+        cmocka_unit_test_setup(test_release__given_a_void_of_somebody_else_then_it_is_sent_and_not_replaced, reset),
         cmocka_unit_test_setup(test_release__given_an_authorize_at_the_same_time_then_nothing_stays_held, reset),
     };
     return cmocka_run_group_tests(tests, payments_db_setup, payments_db_teardown);

@@ -352,6 +352,20 @@ static void test_sql__given_an_answer_to_an_older_call_then_only_a_booking_count
     assert_payment("captured 1000 1000 0 0 0 0", p);
 }
 
+static void test_sql__given_a_root_then_sql_and_c_make_the_same_follow_up(void **state) {
+    (void)state;
+    static const struct job_place places[] = {{false, 0, 0}, {false, 2, 1}, {false, 1023, 15}, {true, 513, 6}};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct uuid root = id_new_job(&db.ids, places[i]), derived;
+        char sql[128], from[UUID_TEXT_BYTES], expected[UUID_TEXT_BYTES];
+        assert_ok(id_derive(root, STR("sync:0"), places[i], &derived));
+        uuid_text(root, from);
+        uuid_text(derived, expected);
+        (void)snprintf(sql, sizeof sql, "SELECT payments.sibling_id('%s', 'sync:0')", from);
+        assert_string_equal(expected, sql_text(db.admin, sql));
+    }
+}
+
 /* A terminal row that a replay may open again, and nothing else. */
 static void test_sql__given_effects_then_the_first_row_wins_until_a_replay(void **state) {
     (void)state;
@@ -385,6 +399,7 @@ int main(void) {
         cmocka_unit_test_setup(test_sql__given_20_runners_of_one_capture_then_one_opens_it, reset),
         cmocka_unit_test_setup(test_sql__given_a_record_that_is_sent_twice_then_the_second_changes_nothing, reset),
         cmocka_unit_test_setup(test_sql__given_an_answer_to_an_older_call_then_only_a_booking_counts, reset),
+        cmocka_unit_test_setup(test_sql__given_a_root_then_sql_and_c_make_the_same_follow_up, reset),
         cmocka_unit_test_setup(test_sql__given_effects_then_the_first_row_wins_until_a_replay, reset),
         cmocka_unit_test_setup(test_sql__given_every_pair_of_states_then_only_the_edges_pass,
                                reset), /* last: it leaves nonsense */

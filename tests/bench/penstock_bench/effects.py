@@ -1,0 +1,61 @@
+"""Effects a second: journal jobs of demo.note, from a full queue to finished rows, against a bare client that sends the same statements."""
+import json
+import os
+import subprocess
+import time
+import uuid
+
+from .drain import JOURNAL, drain
+from .stage import WAIT_SECONDS, Stage
+
+JOBS = 20_000
+PROBE_BATCH = 64
+
+
+def clear(stage: Stage) -> None:
+    stage.db.execute("TRUNCATE custom.note, custom.effect, platform.job, platform.idempotency")
+
+
+def job_ids(n: int) -> list[str]:
+    """Ids as jobs have them (base/ids.h), of queue 0 and shard 0: rising, since that decides what an index costs."""
+    ms = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(5))
+    return [str(uuid.UUID(int=(ms + i // 4096) << 80 | 7 << 76 | (i % 4096) << 64 | 2 << 62 | random)) for i in range(n)]
+
+
+def make_rows(stage: Stage, n: int) -> str:
+    """Rows of the journal that the relay takes for placed; their ids, a line each."""
+    ids = job_ids(n)
+    with stage.db.cursor() as cursor, cursor.copy(
+            "COPY platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, epoch) FROM STDIN") as copy:
+        for job in ids:
+            copy.write_row((job, job, "default", "default", 0, "demo.note", 1, '{"text":"bench"}',
+                            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 1))
+    stage.checkpoint()
+    return "\n".join(ids)
+
+
+def probe(stage: Stage, mode: str, jobs: int, *arguments) -> str:
+    argv = stage.tool_argv("pg_probe", mode, "--url", stage.postgres.admin_url, "--jobs", jobs, *arguments)
+    return subprocess.run(argv, input=make_rows(stage, jobs), capture_output=True, text=True, timeout=WAIT_SECONDS, check=True).stdout
+
+
+def ours(stage: Stage) -> float:
+    with stage.worker() as worker:
+        worker.quiet()
+        stage.tool("journal_fill", *stage.redis_arguments("penstock_api", stage.password), "--postgres", stage.postgres.url, "--jobs", JOBS)
+        stage.checkpoint()
+        rate = drain(stage, worker, JOBS, JOURNAL)["rate"]
+    done = stage.rows("SELECT count(*) FROM platform.job WHERE state = 'done'")[0][0]
+    notes = stage.rows("SELECT count(*) FROM custom.note")[0][0]
+    stage.must(done == notes == JOBS, f"{JOBS} jobs: {done} done, {notes} effects")
+    return rate
+
+
+def measure(stage: Stage) -> dict[str, tuple[float, float]]:
+    clear(stage)
+    bare = json.loads(probe(stage, "batch", JOBS, "--batch", PROBE_BATCH))
+    clear(stage)
+    figure = ours(stage)
+    clear(stage)
+    return {"effects": (figure, JOBS / bare["wall"])}
