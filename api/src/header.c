@@ -244,20 +244,33 @@ static bool take_offset(struct str *s, int *out_minutes) {
     return true;
 }
 
+static bool take_date(struct str *s, int64_t *out_days) {
+    int year, month, day;
+    if (!take_digits(s, 4, &year) || !take_char(s, "-") || !take_digits(s, 2, &month) || !take_char(s, "-") ||
+        !take_digits(s, 2, &day) || !is_date(year, month, day)) {
+        return false;
+    }
+    *out_days = days_of(year, month, day);
+    return true;
+}
+
+static bool take_clock(struct str *s, int *out_seconds) {
+    int hour, minute, second;
+    if (!take_digits(s, 2, &hour) || !take_char(s, ":") || !take_digits(s, 2, &minute) || !take_char(s, ":") ||
+        !take_digits(s, 2, &second) || hour > 23 || minute > 59 || second > 60) {
+        return false;
+    }
+    *out_seconds = (hour * 60 + minute) * 60 + second;
+    return true;
+}
+
 bool header_time(struct str s, struct wall *out) {
-    int year, month, day, hour, minute, second, ms, offset;
-    if (!take_digits(&s, 4, &year) || !take_char(&s, "-") || !take_digits(&s, 2, &month) || !take_char(&s, "-") ||
-        !take_digits(&s, 2, &day) || !is_date(year, month, day) || !take_char(&s, "Tt")) {
+    int64_t days;
+    int seconds, ms, offset_minutes;
+    if (!take_date(&s, &days) || !take_char(&s, "Tt") || !take_clock(&s, &seconds) || !take_fraction(&s, &ms) ||
+        !take_offset(&s, &offset_minutes) || s.n != 0) {
         return false;
     }
-    if (!take_digits(&s, 2, &hour) || !take_char(&s, ":") || !take_digits(&s, 2, &minute) || !take_char(&s, ":") ||
-        !take_digits(&s, 2, &second) || hour > 23 || minute > 59 || second > 60) {
-        return false;
-    }
-    if (!take_fraction(&s, &ms) || !take_offset(&s, &offset) || s.n != 0) {
-        return false;
-    }
-    int64_t minutes = (days_of(year, month, day) * 24 + hour) * 60 + minute - offset;
-    *out = (struct wall){(minutes * 60 + second) * 1000 + ms};
+    *out = (struct wall){(days * 86400 + seconds - 60 * offset_minutes) * 1000 + ms};
     return true;
 }

@@ -10,7 +10,7 @@
 #include "server.h"
 #include "types.h"
 
-enum { TICK_MS = 1000, COUNTS_SHARE = 20, ESTIMATE_MAX_S = 999999 };
+enum { TICK_MS = 1000, BLIND_MS = 5000, COUNTS_SHARE = 20, ESTIMATE_MAX_S = 999999 };
 
 struct slot {
     struct sampler *sampler;
@@ -36,7 +36,8 @@ struct sampler {
 static const struct pg_stmt counts_stmt = {
     "api.counts",
     "SELECT q.name, coalesce(u.n, 0), coalesce(d.n, 0), coalesce(w.workers, 0) FROM platform.queue q "
-    "LEFT JOIN (SELECT queue, count(*) AS n FROM platform.job WHERE state = 'waiting' AND epoch IS NULL GROUP BY queue) u "
+    "LEFT JOIN (SELECT queue, count(*) AS n FROM platform.job WHERE state = 'waiting' AND epoch IS NULL "
+    "AND created_at < now() - interval '1 second' GROUP BY queue) u "
     "ON u.queue = q.name "
     "LEFT JOIN (SELECT queue, count(*) AS n FROM platform.dead_job WHERE replayed_at IS NULL AND discarded_at IS NULL GROUP BY queue) d "
     "ON d.queue = q.name LEFT JOIN platform.desired_workers w ON w.queue = q.name",
@@ -73,15 +74,18 @@ const struct queue_sample *sampler_find(struct sampler *s, const struct queue_in
 
 /* ---- figures ---- */
 
+/* While Redis cannot be read nothing is known of its depth or of a rate: only open rows count, as for a paused queue. What came since
+ * the reading is in entered; if it came in other processes or a while ago, in unmarked. */
 struct pressure sampler_pressure(const struct queue_sample *q) {
     const struct queue_depth *d = &q->depth;
-    int64_t depth = d->waiting + d->running + d->delayed + d->parked + q->entered;
+    int64_t there = d->waiting + d->running + d->delayed + d->parked;
+    int64_t since = q->blind ? 0 : q->entered;
     return (struct pressure){
-        .waiting = d->waiting + q->entered,
-        .depth = depth,
-        .open = depth + q->unmarked,
+        .waiting = d->waiting + since,
+        .depth = there + since,
+        .open = there + (q->entered > q->unmarked ? q->entered : q->unmarked),
         .rate = q->capacity.per_s,
-        .paused = q->queue != NULL && q->queue->paused,
+        .paused = q->blind || (q->queue != NULL && q->queue->paused),
     };
 }
 
@@ -204,6 +208,7 @@ static void finish_reading(struct slot *slot) {
     q->depth = *d;
     q->read = now;
     q->known = true;
+    q->blind = false;
     q->entered = 0;
     struct pressure p = sampler_pressure(q);
     struct pressure_limits limits = limits_of(slot->sampler, q->queue);
@@ -245,6 +250,9 @@ static void on_depth(void *arg, struct err err, const struct queue_depth *depth)
 
 static void read_queue(struct sampler *s, const struct queue_info *q) {
     struct slot *slot = slot_of(s, q);
+    if (slot != NULL) {
+        slot->sample.blind = mono_ms_since(loop_now(s->api->rt->loop), slot->sample.read) > BLIND_MS;
+    }
     if (slot == NULL || slot->pending > 0 || q->shards_n == 0) {
         return;
     }

@@ -18,6 +18,7 @@ struct sampler;
 struct queue_sample {
     const struct queue_info *queue;
     bool known;               /* depth was read at least once */
+    bool blind;               /* not for some seconds: Redis is away */
     struct queue_depth depth; /* of all shards together */
     struct mono read;
     int64_t unmarked; /* journal rows that Redis has not seen */

@@ -215,16 +215,27 @@ static void on_committed(void *arg, struct err err, const struct effect_row *row
         return;
     }
     FAILPOINT(EFFECT_AFTER);
+    struct str result = arena_str(a->arena, row->result);
+    if (result.p == NULL) { /* the effect stands: the next run takes it over with its result */
+        attempt_fail(a, err_make(ERR_NOMEM, "result"));
+        return;
+    }
     struct attempt_end end = {
         .kind = END_FINISHED,
         .outcome = row->outcome,
         .status = row->status,
-        .result = arena_str(a->arena, row->result),
+        .result = result,
         .absorbed = !row->fresh,
         .stale = !row->fresh && (row->outcome != commit->outcome || row->generation > a->job.generation),
         .follow_ups = commit->follow_ups,
     };
     attempt_end(a, &end);
+}
+
+void attempt_close(struct attempt *a, enum job_outcome outcome, int status, struct str result) {
+    const struct attempt_effect e = {
+        .stmt = &a->env->module->sql->close, .outcome = outcome, .status = status, .result = result};
+    attempt_commit(a, &e);
 }
 
 static void effect_run(struct module_env *env, const struct effect_spec *spec, effect_cb *cb, void *arg) {

@@ -26,16 +26,17 @@ static const struct pg_stmt relay_stmt = {
     0,
 };
 
-/* A finished row keeps what it was finished with; a dead one is copied to dead_job in the same transaction. */
+/* A finished row keeps what it was finished with; a dead one is copied to dead_job in the same transaction. A job may be in the batch
+ * twice, when it had two entries. */
 static const struct pg_stmt finish_stmt = {
     "journal.finish",
-    "WITH d AS (SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::bytea[], $6::int[], $7::text[], $8::text[]) "
+    "WITH d AS (SELECT DISTINCT ON (id, generation) * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::bytea[], $6::int[], $7::text[], $8::text[]) "
     "AS t(id, generation, outcome, status, result, attempts, errors, fingerprint)), "
     "u AS (UPDATE platform.job j SET state = d.outcome, finished_at = now(), result_status = d.status, result = d.result "
     "FROM d WHERE j.id = d.id AND j.generation = d.generation AND j.state = 'waiting' RETURNING j.*) "
     "INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, "
     "fingerprint, traceparent) SELECT u.id, u.root_id, u.generation, 'journal', u.tenant, u.queue, u.type, u.type_version, u.payload, "
-    "d.attempts, d.errors::jsonb, d.fingerprint, u.traceparent FROM u JOIN d USING (id) WHERE d.outcome = 'dead' "
+    "d.attempts, d.errors::jsonb, d.fingerprint, u.traceparent FROM u JOIN d USING (id, generation) WHERE d.outcome = 'dead' "
     "ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, attempts = excluded.attempts, errors = excluded.errors, "
     "fingerprint = excluded.fingerprint, died_at = now(), replayed_at = NULL, discarded_at = NULL",
     8,

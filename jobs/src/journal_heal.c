@@ -53,8 +53,9 @@ static void on_page(void *arg, struct err err, const PGresult *res) {
     }
     arena_init(&a, 64 << 10, 16 << 20);
     for (int row = 0; row < PQntuples(res) && row < LIMIT_BATCH; row++) {
-        if (!journal_row_read(res, row, &a, &job)) {
-            continue;
+        if (!journal_row_read(res, row, &a, &job)) { /* the pass must not end as if it had seen this one */
+            h->err = err_make(ERR_NOMEM, "heal");
+            break;
         }
         h->last = job.id;
         if (h->spec.present(h->arg, job.id)) {

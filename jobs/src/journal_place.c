@@ -23,9 +23,15 @@ struct group {
     struct uuid ids[LIMIT_BATCH];
 };
 
+static void note(struct place *p, enum err_code code) {
+    if (p->err.code == ERR_NONE) {
+        p->err = (struct err){code, "placing in Redis or marking failed; the relay will do it"};
+    }
+}
+
 static void place_answered(struct place *p, struct err err) {
-    if (err_is_set(err) && !err_is_set(p->err)) {
-        p->err = (struct err){err.code, "placing in Redis or marking failed; the relay will do it"};
+    if (err_is_set(err)) {
+        note(p, err.code);
     }
     if (--p->waiting == 0) {
         p->cb(p->arg, p->err);
@@ -45,9 +51,9 @@ static void on_marked(void *arg, struct err err, const PGresult *res) {
 static void on_added(void *arg, struct err err, int64_t epoch) {
     struct group *g = arg;
     struct place *p = g->place;
-    if (err_is_set(err) || epoch == 0) {
+    if (err_is_set(err) || epoch == 0) { /* without an epoch there is nothing to mark with */
         free(g);
-        place_answered(p, err);
+        place_answered(p, err_is_set(err) ? err : err_make(ERR_BUSY, "no epoch"));
         return;
     }
     FAILPOINT(PLACE_AFTER_ENQUEUE);
@@ -90,10 +96,19 @@ static void send_group(struct place *p, const struct shard *s, const struct jour
         taken[i] = true;
         struct envelope e = envelope_of(&jobs[i]);
         size_t bytes = envelope_encode(&e, headers[g->n]);
+        if (bytes == 0) { /* a row that nobody of ours wrote: it must not hold up the others */
+            note(p, ERR_INVALID);
+            continue;
+        }
         items[g->n] = (struct queue_item){.header = str_of(headers[g->n], bytes), .payload = jobs[i].payload, .due = jobs[i].due};
         g->ids[g->n++] = jobs[i].id;
     }
     p->waiting++;
+    if (g->n == 0) {
+        free(g);
+        place_answered(p, OK);
+        return;
+    }
     queue_add(p->journal->redis, s, items, g->n, on_added, g);
 }
 

@@ -19,7 +19,7 @@ static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t backoff_ceiling(const struct retry_policy *p, uint32_t attempt) {
     int64_t ceiling = p->base_ms;
     for (uint32_t i = 0; i < attempt && ceiling < p->cap_ms; i++) {
-        ceiling *= 2;
+        ceiling = ceiling > p->cap_ms / 2 ? p->cap_ms : 2 * ceiling;
     }
     return min64(ceiling, p->cap_ms);
 }
@@ -31,7 +31,7 @@ enum retry_verdict retry_decide(const struct retry_policy *p, enum err_code code
         *out_delay_ms = RELEASE_MIN_MS + (int64_t)((RELEASE_MAX_MS - RELEASE_MIN_MS) * random01);
         return v;
     }
-    if (v == RETRY_DEAD || attempt + 1 >= p->max_attempts) {
+    if (v == RETRY_DEAD || attempt >= p->max_attempts || attempt + 1 == p->max_attempts) {
         return RETRY_DEAD;
     }
     int64_t ceiling = v == RETRY_SOON ? min64(p->base_ms, SOON_MAX_MS) : backoff_ceiling(p, attempt);
@@ -40,6 +40,13 @@ enum retry_verdict retry_decide(const struct retry_policy *p, enum err_code code
     return v;
 }
 
+/* The three that RFC 9110 (5.6.7) makes a recipient read, the one that is written today first. */
+static const char *const date_formats[] = {
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%A, %d-%b-%y %H:%M:%S GMT",
+    "%a %b %e %H:%M:%S %Y",
+};
+
 int64_t retry_after_parse(const char *p, size_t n, int64_t now_ms) {
     struct str s = str_trim(str_of(p, n));
     int64_t seconds;
@@ -47,13 +54,15 @@ int64_t retry_after_parse(const char *p, size_t n, int64_t now_ms) {
         return seconds > 0 && seconds < INT64_MAX / 1000 ? seconds * 1000 : 0;
     }
     char text[40];
-    struct tm tm = {0};
     if (!str_copy_c(s, text, sizeof text)) {
         return 0;
     }
-    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    if (end == NULL || *end != '\0') {
-        return 0;
+    for (size_t i = 0; i < sizeof date_formats / sizeof date_formats[0]; i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, date_formats[i], &tm);
+        if (end != NULL && *end == '\0') {
+            return max64((int64_t)timegm(&tm) * 1000 - now_ms, 0);
+        }
     }
-    return max64((int64_t)timegm(&tm) * 1000 - now_ms, 0);
+    return 0;
 }

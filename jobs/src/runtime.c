@@ -59,7 +59,8 @@ static struct err open_module(struct runtime *rt, const struct module *m, struct
                                .conf = rt->conf,
                                .services = &rt->services,
                                .queues = rt->queues,
-                               .ids = &rt->ids};
+                               .ids = &rt->ids,
+                               .runtime = rt};
     TRY(pg_pool_new(rt->loop, &o, &env->db));
     return m->open != NULL ? m->open(env, &rt->services) : OK;
 }

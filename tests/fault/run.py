@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "ops" / "lib"), str(ROOT / "tests" / "lib"), str(Path(__file__).parent)]
 
 from sweep.chaos import Chaos, post_json  # noqa: E402
-from sweep.check import Check, Verdict  # noqa: E402
+from sweep.check import STREAM, Check, Verdict, stream_jobs_left  # noqa: E402
 from sweep.cluster import Cluster  # noqa: E402
 from sweep.load import Load  # noqa: E402
 
@@ -87,14 +87,16 @@ def sweep(build: Path, seed: int, hits: int, seconds: float) -> tuple[Verdict, d
             cluster.start()
             armoury = Armoury(cluster, names, hits, random.Random(seed))
             load = Load(cluster.api_url, cluster.sim.url, seed, threads=24, pause_s=0.05)
-            chaos = Chaos(cluster, seed, lossy=True)
+            chaos = Chaos(cluster, seed)
             armoury.rearm()
             load.start()
             chaos.start()
             began = time.monotonic()
             said = 0.0
-            while time.monotonic() - began < seconds and armoury.missing():
+            while time.monotonic() - began < seconds and (armoury.missing() or not chaos.lossy_since):
                 time.sleep(2)
+                if not chaos.lossy_since and time.monotonic() - began > seconds / 8:
+                    end_lossless_part(cluster, load, chaos)
                 missing = armoury.rearm()
                 chaos.favour({"wipe"} if any(name.startswith("epoch.") for name in armoury.armed) else set())
                 if time.monotonic() - said > 20:
@@ -105,6 +107,19 @@ def sweep(build: Path, seed: int, hits: int, seconds: float) -> tuple[Verdict, d
             return finish(cluster, load, chaos, names, hits, time.monotonic() - began)
         finally:
             cluster.close()
+
+
+def end_lossless_part(cluster: Cluster, load: Load, chaos: Chaos) -> None:
+    """Up to here Redis was only killed. Every stream-class job so far must run; from here on those that a wiped or cut Redis held are excused."""
+    load.paused_kinds = set(STREAM)
+    chaos.paused.set()
+    end = time.monotonic() + 40
+    while time.monotonic() < end and stream_jobs_left(cluster, load.sent):
+        time.sleep(0.2)
+    chaos.lossy_since = time.monotonic()
+    progress("from here on Redis is wiped and its log cut as well")
+    chaos.paused.clear()
+    load.paused_kinds = set()
 
 
 def finish(cluster: Cluster, load: Load, chaos: Chaos, names: list[str], hits: int, ran: float) -> tuple[Verdict, dict]:

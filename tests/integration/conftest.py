@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
+sys.path.append(str(HERE.parent / "contract"))  # the protocol client
 
 from stack import Client, Stack
 

@@ -113,15 +113,18 @@ static inline struct pg_pool *module_db_pool_(struct module_db *m, const char *u
     return p;
 }
 
+/* As ops/cli/migrate.c does it. */
 static inline void module_db_schema_(struct module_db *m, const struct module *module) {
+    const char *n = module->name;
     char sql[1024];
+    (void)snprintf(sql, sizeof sql,
+                   "CREATE ROLE penstock_%s LOGIN; CREATE SCHEMA %s; GRANT USAGE ON SCHEMA %s TO penstock_%s; "
+                   "ALTER DEFAULT PRIVILEGES IN SCHEMA %s GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO penstock_%s; "
+                   "ALTER DEFAULT PRIVILEGES IN SCHEMA %s GRANT USAGE ON SEQUENCES TO penstock_%s",
+                   n, n, n, n, n, n, n, n);
+    sql_run(m->admin, sql);
     sql_run(m->admin, module->ddl);
     sql_run(m->admin, module->ddl); /* every migrate runs it again */
-    (void)snprintf(sql, sizeof sql,
-                   "CREATE ROLE penstock_%s LOGIN; GRANT USAGE ON SCHEMA %s TO penstock_%s; "
-                   "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO penstock_%s",
-                   module->name, module->name, module->name, module->name, module->name);
-    sql_run(m->admin, sql);
 }
 
 /* connections 1 makes what is handed over in one turn share transactions; more let it run side by side. */
@@ -151,7 +154,9 @@ static inline void module_db_open(struct module_db *m, const struct module *modu
                                  .services = &m->services,
                                  .queues = m->queues,
                                  .ids = &m->ids};
-    assert_ok(module->open(&m->env, &m->services));
+    if (module->open != NULL) {
+        assert_ok(module->open(&m->env, &m->services));
+    }
 }
 
 static inline void module_db_close(struct module_db *m) {

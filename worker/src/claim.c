@@ -1,4 +1,5 @@
 /* Bringing entries in: the blocking read, the sweep of stale and handed-back entries, and what each entry turns out to be. */
+#include "failure.h"
 #include "process.h"
 
 #include <base/fault.h>
@@ -14,8 +15,7 @@ static size_t look_ahead(const struct process *p) {
     return slots < LOOK_AHEAD_MAX ? slots : LOOK_AHEAD_MAX;
 }
 
-/* How many entries may be brought in now. */
-static size_t room(const struct process *p) {
+size_t claim_room(const struct process *p) {
     size_t held = p->running_n + p->waiting_n;
     size_t wanted = process_slots(p) + look_ahead(p);
     size_t in_use = held + p->outgoing_n + p->finishing_n;
@@ -28,12 +28,11 @@ static size_t room(const struct process *p) {
 }
 
 static void bury_undecodable(struct held *h, struct err err) {
+    struct str errors = failure_add(&h->arena, STR_NONE, err, loop_wall(h->process->rt->loop).ms);
     h->state = HELD_ENDING;
     h->next = NEXT_BURY;
     h->label = "dead";
-    h->reason = arena_printf(&h->arena,
-                             "{\"attempts\":0,\"fingerprint\":\"undecodable\",\"errors\":[{\"code\":\"%s\",\"detail\":\"%s\"}]}",
-                             err_name(err.code), err.detail);
+    h->reason = arena_printf(&h->arena, "{\"attempts\":0,\"fingerprint\":\"undecodable\",\"errors\":%.*s}", STR_ARG(errors));
     LOG(ERROR, "job.undecodable", LF_C("queue", h->process->queue->name), LF_ERR(err));
     settle_add(h);
 }
@@ -168,7 +167,7 @@ static void on_claimed(void *arg, struct err err, const struct claimed *entries,
 }
 
 void claim_more(struct process *p) {
-    size_t n = room(p);
+    size_t n = claim_room(p);
     if (p->claiming || n == 0 || p->draining || p->quiet || p->queue->paused || !redis_is_up(p->reader_connection)) {
         return;
     }
@@ -204,7 +203,7 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
 
 void claim_sweep(struct process *p, int64_t lease_ms) {
     for (unsigned i = 0; i < p->queue->shards_n; i++) {
-        size_t n = room(p);
+        size_t n = claim_room(p);
         if (n == 0 || p->draining || p->quiet || p->queue->paused) {
             return;
         }

@@ -1,11 +1,14 @@
 /* Journal jobs: the outcome is in the module's effect row; here it goes into the job's own row, many per statement, and only then
  * is the entry settled in Redis. */
+#include "failure.h"
 #include "process.h"
 
 #include <base/fault.h>
 #include <base/log.h>
 #include <base/metrics.h>
 #include <stdlib.h>
+
+enum { AGAIN_MS = 1000 };
 
 struct finishing {
     struct process *process;
@@ -46,6 +49,14 @@ static void finished(struct held *h) {
     settle_add(h);
 }
 
+/* The effect stands; a later run finds it and finishes the row. */
+static void come_again(struct held *h) {
+    h->next = NEXT_RETRY;
+    h->charge = false;
+    h->delay_ms = AGAIN_MS;
+    settle_add(h);
+}
+
 static void on_finished(void *arg, struct err err) {
     struct finishing *f = arg;
     struct process *p = f->process;
@@ -56,14 +67,10 @@ static void on_finished(void *arg, struct err err) {
         publish(p, f);
     }
     for (size_t i = 0; i < f->n; i++) {
-        struct held *h = f->held[i];
-        if (err_is_set(err)) { /* the effect stands; a later run finds it and finishes the row */
-            h->next = NEXT_RETRY;
-            h->charge = false;
-            h->delay_ms = 1000;
-            settle_add(h);
+        if (err_is_set(err)) {
+            come_again(f->held[i]);
         } else {
-            finished(h);
+            finished(f->held[i]);
         }
     }
     free(f);
@@ -102,27 +109,10 @@ void finish_flush(struct process *p) {
     }
 }
 
-/* type and error, digits folded: what belongs to one group of the dead. */
-static struct str fingerprint(struct held *h, struct err err) {
-    char folded[96];
-    size_t n = 0;
-    for (const char *c = err.detail; *c != '\0' && n < sizeof folded; c++) {
-        bool digit = *c >= '0' && *c <= '9';
-        if (!digit || n == 0 || folded[n - 1] != '#') {
-            folded[n++] = digit ? '#' : (*c < ' ' || *c == '"' || *c == '\\' || *c > '~' ? ' ' : *c);
-        }
-    }
-    return arena_printf(&h->arena, "%.*s: %s: %.*s", STR_ARG(h->attempt.job.type), err_name(err.code), (int)n, folded);
-}
-
 static void on_closed(void *arg, struct err err, const struct effect_row *row) {
     struct held *h = arg;
     if (err_is_set(err)) {
-        h->next = NEXT_RETRY;
-        h->charge = false;
-        h->delay_ms = 1000;
-        settle_add(h);
-        process_wake(h->process);
+        come_again(h);
         return;
     }
     FAILPOINT(DEAD_AFTER_ROW);
@@ -132,6 +122,10 @@ static void on_closed(void *arg, struct err err, const struct effect_row *row) {
     h->outcome = row->outcome; /* somebody may have been first, with another outcome */
     h->status = row->status;
     h->result = arena_str(&h->arena, row->result);
+    if (h->result.p == NULL) { /* no memory: an empty answer would be kept for good */
+        come_again(h);
+        return;
+    }
     finish_add(h);
 }
 
@@ -143,7 +137,8 @@ void finish_bury(struct held *h, struct err err) {
     h->how = SETTLE_JOURNAL;
     h->next = journal ? NEXT_SETTLE : NEXT_BURY;
     h->label = "dead";
-    h->fingerprint = fingerprint(h, err);
+    h->fingerprint = failure_group(&h->arena, h->attempt.job.type, err);
+    h->attempt.job.errors = failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms);
     h->result = arena_printf(&h->arena, "{\"title\":\"Job is dead\",\"status\":500,\"code\":\"job_dead\",\"error\":\"%s\"}",
                              err_name(err.code));
     if (!journal) {

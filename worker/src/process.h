@@ -87,6 +87,7 @@ void process_wake(struct process *p); /* something changed: at the end of this t
 int64_t process_ms(const struct process *p, struct mono since);
 
 /* claim.c */
+size_t claim_room(const struct process *p); /* how many entries may be brought in now */
 void claim_more(struct process *p);
 void claim_sweep(struct process *p, int64_t lease_ms);
 void claim_cancel_read(struct process *p);

@@ -1,13 +1,13 @@
 /* Starting attempts, watching their time, and turning their endings into what is to be written. */
+#include "failure.h"
 #include "process.h"
 
 #include <base/crypto.h>
 #include <base/fault.h>
-#include <base/json.h>
 #include <base/log.h>
 #include <base/metrics.h>
 
-enum { ERROR_DETAIL_MAX = 120, AVERAGE_WEIGHT = 16 };
+enum { AVERAGE_WEIGHT = 16 };
 
 static struct held *held_of(struct attempt *a) { return (struct held *)((char *)a - offsetof(struct held, attempt)); }
 
@@ -63,40 +63,6 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
     settle_add(h);
 }
 
-/* The errors so far and this one, the last LIMIT_ERRORS_KEPT of them, as a JSON array that fits into an envelope. */
-static struct str add_error(struct held *h, struct err err) {
-    struct str old = h->attempt.job.errors, piece;
-    struct buf b;
-    size_t kept = 1;
-    for (size_t i = 0; i < old.n; i++) {
-        kept += old.p[i] == '{'; /* details are escaped: a brace only opens an object, or is counted once too often */
-    }
-    if (old.n >= 2) {
-        old = str_of(old.p + 1, old.n - 2);
-    }
-    while (kept > LIMIT_ERRORS_KEPT && str_cut(&old, '}', &piece)) {
-        kept--;
-        if (old.n > 0 && old.p[0] == ',') {
-            old = str_of(old.p + 1, old.n - 1);
-        }
-    }
-    buf_init(&b, ENVELOPE_ERRORS_MAX);
-    buf_add_char(&b, '[');
-    buf_add(&b, old);
-    buf_addf(&b, "%s{\"at_ms\":%lld,\"code\":\"%s\",\"detail\":", old.n > 0 ? "," : "",
-             (long long)loop_wall(h->process->rt->loop).ms, err_name(err.code));
-    char detail[ERROR_DETAIL_MAX + 1];
-    size_t n = 0;
-    for (const char *c = err.detail; *c != '\0' && n < ERROR_DETAIL_MAX; c++) {
-        detail[n++] = *c == '{' || *c == '}' ? '|' : *c; /* so that the list can be cut at braces without parsing it */
-    }
-    json_add_string(&b, str_of(detail, n));
-    buf_add_c(&b, "}]");
-    struct str out = err_is_set(buf_status(&b)) ? STR_NONE : arena_str(&h->arena, buf_str(&b));
-    buf_free(&b);
-    return out;
-}
-
 static void end_again(struct held *h, int64_t delay_ms, bool charge, struct err err) {
     h->next = NEXT_RETRY;
     h->delay_ms = delay_ms;
@@ -104,7 +70,7 @@ static void end_again(struct held *h, int64_t delay_ms, bool charge, struct err 
     h->label = charge ? "retry" : "released";
     if (charge) {
         h->attempt.job.attempt++;
-        h->attempt.job.errors = add_error(h, err);
+        h->attempt.job.errors = failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms);
     }
     settle_add(h);
 }
@@ -122,7 +88,6 @@ static void end_failed(struct held *h, struct err err, int64_t after_ms) {
     case RETRY_DEAD:
     default:
         h->attempt.job.attempt++;
-        h->attempt.job.errors = add_error(h, err);
         finish_bury(h, err);
         return;
     }
@@ -156,28 +121,14 @@ static void on_end(struct attempt *a, const struct attempt_end *end) {
     process_wake(p);
 }
 
-static void on_expired(void *arg, struct err err, const struct effect_row *row) {
-    struct held *h = arg;
-    if (err_is_set(err)) {
-        attempt_fail(&h->attempt, err);
-        return;
-    }
-    struct attempt_end end = {.kind = END_FINISHED,
-                              .outcome = row->outcome,
-                              .status = row->status,
-                              .result = arena_str(&h->arena, row->result),
-                              .absorbed = !row->fresh};
-    attempt_end(&h->attempt, &end);
-}
-
 /* Past its deadline before it started: not run. A flow decides itself, since it may have begun. */
 static void expire(struct held *h) {
     const struct str result = STR("{\"title\":\"Expired\",\"status\":410,\"code\":\"expired\"}");
     if (h->attempt.type->class == CLASS_STREAM) {
         attempt_finish(&h->attempt, OUTCOME_EXPIRED, 410, result);
-        return;
+    } else {
+        attempt_close(&h->attempt, OUTCOME_EXPIRED, 410, result);
     }
-    effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_EXPIRED, 410, result, on_expired, h);
 }
 
 static void start(struct held *h) {

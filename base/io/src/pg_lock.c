@@ -4,7 +4,7 @@
 #include <io/timer.h>
 #include <stdlib.h>
 
-enum { TRY_MS = 1000, PING_MS = 3000, IDLE_MS = 10000 };
+enum { TRY_MS = 1000, IDLE_MS = 10000 };
 
 struct pg_lock {
     struct loop *loop;
@@ -12,7 +12,7 @@ struct pg_lock {
     struct timer *timer;
     void (*on_change)(void *arg, bool held);
     void *arg;
-    int64_t key;
+    int64_t key, idle_ms;
     bool held;
     struct mono confirmed; /* last answer of the session that holds it */
 };
@@ -26,7 +26,7 @@ static void set_held(struct pg_lock *k, bool held) {
         return;
     }
     k->held = held;
-    timer_start_every(k->timer, held ? PING_MS : TRY_MS);
+    timer_start_every(k->timer, held ? k->idle_ms * 3 / 10 : TRY_MS);
     if (k->on_change != NULL) {
         k->on_change(k->arg, held);
     }
@@ -76,12 +76,12 @@ static struct err setup(struct pg_lock *k, const struct pg_options *o) {
     own.max_waiting = 1;
     own.on_state = on_state;
     own.arg = k;
-    TRY(pg_pool_new_idle(k->loop, &own, IDLE_MS, &k->pool));
+    TRY(pg_pool_new_idle(k->loop, &own, k->idle_ms, &k->pool));
     return timer_new(k->loop, on_timer, k, &k->timer);
 }
 
-struct err pg_lock_new(struct loop *l, const struct pg_options *o, int64_t key, void (*on_change)(void *arg, bool held),
-                       void *arg, struct pg_lock **out) {
+struct err pg_lock_new_idle(struct loop *l, const struct pg_options *o, int64_t key, int64_t idle_ms,
+                            void (*on_change)(void *arg, bool held), void *arg, struct pg_lock **out) {
     struct pg_lock *k = calloc(1, sizeof *k);
     if (k == NULL) {
         return err_make(ERR_NOMEM, "postgres lock");
@@ -90,6 +90,7 @@ struct err pg_lock_new(struct loop *l, const struct pg_options *o, int64_t key, 
     k->on_change = on_change;
     k->arg = arg;
     k->key = key;
+    k->idle_ms = idle_ms;
     struct err e = setup(k, o);
     if (err_is_set(e)) {
         pg_pool_close(k->pool);
@@ -102,8 +103,13 @@ struct err pg_lock_new(struct loop *l, const struct pg_options *o, int64_t key, 
     return OK;
 }
 
+struct err pg_lock_new(struct loop *l, const struct pg_options *o, int64_t key, void (*on_change)(void *arg, bool held),
+                       void *arg, struct pg_lock **out) {
+    return pg_lock_new_idle(l, o, key, IDLE_MS, on_change, arg, out);
+}
+
 /* A process that was stopped for a while does not take its old answer for granted. */
-bool pg_lock_held(const struct pg_lock *k) { return k->held && mono_ms_since(loop_now(k->loop), k->confirmed) < IDLE_MS; }
+bool pg_lock_held(const struct pg_lock *k) { return k->held && mono_ms_since(loop_now(k->loop), k->confirmed) < k->idle_ms; }
 
 void pg_lock_close(struct pg_lock *k) {
     if (k != NULL) {

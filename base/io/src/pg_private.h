@@ -76,5 +76,8 @@ void pg_pool_lost(struct pg_pool *p, struct pg_conn *c, struct err why); /* like
 
 /* A pool whose sessions end when idle for so long; pg_lock.c. */
 MUST struct err pg_pool_new_idle(struct loop *l, const struct pg_options *o, int64_t idle_session_ms, struct pg_pool **out);
+/* pg_lock_new with another time after which a session that was not heard of is gone; a ping comes every 3/10 of it. */
+MUST struct err pg_lock_new_idle(struct loop *l, const struct pg_options *o, int64_t key, int64_t idle_ms,
+                                 void (*on_change)(void *arg, bool held), void *arg, struct pg_lock **out);
 
 #endif

@@ -54,15 +54,6 @@ void demo_tally(struct attempt *a) {
     pg_exec(a->env->db, &tally_stmt, &root, PG_SHARED, 0, on_tallied, a);
 }
 
-static void on_fail_closed(void *arg, struct err err, const struct effect_row *row) {
-    struct attempt *a = arg;
-    if (err_is_set(err)) {
-        attempt_fail(a, err);
-    } else {
-        attempt_finish(a, row->outcome, row->status, row->result);
-    }
-}
-
 /* Fails until so many attempts were charged; without "until" for ever. */
 void demo_fail(struct attempt *a) {
     json_t *payload;
@@ -77,7 +68,7 @@ void demo_fail(struct attempt *a) {
             a, err_make(permanent ? ERR_REFUSED : ERR_TRANSIENT, "demo.fail was asked to fail, attempt %u", a->job.attempt + 1));
         return;
     }
-    effect_close(a->env, a->job.root, a->job.generation, OUTCOME_DONE, 200, STR("{\"failed\":false}"), on_fail_closed, a);
+    attempt_close(a, OUTCOME_DONE, 200, STR("{\"failed\":false}"));
 }
 
 struct sleeping {

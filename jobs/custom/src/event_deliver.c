@@ -7,23 +7,14 @@
 #include <jobs/runtime.h>
 #include <stdio.h>
 
-static void on_closed(void *arg, struct err err, const struct effect_row *row) {
-    struct attempt *a = arg;
-    if (err_is_set(err)) {
-        attempt_fail(a, err);
-    } else {
-        attempt_finish(a, row->outcome, row->status, row->result);
-    }
-}
-
 static void on_delivered(void *arg, struct err err, bool repeated) {
     struct attempt *a = arg;
     (void)repeated;
     if (err_is_set(err)) {
         attempt_fail(a, err);
-        return;
+    } else {
+        attempt_close(a, OUTCOME_DONE, 200, STR("{\"delivered\":true}"));
     }
-    effect_close(a->env, a->job.root, a->job.generation, OUTCOME_DONE, 200, STR("{\"delivered\":true}"), on_closed, a);
 }
 
 static const struct event_consumer *find_consumer(const struct module *m, struct str type) {

@@ -60,9 +60,10 @@ struct attempt_effect {
     bool follow_ups; /* the statement writes to job_outbox */
 };
 void attempt_commit(struct attempt *a, const struct attempt_effect *e);
+/* The same without business rows. */
+void attempt_close(struct attempt *a, enum job_outcome outcome, int status, struct str result);
 
-/* Closes a job without business rows, from wherever (worker: dead, expired; API: cancelled): inserts the terminal row, or reads
- * the one that stands. */
+/* Closes a job from outside an attempt (worker: dead; API: cancelled): inserts the terminal row, or reads the one that stands. */
 struct effect_row {
     bool fresh; /* this call wrote it */
     enum job_outcome outcome;

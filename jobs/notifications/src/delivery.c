@@ -83,21 +83,6 @@ void delivery_failed(struct delivery *d, struct err err, int64_t retry_after_ms)
     pg_exec(a->env->db, &failed_stmt, values, PG_SHARED, 0, on_failed, d);
 }
 
-static void on_absorbed(void *arg, struct err err, const struct effect_row *row) {
-    struct attempt *a = arg;
-    if (err_is_set(err)) {
-        attempt_fail(a, err);
-        return;
-    }
-    struct attempt_end end = {.kind = END_FINISHED,
-                              .outcome = row->outcome,
-                              .status = row->status,
-                              .result = arena_str(a->arena, row->result),
-                              .absorbed = true,
-                              .stale = row->outcome != OUTCOME_DONE};
-    attempt_end(a, &end);
-}
-
 static void on_gate(void *arg, struct err err, const PGresult *res) {
     struct delivery *d = arg;
     struct attempt *a = d->attempt;
@@ -108,7 +93,7 @@ static void on_gate(void *arg, struct err err, const PGresult *res) {
     }
     if (PQntuples(res) == 0) { /* terminal already: read what stands */
         drop_payload(d);
-        effect_close(a->env, a->job.root, a->job.generation, OUTCOME_DONE, 200, STR("{}"), on_absorbed, a);
+        attempt_close(a, OUTCOME_DONE, 200, STR("{}"));
         return;
     }
     bool unknown = str_is(pg_col(res, 0, 0), "sending") || str_is(pg_col(res, 0, 0), "unknown");

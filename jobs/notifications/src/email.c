@@ -31,7 +31,9 @@ static void send(struct delivery *d) {
         .text = json_opt_str(d->payload, "text", STR("")),
         .deadline_ms = left < CALL_MS ? left : CALL_MS,
     };
-    (void)mail_send(a->env->http, &spec, on_mailed, d);
+    if (mail_send(a->env->http, &spec, on_mailed, d) == NULL) {
+        delivery_failed(d, err_make(ERR_NOMEM, "mail"), 0);
+    }
 }
 
 void notify_email(struct attempt *a) { delivery_start(a, "email", "to", send); }

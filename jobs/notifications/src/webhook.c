@@ -1,11 +1,12 @@
 /* Webhooks by Standard Webhooks 1.0.0: signed "id.timestamp.body", the id constant, the timestamp of the attempt; a redirect is a failure; 410
  * ends it; Retry-After is honoured. */
 #include "notifications.h"
+#include "signature.h"
 
-#include <base/crypto.h>
+#include <base/limits.h>
 #include <stdio.h>
 
-enum { CALL_MS = 15000, ANSWER_BYTES_MAX = 1024, BODY_BYTES_MAX = 80 << 10, SIGNATURE_BYTES_MAX = 128 };
+enum { CALL_MS = 15000, ANSWER_BYTES_MAX = 1024, BODY_BYTES_MAX = 5 * LIMIT_PAYLOAD_BYTES /* 1e15 is written out */, SIGNATURE_BYTES_MAX = 128 };
 
 static void on_answer(void *arg, struct err err, const struct http_reply *reply) {
     struct delivery *d = arg;
@@ -32,27 +33,12 @@ static struct err build_body(struct delivery *d, struct buf *out) {
     return buf_status(out);
 }
 
-/* "v1,<base64>" over id.timestamp.body; the secret is what follows "whsec_", base64. */
-static struct err sign(const struct conf *conf, const char *id, const char *timestamp, struct str body, struct buf *out) {
-    struct buf key;
-    uint8_t mac[SHA256_BYTES];
-    struct str secret = str_c(conf->webhook_secret);
-    if (str_starts(secret, STR("whsec_"))) {
-        secret = str_of(secret.p + 6, secret.n - 6);
+/* Without a secret nothing is sent: a message signed with an empty key is one that anybody can sign. The job waits for the setting. */
+static struct err sign(const struct conf *conf, struct str id, struct str timestamp, struct str body, struct buf *out) {
+    if (conf->webhook_secret[0] == '\0') {
+        return err_make(ERR_SYSTEM, "webhook.secret is not set");
     }
-    buf_init(&key, 256);
-    struct err e = base64_decode(secret, &key);
-    if (!err_is_set(e)) {
-        const struct str parts[] = {str_c(id), STR("."), str_c(timestamp), STR("."), body};
-        e = hmac_sha256(buf_str(&key), parts, sizeof parts / sizeof parts[0], mac);
-    }
-    if (!err_is_set(e)) {
-        buf_add_c(out, "v1,");
-        base64_add(out, str_of(mac, sizeof mac));
-        e = buf_status(out);
-    }
-    buf_free(&key);
-    return e;
+    return signature_add(out, str_c(conf->webhook_secret), id, timestamp, body);
 }
 
 static void send(struct delivery *d) {
@@ -67,7 +53,7 @@ static void send(struct delivery *d) {
     buf_init(&signature, SIGNATURE_BYTES_MAX);
     struct err e = build_body(d, &body);
     if (!err_is_set(e)) {
-        e = sign(a->env->conf, id, timestamp, buf_str(&body), &signature);
+        e = sign(a->env->conf, str_c(id), str_c(timestamp), buf_str(&body), &signature);
     }
     if (err_is_set(e)) {
         delivery_failed(d, e, 0);
@@ -89,7 +75,9 @@ static void send(struct delivery *d) {
             .max_answer_bytes = ANSWER_BYTES_MAX,
             .vetted = true,
         };
-        (void)http_send(a->env->http, &spec, on_answer, d);
+        if (http_send(a->env->http, &spec, on_answer, d) == NULL) {
+            delivery_failed(d, err_make(ERR_NOMEM, "webhook"), 0);
+        }
     }
     buf_free(&body);
     buf_free(&signature);

@@ -132,6 +132,9 @@ END $$;
 CREATE OR REPLACE TRIGGER expired AFTER INSERT OR UPDATE ON orders.effect
     FOR EACH ROW WHEN (NEW.step = '' AND NEW.outcome = 'expired') EXECUTE FUNCTION orders.on_expired();
 
+-- What the module itself may not do.
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON orders.state_edge FROM penstock_orders;
+
 -- What GET /v1/orders/{id} shows; new_status and new_version: as it will be after the statement that is being prepared.
 CREATE OR REPLACE FUNCTION orders.order_view(o orders.orders, new_status text, new_version bigint) RETURNS text
 LANGUAGE sql STABLE AS $$

@@ -61,7 +61,7 @@ static void request(struct flow *f) {
 }
 
 static void act(struct flow *f) {
-    switch (cancel_next(&f->row, f->if_version)) {
+    switch (order_cancel_next(&f->row, f->if_version)) {
     case CANCEL_NOT_FOUND:
         flow_refuse(f, OUTCOME_DONE, &(struct refusal){404, "order_not_found", "No such order", STR(""), NULL});
         break;

@@ -61,7 +61,7 @@ static bool is_being_placed(struct str status) {
     return str_is(status, "placed") || str_is(status, "reserving") || str_is(status, "authorizing");
 }
 
-enum place_act place_next(const struct order_row *o) {
+enum place_act order_place_next(const struct order_row *o) {
     if (o->closed) {
         return PLACE_TAKE_OVER;
     }
@@ -80,7 +80,7 @@ enum place_act place_next(const struct order_row *o) {
     return str_is(o->status, "authorizing") ? PLACE_AUTHORIZE : PLACE_TO_AUTHORIZING;
 }
 
-enum cancel_act cancel_next(const struct order_row *o, int64_t if_version) {
+enum cancel_act order_cancel_next(const struct order_row *o, int64_t if_version) {
     if (o->closed) {
         return CANCEL_TAKE_OVER;
     }

@@ -56,7 +56,7 @@ enum place_act {
     PLACE_RELEASE,
     PLACE_ENDED, /* the order has ended in another way */
 };
-enum place_act place_next(const struct order_row *o);
+enum place_act order_place_next(const struct order_row *o);
 
 enum cancel_act {
     CANCEL_TAKE_OVER,
@@ -69,6 +69,6 @@ enum cancel_act {
     CANCEL_DONE, /* it is canceled, on our request */
 };
 /* if_version 0: any. */
-enum cancel_act cancel_next(const struct order_row *o, int64_t if_version);
+enum cancel_act order_cancel_next(const struct order_row *o, int64_t if_version);
 
 #endif

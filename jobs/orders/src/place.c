@@ -192,7 +192,7 @@ static void not_released(struct flow *f, struct str code) {
 
 static void act(struct flow *f) {
     static const struct refusal ended = {409, "illegal_state", "The order has ended in another way", {"", 0}, ",\"allowed\":[]"};
-    switch (place_next(&f->row)) {
+    switch (order_place_next(&f->row)) {
     case PLACE_TAKE_OVER:
     case PLACE_ENDED:
         flow_refuse(f, str_is(f->row.status, "canceled") ? OUTCOME_CANCELLED : OUTCOME_DONE, &ended);

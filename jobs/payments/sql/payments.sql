@@ -176,6 +176,10 @@ END $$;
 CREATE OR REPLACE TRIGGER closed AFTER INSERT OR UPDATE ON payments.effect
     FOR EACH ROW WHEN (NEW.step = '') EXECUTE FUNCTION payments.on_closed();
 
+-- What the module itself may not do.
+REVOKE UPDATE, DELETE, TRUNCATE ON payments.ledger_entry FROM penstock_payments;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON payments.state_edge FROM penstock_payments;
+
 -- What GET /v1/payments/{id} shows, and what capture and void answer.
 CREATE OR REPLACE FUNCTION payments.payment_view(p payments.payment) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT row_to_json(v)::text FROM (

@@ -68,7 +68,7 @@ const char *provider_outcome_name(enum provider_outcome o) {
     return names[o];
 }
 
-bool edge_exists(const char *machine, struct str from, const char *to) {
+bool payment_edge_exists(const char *machine, struct str from, const char *to) {
     for (size_t i = 0; i < payment_edges_n; i++) {
         const struct edge *e = &payment_edges[i];
         if (strcmp(e->machine, machine) == 0 && str_is(from, e->from) && strcmp(e->to, to) == 0) {
@@ -144,14 +144,14 @@ static bool status_allows(struct str status, enum op_kind kind) {
     if (kind == OP_REFUND) {
         return name_find(refundable, sizeof refundable / sizeof refundable[0], status) >= 0;
     }
-    return edge_exists("payment", status, kind == OP_CAPTURE ? "capturing" : "voiding");
+    return payment_edge_exists("payment", status, kind == OP_CAPTURE ? "capturing" : "voiding");
 }
 
 bool payment_allows(const struct payment_sums *p, enum op_kind kind) {
     return status_allows(p->status, kind) && payment_left(p, kind) > 0;
 }
 
-enum release_act release_next(const struct payment_sums *p, bool has_op) {
+enum release_act payment_release_next(const struct payment_sums *p, bool has_op) {
     static const char *const nothing_held[] = {"canceled", "failed", "voided", "expired"};
     if (str_is(p->status, "frozen")) {
         return RELEASE_REFUSE;
@@ -172,7 +172,7 @@ enum release_act release_next(const struct payment_sums *p, bool has_op) {
     return settled ? RELEASE_DONE : RELEASE_WAIT;
 }
 
-enum open_verdict open_judge(bool found, const struct payment_sums *p, int64_t version, const struct open_request *r) {
+enum open_verdict op_open_judge(bool found, const struct payment_sums *p, int64_t version, const struct open_request *r) {
     if (!found) {
         return OPEN_NOT_FOUND;
     }

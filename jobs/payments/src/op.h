@@ -17,7 +17,7 @@ struct edge {
 };
 extern const struct edge payment_edges[];
 extern const size_t payment_edges_n;
-bool edge_exists(const char *machine, struct str from, const char *to);
+bool payment_edge_exists(const char *machine, struct str from, const char *to);
 
 /* What the row said when it was read. */
 struct op_row {
@@ -76,7 +76,7 @@ struct payment_sums {
     struct str status;
     int64_t authorized, captured, voided, refunded, capture_pending, refund_pending;
 };
-enum release_act release_next(const struct payment_sums *p, bool has_op);
+enum release_act payment_release_next(const struct payment_sums *p, bool has_op);
 
 /* Why an operation was not opened. */
 enum open_verdict { OPEN_AGAIN, OPEN_NOT_FOUND, OPEN_STALE, OPEN_ILLEGAL, OPEN_TOO_MUCH };
@@ -86,7 +86,7 @@ struct open_request {
     int64_t if_version; /* 0: any */
 };
 /* found false: no such payment. OPEN_AGAIN: by this state it would have been opened; it changed in between. */
-enum open_verdict open_judge(bool found, const struct payment_sums *p, int64_t version, const struct open_request *r);
+enum open_verdict op_open_judge(bool found, const struct payment_sums *p, int64_t version, const struct open_request *r);
 int64_t payment_left(const struct payment_sums *p, enum op_kind kind); /* the most that can be captured, voided, refunded */
 bool payment_allows(const struct payment_sums *p, enum op_kind kind);  /* by its status, and something is left */
 

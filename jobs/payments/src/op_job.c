@@ -16,7 +16,7 @@ struct op_job {
     int rounds;
 };
 
-void attempt_op_failed(struct attempt *a, struct err e) {
+void op_attempt_failed(struct attempt *a, struct err e) {
     bool nothing_left = e.code == ERR_NET_NOT_SENT || e.code == ERR_TRANSIENT; /* op_run.h: recorded as errored */
     if (nothing_left || err_class(e.code) == ERR_CLASS_INFRA) {
         attempt_fail(a, e);
@@ -95,9 +95,9 @@ static void on_peeked(void *arg, struct err err, const PGresult *res) {
         refuse_cancelled(j);
         return;
     }
-    struct payment_sums sums = sums_read(res);
+    struct payment_sums sums = payment_sums_read(res);
     int64_t version = pg_col_int(res, 0, SUM_COL_VERSION);
-    switch (open_judge(!pg_col_null(res, 0, SUM_COL_ID), &sums, version, &j->open.want)) {
+    switch (op_open_judge(!pg_col_null(res, 0, SUM_COL_ID), &sums, version, &j->open.want)) {
     case OPEN_NOT_FOUND:
         refuse(j, OUTCOME_DONE, &(struct refusal){404, "payment_not_found", "No such payment", STR(""), NULL});
         break;
@@ -159,7 +159,7 @@ static void on_run(void *arg, struct err err, const struct op_end *end) {
     if (err.code == ERR_NOT_FOUND) {
         peek(j);
     } else if (err_is_set(err)) {
-        attempt_op_failed(j->a, err);
+        op_attempt_failed(j->a, err);
     } else if (end->standing == OP_PENDING) {
         attempt_later(j->a, end->delay_ms, err_make(ERR_NET_UNKNOWN, "the provider's answer is not known yet"));
     } else {
@@ -183,7 +183,7 @@ static void open_job_op(struct op_job *j) {
         attempt_later(j->a, AGAIN_MS, err_make(ERR_CONFLICT, "the payment keeps changing"));
         return;
     }
-    open_op(j->m, &j->open, on_opened, j);
+    op_open(j->m, &j->open, on_opened, j);
 }
 
 static struct err read_payload(struct op_job *j, const json_t *o) {

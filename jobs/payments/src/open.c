@@ -1,6 +1,6 @@
 #include "payments_private.h"
 
-void open_op(struct payments *m, const struct open_spec *s, pg_cb *cb, void *arg) {
+void op_open(struct payments *m, const struct open_spec *s, pg_cb *cb, void *arg) {
     static const struct pg_stmt *const stmts[OP_KIND_MAX] = {
         [OP_CAPTURE] = &payments_stmt_open_capture,
         [OP_VOID] = &payments_stmt_open_void,
@@ -25,7 +25,7 @@ void open_op(struct payments *m, const struct open_spec *s, pg_cb *cb, void *arg
     pg_exec(m->env->db, stmts[s->want.kind], values, PG_SHARED, payment_lock_order(s->payment), cb, arg);
 }
 
-struct payment_sums sums_read(const PGresult *res) {
+struct payment_sums payment_sums_read(const PGresult *res) {
     return (struct payment_sums){
         .status = pg_col(res, 0, SUM_COL_STATUS),
         .authorized = pg_col_int(res, 0, SUM_COL_AUTHORIZED),

@@ -34,7 +34,7 @@ static const char sync_schema[] =
 #include "payment.sync.v1.json.inc"
     ;
 
-/* A provider that cannot be reached for a while is worth waiting for: about an hour before a job is dead. */
+/* A provider that cannot be reached for a while is worth waiting for: about forty minutes before a job is dead. */
 #define RETRY \
     { .base_ms = 500, .cap_ms = 300000, .max_attempts = 25 }
 
@@ -99,7 +99,7 @@ static struct err open_module(struct module_env *env, struct services *services)
         return e;
     }
     env->state = m;
-    services->payments = (struct payments_service){service_authorize, service_release, service_get, m};
+    services->payments = (struct payments_service){payments_authorize, payments_release, payments_get, m};
     return OK;
 }
 

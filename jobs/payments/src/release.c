@@ -1,4 +1,4 @@
-/* payments_service.release: looks at the payment, does the next thing (op.h, release_next), looks again. */
+/* payments_service.release: looks at the payment, does the next thing (op.h, payment_release_next), looks again. */
 #include "payments_private.h"
 
 #include <stdlib.h>
@@ -72,7 +72,7 @@ static void undo(struct releasing *s, enum op_kind kind, int64_t amount) {
         .want = {.kind = kind, .amount = kind == OP_REFUND ? amount : 0},
         .trace = s->r.trace,
     };
-    open_op(s->m, &spec, on_opened, s);
+    op_open(s->m, &spec, on_opened, s);
 }
 
 /* --- what is there already --- */
@@ -122,7 +122,7 @@ static void bury(struct releasing *s) {
 }
 
 static void act(struct releasing *s, const struct payment_sums *sums, bool has_op) {
-    switch (release_next(sums, has_op)) {
+    switch (payment_release_next(sums, has_op)) {
     case RELEASE_DONE:
         finish_as(s, PAYMENT_OK, STR(""), 0);
         break;
@@ -159,7 +159,7 @@ static void on_looked(void *arg, struct err err, const PGresult *res) {
         return;
     }
     bool has_op = pg_col_uuid(res, 0, SUM_COL_OP, &s->op) && op_kind_parse(pg_col(res, 0, SUM_COL_KIND), &s->op_kind);
-    struct payment_sums sums = sums_read(res);
+    struct payment_sums sums = payment_sums_read(res);
     act(s, &sums, has_op);
 }
 
@@ -172,7 +172,7 @@ static void look(struct releasing *s) {
     pg_exec(s->m->env->db, &payments_stmt_payment_by_key, &key, PG_SHARED, 0, on_looked, s);
 }
 
-void service_release(void *self, const struct payment_request *r, struct str key, payment_cb *cb, void *arg) {
+void payments_release(void *self, const struct payment_request *r, struct str key, payment_cb *cb, void *arg) {
     struct releasing *s = calloc(1, sizeof *s);
     if (s == NULL) {
         cb(arg, err_make(ERR_NOMEM, "release"), NULL);
@@ -181,7 +181,7 @@ void service_release(void *self, const struct payment_request *r, struct str key
     *s = (struct releasing){.m = self, .cb = cb, .arg = arg};
     arena_init(&s->arena, 1024, 1 << 20);
     s->key = arena_str(&s->arena, key);
-    if (s->key.p == NULL || !request_copy(&s->arena, r, &s->r)) {
+    if (s->key.p == NULL || !payment_request_copy(&s->arena, r, &s->r)) {
         finish(s, err_make(ERR_NOMEM, "release"), NULL);
         return;
     }

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-bool request_copy(struct arena *a, const struct payment_request *r, struct payment_request *out) {
+bool payment_request_copy(struct arena *a, const struct payment_request *r, struct payment_request *out) {
     *out = *r;
     out->key = arena_str(a, r->key);
     out->tenant = arena_str(a, r->tenant);
@@ -70,7 +70,7 @@ static void on_opened(void *arg, struct err err, const PGresult *res) {
     op_run(s->m, &goal, on_run, s);
 }
 
-void service_authorize(void *self, const struct payment_request *r, payment_cb *cb, void *arg) {
+void payments_authorize(void *self, const struct payment_request *r, payment_cb *cb, void *arg) {
     struct payments *m = self;
     struct authorizing *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -79,7 +79,7 @@ void service_authorize(void *self, const struct payment_request *r, payment_cb *
     }
     *s = (struct authorizing){.m = m, .cb = cb, .arg = arg};
     arena_init(&s->arena, 1024, 1 << 20);
-    if (!request_copy(&s->arena, r, &s->r)) {
+    if (!payment_request_copy(&s->arena, r, &s->r)) {
         finish(s, err_make(ERR_NOMEM, "authorize"), NULL);
         return;
     }
@@ -121,7 +121,7 @@ static void on_view(void *arg, struct err err, const PGresult *res) {
     free(g);
 }
 
-void service_get(void *self, struct str tenant, struct uuid payment_id, view_cb *cb, void *arg) {
+void payments_get(void *self, struct str tenant, struct uuid payment_id, view_cb *cb, void *arg) {
     struct payments *m = self;
     struct getting *g = malloc(sizeof *g);
     char id[PG_UUID_BYTES];

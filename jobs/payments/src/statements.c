@@ -166,8 +166,8 @@ const struct pg_stmt payments_stmt_bury = {
 };
 
 /* Opening an operation on a payment: $1 op, $2 key, $3 payment, $4 tenant, $5 root or NULL, $6 amount or NULL (all that is left),
- * $7 version or NULL, $8 traceparent, $9 provider, $10 generation. A row: it was opened. 23505: the key is known. open_judge says
- * why not else. */
+ * $7 version or NULL, $8 traceparent, $9 provider, $10 generation. A row: it was opened. 23505: the key is known. op_open_judge
+ * says why not else. */
 #define OPEN_WHERE(left)                                                                                                         \
     "WHERE p.id = $3::uuid AND p.tenant = $4::text AND ($7::bigint IS NULL OR p.version = $7::bigint) "                          \
     "AND coalesce($6::bigint, " left ") BETWEEN 1 AND " left " AND NOT " ROOT_IS_OVER("$5::uuid", "$10::int") " "                \

@@ -19,7 +19,7 @@ static void on_run(void *arg, struct err err, const struct op_end *end) {
     if (err.code == ERR_NOT_FOUND) {
         commit(a, 404, refusal_json(a->arena, &(struct refusal){404, "operation_not_found", "No such operation", STR(""), NULL}));
     } else if (err_is_set(err)) {
-        attempt_op_failed(a, err);
+        op_attempt_failed(a, err);
     } else if (end->standing == OP_PENDING) {
         attempt_later(a, end->delay_ms, err_make(ERR_NET_UNKNOWN, "the provider's answer is not known yet"));
     } else {

@@ -18,10 +18,11 @@ class Window:
 
 
 class Chaos:
-    def __init__(self, cluster: Cluster, seed: int, lossy: bool):
+    def __init__(self, cluster: Cluster, seed: int):
         self.cluster = cluster
         self.rng = random.Random(seed)
-        self.lossy = lossy
+        self.lossy_since = 0.0  # monotonic; 0: Redis is killed, but neither wiped nor cut
+        self.paused = threading.Event()
         self.done: dict[str, int] = {}
         self.windows: list[Window] = []
         self._favoured: set[str] = set()
@@ -47,10 +48,15 @@ class Chaos:
     def _run(self) -> None:
         faults = [(self.stop_worker, 4), (self.kill_worker, 5), (self.stop_role, 2), (self.kill_redis, 1), (self.stop_postgres, 1),
                   (self.swallow, 4), (self.stall, 1), (self.cut, 2), (self.sim_faults, 3), (self.mail_faults, 2), (self.kill_role, 1)]
-        if self.lossy:
-            faults += [(self.cut_log, 1), (self.wipe, 1)]
+        losses = [(self.cut_log, 1), (self.wipe, 1)]
         actions, weights = [f[0] for f in faults], [f[1] for f in faults]
         while not self._stop.wait(0.5 + self.rng.random()):
+            if self.paused.is_set():
+                continue
+            if self.lossy_since and losses:
+                actions += [f[0] for f in losses]
+                weights += [f[1] for f in losses]
+                losses = []
             favoured = [f for f in actions if f.__name__ in self._favoured]
             action = self.rng.choice(favoured) if favoured and self.rng.random() < 0.5 else self.rng.choices(actions, weights)[0]
             self._count(action.__name__)
@@ -124,11 +130,11 @@ class Chaos:
         begin = time.monotonic()
         self.cluster.cut_redis_log(self.rng)
         # Everything whose bytes were cut; at the sweep's rate 200 kB are some seconds.
-        self.windows.append(Window(begin - 30, time.monotonic()))
+        self.windows.append(Window(max(self.lossy_since, begin - 30), time.monotonic()))
 
     def wipe(self) -> None:
         self.cluster.redis_do("FLUSHALL")
-        self.windows.append(Window(0, time.monotonic()))
+        self.windows.append(Window(self.lossy_since, time.monotonic()))
 
 
 def post_json(url: str, body: dict) -> None:

@@ -48,7 +48,7 @@ static void test_order__given_a_row_then_the_next_step_of_placing(void **state) 
         {{.exists = true, .status = STR("confirmed"), .closed = true}, PLACE_TAKE_OVER},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        assert_int_equal(rows[i].act, place_next(&rows[i].row));
+        assert_int_equal(rows[i].act, order_place_next(&rows[i].row));
     }
 }
 
@@ -76,7 +76,7 @@ static void test_order__given_a_row_then_the_next_step_of_canceling(void **state
         {{.exists = true, .status = STR("confirmed"), .closed = true}, 0, CANCEL_TAKE_OVER},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        assert_int_equal(rows[i].act, cancel_next(&rows[i].row, rows[i].if_version));
+        assert_int_equal(rows[i].act, order_cancel_next(&rows[i].row, rows[i].if_version));
     }
 }
 

@@ -130,7 +130,7 @@ static void test_op__given_a_payment_then_how_to_release_it(void **state) {
         {{.status = STR("frozen"), .authorized = 10}, true, RELEASE_REFUSE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        assert_int_equal(rows[i].act, release_next(&rows[i].sums, rows[i].has_op));
+        assert_int_equal(rows[i].act, payment_release_next(&rows[i].sums, rows[i].has_op));
     }
 }
 
@@ -158,9 +158,9 @@ static void test_op__given_what_was_asked_then_why_it_was_not_opened(void **stat
         {{.status = STR("frozen"), .authorized = 10, .captured = 10}, {.kind = OP_REFUND, .amount = 4}, OPEN_ILLEGAL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        assert_int_equal(rows[i].verdict, open_judge(true, &rows[i].sums, 7, &rows[i].want));
+        assert_int_equal(rows[i].verdict, op_open_judge(true, &rows[i].sums, 7, &rows[i].want));
     }
-    assert_int_equal(OPEN_NOT_FOUND, open_judge(false, &rows[0].sums, 0, &rows[0].want));
+    assert_int_equal(OPEN_NOT_FOUND, op_open_judge(false, &rows[0].sums, 0, &rows[0].want));
 }
 
 static void test_op__given_the_edges_then_every_state_is_reached_and_none_twice(void **state) {
@@ -179,7 +179,7 @@ static void test_op__given_the_edges_then_every_state_is_reached_and_none_twice(
     for (enum op_state s = OP_INIT; s < OP_STATE_MAX; s++) { /* a decided operation has no way out, and the others have one */
         bool leaves = false;
         for (enum op_state t = OP_INIT; t < OP_STATE_MAX; t++) {
-            leaves |= edge_exists("payment_op", str_c(op_state_name(s)), op_state_name(t));
+            leaves |= payment_edge_exists("payment_op", str_c(op_state_name(s)), op_state_name(t));
         }
         assert_int_equal(!leaves, op_state_is_decided(s));
     }

@@ -46,7 +46,7 @@ static void check_machine(const char *machine, const char *table, const char *co
                        table, table, column, from, also, id, table);
         sql_run(db.admin, sql);
         (void)snprintf(sql, sizeof sql, "UPDATE %s SET %s = '%s', version = version + 1 WHERE id = '%s'", table, column, to, id);
-        bool passes = strcmp(from, to) == 0 || edge_exists(machine, str_c(from), to);
+        bool passes = strcmp(from, to) == 0 || payment_edge_exists(machine, str_c(from), to);
         const char *got = sql_state(db.admin, sql);
         if (strcmp(passes ? "" : "23514", got) != 0) {
             fail_msg("%s: from %s to %s: '%s'", machine, from, to, got);
@@ -159,6 +159,12 @@ static void test_sql__given_the_ledger_then_it_balances_and_is_only_appended_to(
         (void)snprintf(sql + n, sizeof sql - n, "%s", rest);
         assert_string_equal("23514", sql_state(db.admin, sql));
     }
+    for (size_t i = 4; i < sizeof bad / sizeof bad[0]; i++) { /* and the module's role has not even the right to try */
+        (void)snprintf(sql, sizeof sql, "SET ROLE penstock_payments; %s", bad[i]);
+        assert_string_equal("42501", sql_state(db.admin, sql));
+    }
+    assert_string_equal("42501", sql_state(db.admin, "SET ROLE penstock_payments; DELETE FROM payments.state_edge"));
+    sql_run(db.admin, "RESET ROLE");
     (void)snprintf(sql, sizeof sql,
                    "INSERT INTO payments.ledger_entry VALUES ('%s', 'provider_receivable', 'USD', 5), "
                    "('%s', 'order_liability', 'USD', -5)",

@@ -1,6 +1,6 @@
 /* How modules and the API call a module: vtables, filled by each module's open() in process, or by a client of a module that was
- * moved out. Every call is asynchronous; the callback runs once, never before the call returns. Keys (root:step) make a call
- * repeatable: the module dedupes itself. Strings are copied by the callee where it keeps them. */
+ * moved out. Every call is asynchronous; the callback runs once, and not before the call returns unless memory is out. Keys
+ * (root:step) make a call repeatable: the module dedupes itself. Strings are copied by the callee where it keeps them. */
 #ifndef CONTRACTS_SERVICES_H
 #define CONTRACTS_SERVICES_H
 
@@ -8,8 +8,8 @@
 #include <base/ids.h>
 #include <base/trace.h>
 
-/* What a GET shows: ready JSON, and the version behind its ETag. json is borrowed for the callback. ERR_NOT_FOUND: none of that id
- * in that tenant. */
+/* What a GET shows: ready JSON, and the version behind its ETag. json is borrowed for the callback. ERR_NOT_FOUND: none of that
+ * id in that tenant. */
 struct view {
     int64_t version;
     struct str json;
@@ -52,9 +52,10 @@ typedef void payment_cb(void *arg, struct err err, const struct payment_answer *
 
 struct payments_service {
     void (*authorize)(void *self, const struct payment_request *r, payment_cb *cb, void *arg);
-    /* Undoes what authorize with the same request did, under a key of its own ("<root>:release"): voids what is authorized, refunds
-     * what is captured. Where nothing was asked for yet, it sees to it that nothing will be: an authorize that comes after it is
-     * declined. PAYMENT_OK also when there is nothing left to undo; DECLINED: the provider would not, or the payment is frozen. */
+    /* Undoes what authorize with the same request did, under a key of its own ("<root>:release"): voids what is authorized,
+     * refunds what is captured. Where nothing was asked for yet, it sees to it that nothing will be: an authorize that comes
+     * after it is declined. PAYMENT_OK also when there is nothing left to undo; DECLINED: the provider would not, or the payment
+     * is frozen. */
     void (*release)(void *self, const struct payment_request *r, struct str key, payment_cb *cb, void *arg);
     void (*get)(void *self, struct str tenant, struct uuid payment_id, view_cb *cb, void *arg);
     void *self;

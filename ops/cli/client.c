@@ -1,0 +1,218 @@
+#include "client.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "answer.h"
+#include "cli.h"
+#include "text.h"
+
+enum { ANSWER_MAX_BYTES = 64 << 20, URL_MAX_BYTES = 8192, HEADER_MAX_BYTES = 1024, SECRET_MAX = 512 };
+static const char URL_DEFAULT[] = "http://127.0.0.1:8080";
+
+static size_t on_body(char *p, size_t size, size_t n, void *arg) {
+    struct client_answer *a = arg;
+    buf_add(&a->body, str_of(p, size * n));
+    return err_is_set(buf_status(&a->body)) ? 0 : size * n;
+}
+
+/* ---- where and who ---- */
+
+static const char *base_url(void) {
+    const char *url = getenv("PENSTOCK_URL");
+    return url != NULL && url[0] != '\0' ? url : URL_DEFAULT;
+}
+
+static bool is_http(const char *url) {
+    char *scheme = NULL;
+    CURLU *u = curl_url();
+    bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+              (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+    curl_free(scheme);
+    curl_url_cleanup(u);
+    return ok;
+}
+
+static void add_escaped(struct buf *b, const char *s) {
+    char *text = curl_easy_escape(NULL, s, 0);
+    if (text == NULL) {
+        b->failed = ERR_NOMEM;
+        return;
+    }
+    buf_add_c(b, text);
+    curl_free(text);
+}
+
+static void add_url(struct buf *b, const struct client_request *r) {
+    struct str base = str_c(base_url());
+    char separator = '?';
+    while (base.n > 0 && base.p[base.n - 1] == '/') {
+        base.n--;
+    }
+    buf_add(b, base);
+    for (size_t i = 0; i < 3 && r->path[i] != NULL; i++) {
+        if (i == 1) {
+            add_escaped(b, r->path[i]);
+        } else {
+            buf_add_c(b, r->path[i]);
+        }
+    }
+    for (size_t i = 0; i < CLIENT_QUERY_MAX; i++) {
+        if (r->query[i].value != NULL) {
+            buf_addf(b, "%c%s=", separator, r->query[i].name);
+            add_escaped(b, r->query[i].value);
+            separator = '&';
+        }
+    }
+    buf_add_char(b, '\0');
+}
+
+static bool add_header(struct curl_slist **list, const char *name, const char *value) {
+    char line[HEADER_MAX_BYTES];
+    int n = snprintf(line, sizeof line, "%s: %s", name, value);
+    struct curl_slist *longer = n > 0 && (size_t)n < sizeof line ? curl_slist_append(*list, line) : NULL;
+    *list = longer != NULL ? longer : *list;
+    return longer != NULL;
+}
+
+static bool make_headers(const struct client_request *r, struct curl_slist **list) {
+    const char *secret = getenv("PENSTOCK_KEY");
+    char bearer[SECRET_MAX + 16];
+    bool ok = add_header(list, "Accept", "application/json");
+    if (secret != NULL && secret[0] != '\0' && !r->anonymous) {
+        (void)snprintf(bearer, sizeof bearer, "Bearer %s", secret);
+        ok = ok && add_header(list, "Authorization", bearer);
+    }
+    if (r->body.p != NULL) {
+        ok = ok && add_header(list, "Content-Type", "application/json");
+    }
+    if (r->key != NULL) {
+        ok = ok && add_header(list, "Idempotency-Key", r->key);
+    }
+    return ok;
+}
+
+/* What the environment says wrong. */
+static bool check_environment(struct buf *why) {
+    const char *secret = getenv("PENSTOCK_KEY");
+    if (!is_http(base_url())) {
+        buf_addf(why, "PENSTOCK_URL \"%.200s\" is no http:// or https:// address", base_url());
+        return false;
+    }
+    if (secret != NULL && secret[0] != '\0' && !text_is_plain(secret, SECRET_MAX)) {
+        buf_add_c(why, "PENSTOCK_KEY is no API key, pen_<id>_<secret>; penstock key create makes one");
+        return false;
+    }
+    return true;
+}
+
+/* ---- the exchange ---- */
+
+static int code_of(CURLcode rc) {
+    static const struct {
+        CURLcode rc;
+        int code;
+    } rows[] = {
+        {CURLE_COULDNT_CONNECT, EXIT_UNAVAILABLE},
+        {CURLE_COULDNT_RESOLVE_HOST, EXIT_UNAVAILABLE},
+        {CURLE_COULDNT_RESOLVE_PROXY, EXIT_UNAVAILABLE},
+        {CURLE_URL_MALFORMAT, EXIT_CONFIG},
+        {CURLE_UNSUPPORTED_PROTOCOL, EXIT_CONFIG},
+        {CURLE_PEER_FAILED_VERIFICATION, EXIT_CONFIG},
+        {CURLE_OUT_OF_MEMORY, EXIT_INTERNAL},
+        {CURLE_OPERATION_TIMEDOUT, EXIT_AGAIN},
+        {CURLE_GOT_NOTHING, EXIT_AGAIN},
+        {CURLE_PARTIAL_FILE, EXIT_AGAIN},
+        {CURLE_RECV_ERROR, EXIT_AGAIN},
+        {CURLE_SEND_ERROR, EXIT_AGAIN},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].rc == rc) {
+            return rows[i].code;
+        }
+    }
+    return EXIT_PROTOCOL;
+}
+
+/* Out of memory is all that can go wrong. */
+static CURLcode configure(CURL *curl, const char *url, const struct curl_slist *headers, const struct client_request *r,
+                          char *text, struct client_answer *out) {
+    unsigned rc = curl_easy_setopt(curl, CURLOPT_URL, url);
+    rc |= curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, r->method);
+    rc |= curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    rc |= curl_easy_setopt(curl, CURLOPT_USERAGENT, "penstock-cli/" PENSTOCK_VERSION);
+    rc |= curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    rc |= curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    rc |= curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    rc |= curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, text);
+    rc |= curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    rc |= curl_easy_setopt(curl, CURLOPT_WRITEDATA, out);
+    if (r->body.p != NULL) {
+        rc |= curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+        rc |= curl_easy_setopt(curl, CURLOPT_POSTFIELDS, r->body.p);
+    }
+    return rc == CURLE_OK ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+}
+
+static CURLcode exchange(const char *url, const struct curl_slist *headers, const struct client_request *r, char *text,
+                         struct client_answer *out) {
+    long status = 0;
+    CURL *curl = curl_easy_init();
+    if (curl == NULL) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+    CURLcode rc = configure(curl, url, headers, r, text, out);
+    rc = rc != CURLE_OK ? rc : curl_easy_perform(curl);
+    rc = rc != CURLE_OK ? rc : curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    out->status = (int)status;
+    curl_easy_cleanup(curl);
+    return rc;
+}
+
+static int perform(const struct client_request *r, struct client_answer *out, struct buf *why) {
+    char text[CURL_ERROR_SIZE] = "";
+    struct curl_slist *headers = NULL;
+    struct buf url;
+    CURLcode rc = CURLE_OUT_OF_MEMORY;
+    buf_init(&url, URL_MAX_BYTES);
+    add_url(&url, r);
+    if (!err_is_set(buf_status(&url)) && make_headers(r, &headers)) {
+        rc = exchange(url.p, headers, r, text, out);
+    }
+    curl_slist_free_all(headers);
+    buf_free(&url);
+    if (rc != CURLE_OK) {
+        buf_addf(why, "no answer from %.200s: %s", base_url(), text[0] != '\0' ? text : curl_easy_strerror(rc));
+        buf_add_c(why, code_of(rc) == EXIT_UNAVAILABLE ? "; is penstock api running there? PENSTOCK_URL says where it is" : "");
+        return code_of(rc);
+    }
+    if (err_is_set(json_read(buf_str(&out->body), &out->json))) {
+        out->json = NULL;
+    }
+    return answer_judge(out->status, out->json, why);
+}
+
+int client_ask(const struct client_request *r, struct client_answer *out, struct buf *why) {
+    *out = (struct client_answer){0};
+    buf_init(&out->body, ANSWER_MAX_BYTES);
+    return check_environment(why) ? perform(r, out, why) : EXIT_CONFIG;
+}
+
+void client_answer_free(struct client_answer *a) {
+    json_decref(a->json);
+    a->json = NULL;
+    buf_free(&a->body);
+}
+
+int client_call(const struct options *o, const struct client_request *r, struct client_answer *out) {
+    struct buf why;
+    buf_init(&why, CLI_LINE_BYTES);
+    int code = client_ask(r, out, &why);
+    if (code != EXIT_SUCCESS) {
+        cli_complain(o, &why);
+    }
+    buf_free(&why);
+    return code;
+}

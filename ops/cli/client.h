@@ -1,0 +1,37 @@
+/* The API as the commands see it: one request, one answer, blocking. PENSTOCK_URL says where it is (default
+ * http://127.0.0.1:8080), PENSTOCK_KEY who asks. */
+#ifndef OPS_CLI_CLIENT_H
+#define OPS_CLI_CLIENT_H
+
+#include <base/json.h>
+
+#include "options.h"
+
+enum { CLIENT_QUERY_MAX = 6 };
+
+struct client_request {
+    const char *method;
+    const char *path[3]; /* pieces; the second one is escaped, as it comes from the command line. NULL: none */
+    struct {
+        const char *name, *value; /* value NULL: left out */
+    } query[CLIENT_QUERY_MAX];
+    struct str body; /* JSON; p NULL: none */
+    const char *key; /* Idempotency-Key; NULL: none */
+    int64_t timeout_ms;
+    bool anonymous; /* without PENSTOCK_KEY */
+};
+
+struct client_answer {
+    int status; /* of HTTP; 0: none came */
+    struct buf body;
+    json_t *json; /* the body; NULL: it is none */
+};
+
+/* The exit code; for a failure why gets its line. The answer is to be freed in any case. */
+int client_ask(const struct client_request *r, struct client_answer *out, struct buf *why);
+void client_answer_free(struct client_answer *a);
+
+/* The same, with the failure told on standard error. */
+int client_call(const struct options *o, const struct client_request *r, struct client_answer *out);
+
+#endif

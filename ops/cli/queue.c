@@ -1,0 +1,53 @@
+/* penstock queue list|get|pause|resume */
+#include "cli.h"
+#include "show.h"
+
+#include <stdlib.h>
+
+static const struct column columns[] = {
+    {"NAME", "name", COLUMN_TEXT, true},
+    {"PAUSED", "paused", COLUMN_TEXT, false},
+    {"WAITING", "depth.waiting", COLUMN_TEXT, false},
+    {"RUNNING", "depth.running", COLUMN_TEXT, false},
+    {"DELAYED", "depth.delayed", COLUMN_TEXT, false},
+    {"PARKED", "depth.parked", COLUMN_TEXT, false},
+    {"DEAD", "depth.dead", COLUMN_TEXT, false},
+    {"WORKERS", "workers.desired", COLUMN_TEXT, false},
+    {"AGE", "oldest_age_seconds", COLUMN_SECONDS, false}, /* of the oldest waiting job */
+};
+enum { COLUMNS = sizeof columns / sizeof columns[0], REASON_MAX_BYTES = 4096 };
+
+int cli_queue_list(const struct options *o) {
+    const struct client_request r = {.method = "GET", .path = {"/v1/queues"}, .timeout_ms = o->timeout_ms};
+    return show_asked(o, &r, columns, COLUMNS);
+}
+
+int cli_queue_get(const struct options *o) {
+    const struct client_request r = {.method = "GET", .path = {"/v1/queues/", o->args[0]}, .timeout_ms = o->timeout_ms};
+    return show_asked(o, &r, columns, COLUMNS);
+}
+
+static int change(const struct options *o, const char *verb, const char *done) {
+    const char *reason = o->value[OPTION_REASON];
+    struct buf body;
+    buf_init(&body, REASON_MAX_BYTES);
+    buf_add_c(&body, "{");
+    if (reason != NULL) {
+        buf_add_c(&body, "\"reason\":");
+        json_add_string(&body, str_c(reason));
+    }
+    buf_add_char(&body, '}');
+    int code = EXIT_BAD_INPUT;
+    if (err_is_set(buf_status(&body))) {
+        code = cli_fail(o, code, "--reason is too long");
+    } else {
+        const struct client_request r = {
+            .method = "POST", .path = {"/v1/queues/", o->args[0], verb}, .body = buf_str(&body), .timeout_ms = o->timeout_ms};
+        code = show_changed(o, &r, "queue", o->args[0], done);
+    }
+    buf_free(&body);
+    return code;
+}
+
+int cli_queue_pause(const struct options *o) { return change(o, "/pause", "paused"); }
+int cli_queue_resume(const struct options *o) { return change(o, "/resume", "resumed"); }

@@ -1,0 +1,187 @@
+#include "table.h"
+
+#include <base/ids.h>
+#include <stdio.h>
+
+#include "text.h"
+
+enum { GAP = 2, CUT_LEAST = 6 };
+
+/* ---- one cell ---- */
+
+static const json_t *member(const json_t *v, const char *path) {
+    struct str rest = str_c(path);
+    struct str name;
+    while (v != NULL && str_cut(&rest, '.', &name)) {
+        if (json_is_array(v)) {
+            v = str_is(name, "last") && json_array_size(v) > 0 ? json_array_get(v, json_array_size(v) - 1) : NULL;
+        } else {
+            v = json_object_getn(v, name.p, name.n);
+        }
+    }
+    return v;
+}
+
+static bool read_time(const json_t *v, struct wall *out) {
+    struct str text = str_c(json_string_value(v));
+    struct uuid id;
+    if (json_is_integer(v)) {
+        *out = (struct wall){json_integer_value(v)};
+        return true;
+    }
+    if (uuid_parse(text, &id)) {
+        *out = (struct wall){id_ms(id)};
+        return true;
+    }
+    return text_time(text, out);
+}
+
+static void add_list(char out[TABLE_CELL_BYTES], const json_t *list) {
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < json_array_size(list) && at < TABLE_CELL_BYTES; i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        int n = snprintf(out + at, TABLE_CELL_BYTES - at, "%s%s", i > 0 ? "," : "", text != NULL ? text : "?");
+        at += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static void add_value(char out[TABLE_CELL_BYTES], const json_t *v) {
+    if (json_is_string(v)) {
+        (void)snprintf(out, TABLE_CELL_BYTES, "%s", json_string_value(v));
+    } else if (json_is_integer(v)) {
+        (void)snprintf(out, TABLE_CELL_BYTES, "%lld", (long long)json_integer_value(v));
+    } else if (json_is_real(v)) {
+        (void)snprintf(out, TABLE_CELL_BYTES, "%.1f", json_real_value(v));
+    } else if (json_is_boolean(v)) {
+        (void)snprintf(out, TABLE_CELL_BYTES, "%s", json_is_true(v) ? "true" : "false");
+    } else if (json_is_array(v)) {
+        add_list(out, v);
+    }
+}
+
+/* What comes from others must not move the cursor (C0 and C1 controls, in UTF-8), nor end in the middle of a character. */
+static void clean(char out[TABLE_CELL_BYTES]) {
+    unsigned char *p = (unsigned char *)out;
+    size_t n = strlen(out);
+    for (size_t i = 0; i < n; i++) {
+        bool c1 = p[i] == 0xc2 && p[i + 1] < 0xa0;
+        if (p[i] < ' ' || p[i] == 0x7f || c1) {
+            p[i] = '?';
+            p[i + c1] = '?';
+        }
+    }
+    if (n == TABLE_CELL_BYTES - 1 && p[n - 1] >= 0x80) {
+        while (p[n - 1] < 0xc0) {
+            n--;
+        }
+        p[n - 1] = '\0';
+    }
+}
+
+void table_cell(const json_t *row, const struct column *c, struct wall now, char out[TABLE_CELL_BYTES]) {
+    const json_t *v = member(row, c->path);
+    struct wall then;
+    out[0] = '\0';
+    if (c->kind == COLUMN_TEXT) {
+        add_value(out, v);
+        clean(out);
+    } else if (c->kind == COLUMN_SECONDS && json_is_number(v)) {
+        double seconds = json_number_value(v);
+        text_age(seconds < 1e12 ? (int64_t)(seconds * 1000) : INT64_MAX, out);
+    } else if (c->kind == COLUMN_AGE && read_time(v, &then)) {
+        text_age(now.ms - then.ms, out);
+    }
+    if (out[0] == '\0') {
+        (void)snprintf(out, TABLE_CELL_BYTES, "-");
+    }
+}
+
+/* ---- layout ---- */
+
+static size_t characters(const char *s) {
+    size_t n = 0;
+    for (; *s != '\0'; s++) {
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    }
+    return n;
+}
+
+/* The first n characters, by ".." at the end when there are more. */
+static void shorten(char *s, size_t n) {
+    size_t seen = 0;
+    if (characters(s) <= n) {
+        return;
+    }
+    while (*s != '\0') {
+        seen += ((unsigned char)*s & 0xc0) != 0x80;
+        if (seen > n - 2) {
+            break;
+        }
+        s++;
+    }
+    memcpy(s, "..", 3); /* at least three characters were there */
+}
+
+/* Takes from the widest of those that may be cut until the table fits. */
+static void fit(const struct column *columns, size_t n, size_t widths[TABLE_COLUMNS_MAX]) {
+    for (;;) {
+        size_t total = 0, widest = n;
+        for (size_t i = 0; i < n; i++) {
+            total += widths[i] + (i > 0 ? GAP : 0);
+            if (columns[i].cut && widths[i] > CUT_LEAST && (widest == n || widths[i] > widths[widest])) {
+                widest = i;
+            }
+        }
+        if (total <= TABLE_WIDTH || widest == n) {
+            return;
+        }
+        widths[widest]--;
+    }
+}
+
+struct rows {
+    const json_t *json;
+    bool list;
+};
+
+static size_t rows_n(struct rows r) { return r.list ? json_array_size(r.json) : 1; }
+static const json_t *rows_at(struct rows r, size_t i) { return r.list ? json_array_get(r.json, i) : r.json; }
+
+static void measure(const struct column *columns, size_t n, struct rows rows, struct wall now, bool headers,
+                    size_t widths[TABLE_COLUMNS_MAX]) {
+    char cell[TABLE_CELL_BYTES];
+    for (size_t i = 0; i < n; i++) {
+        widths[i] = headers ? strlen(columns[i].title) : 1;
+        for (size_t row = 0; row < rows_n(rows); row++) {
+            table_cell(rows_at(rows, row), &columns[i], now, cell);
+            size_t width = characters(cell);
+            widths[i] = width > widths[i] ? width : widths[i];
+        }
+    }
+    fit(columns, n, widths);
+}
+
+static void add_cell(struct buf *out, char *cell, size_t width, bool last) {
+    shorten(cell, width);
+    buf_addf(out, "%s%*s", cell, last ? 0 : (int)(width - characters(cell) + GAP), "");
+}
+
+void table_write(struct buf *out, const struct column *columns, size_t n, const json_t *json, struct wall now, bool headers) {
+    struct rows rows = {json, json_is_array(json)};
+    size_t widths[TABLE_COLUMNS_MAX];
+    char cell[TABLE_CELL_BYTES];
+    measure(columns, n, rows, now, headers, widths);
+    for (size_t i = 0; headers && i < n; i++) {
+        (void)snprintf(cell, sizeof cell, "%s", columns[i].title);
+        add_cell(out, cell, widths[i], i + 1 == n);
+    }
+    buf_add_c(out, headers ? "\n" : "");
+    for (size_t row = 0; row < rows_n(rows); row++) {
+        for (size_t i = 0; i < n; i++) {
+            table_cell(rows_at(rows, row), &columns[i], now, cell);
+            add_cell(out, cell, widths[i], i + 1 == n);
+        }
+        buf_add_char(out, '\n');
+    }
+}

@@ -1,0 +1,111 @@
+"""API keys: who may do what, whose rows are seen, and when the API refuses to listen."""
+import hashlib
+import secrets
+import subprocess
+
+import pytest
+
+from penstock_ops import ports
+from penstock_ops.penstock import Api
+from penstock_ops.processes import clean_environment
+from stack import BUILD, WAIT_S, Client, new_key, problem
+
+ALL = ["view", "enqueue", "operate", "replay", "admin"]
+
+
+@pytest.fixture
+def make_key(stack):
+    made = []
+
+    def make(tenant: str = "default", *scopes: str) -> str:
+        key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+        stack.sql("INSERT INTO platform.api_key (id, secret_hash, tenant, scopes, name) VALUES (%s, %s, %s, %s, 'test')", key_id,
+                  hashlib.sha256(secret.encode()).digest(), tenant, list(scopes))
+        made.append(key_id)
+        return f"pen_{key_id}_{secret}"
+
+    yield make
+    for key_id in made:
+        stack.sql("DELETE FROM platform.api_key WHERE id = %s", key_id)
+
+
+def test_loopback__given_no_key_then_everything_is_allowed_for_the_default_tenant(client):
+    job = client.enqueue("demo.note", {"text": "a"})
+    assert client.ended(job["id"])["tenant"] == "default"
+
+
+@pytest.mark.parametrize("header", ["Bearer x", "Bearer pen_a", "Basic cGVu", "Bearer pen_nobody_secret", ""])
+def test_key__given_one_that_is_none_then_401_even_on_loopback(client, header):
+    answer = client.get("/v1/queues", headers={"Authorization": header})
+    problem(answer, 401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_key__given_another_secret_or_a_revoked_key_then_401(stack, make_key):
+    key = make_key("default", "view")
+    assert Client(stack.api.url, key).get("/v1/queues").status_code == 200
+    problem(Client(stack.api.url, key + "x").get("/v1/queues"), 401, "unauthenticated")
+    stack.sql("UPDATE platform.api_key SET revoked_at = now() WHERE id = %s", key.split("_")[1])
+    revoked = Client(stack.api.url, key)
+    assert ports.wait_until(lambda: revoked.get("/v1/queues").status_code == 401, 7)
+
+
+@pytest.mark.parametrize("scope,allowed", [
+    ("view", {"GET /v1/queues", "GET /metrics"}), ("enqueue", {"POST /v1/jobs"}), ("operate", {"POST /v1/queues/default/resume"}),
+    ("replay", {"POST /v1/dlq/default/retry"}),
+    ("admin", {"GET /v1/queues", "GET /metrics", "POST /v1/jobs", "POST /v1/queues/default/resume", "POST /v1/dlq/default/retry"}),
+])
+def test_scope__given_a_key_then_it_opens_what_its_scope_says(stack, make_key, scope, allowed):
+    client = Client(stack.api.url, make_key("default", scope))
+    bodies = {"POST /v1/jobs": {"type": "demo.noop", "payload": {}}, "POST /v1/queues/default/resume": {},
+              "POST /v1/dlq/default/retry": {"all": True, "limit": 1}, "GET /v1/queues": None, "GET /metrics": None}
+    for what, body in bodies.items():
+        method, path = what.split()
+        answer = client.ask(method, path, **({"json": body} if body is not None else {}))
+        if what in allowed:
+            assert answer.status_code < 300, f"{what}: {answer.text}"
+        else:
+            problem(answer, 403, "forbidden")
+    for path in ("/livez", "/readyz", "/openapi.json"):
+        assert client.get(path).status_code == 200
+
+
+def test_tenant__given_two_then_neither_sees_the_others_jobs_nor_keys(stack, make_key):
+    one, two = (Client(stack.api.url, make_key(tenant, "view", "enqueue", "replay")) for tenant in ("one", "two"))
+    key = new_key()
+    mine = one.enqueue("demo.note", {"text": "x"}, key)
+    theirs = two.enqueue("demo.note", {"text": "y"}, key)  # the same key is another one in another tenant
+    assert mine["id"] != theirs["id"]
+    one.ended(mine["id"])
+    for client, job in ((one, theirs), (two, mine)):
+        problem(client.get(f"/v1/jobs/{job['id']}"), 404, "not_found")
+        problem(client.delete(f"/v1/jobs/{job['id']}"), 404, "not_found")
+        problem(client.post(f"/v1/jobs/{job['id']}/retry"), 404, "not_found")
+        assert job["id"] not in [j["id"] for j in client.get("/v1/jobs?limit=500").json()["items"]]
+    everything = Client(stack.api.url, make_key("three", "admin"))
+    assert everything.job(mine["id"])["tenant"] == "one"
+
+
+def test_tenant__given_the_platforms_own_then_no_key_opens_it(stack, make_key):
+    problem(Client(stack.api.url, make_key("_system", *ALL)).get("/v1/queues"), 401, "unauthenticated")
+
+
+def test_listen__given_beyond_loopback_and_no_live_key_then_78_and_one_line(stack):
+    environment = {**clean_environment(), "PENSTOCK_CONFIG": str(stack.conf), "PENSTOCK_API_LISTEN": f"0.0.0.0:{ports.any_free()}"}
+    done = subprocess.run([BUILD / "penstock", "api"], env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert done.returncode == 78
+    said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert len(said) == 1 and "key create" in said[0]
+
+
+def test_listen__given_beyond_loopback_and_a_key_then_nothing_goes_without_one(stack, make_key, tmp_path):
+    key = make_key("default", *ALL)
+    api = Api(tmp_path, BUILD, stack.conf, f"0.0.0.0:{ports.any_free()}")
+    api.start()
+    try:
+        problem(Client(api.url).get("/v1/queues"), 401, "unauthenticated")
+        problem(Client(api.url).get("/metrics"), 401, "unauthenticated")
+        assert Client(api.url, key).get("/v1/queues").status_code == 200
+    finally:
+        assert api.stop()
+    assert api.exit_code() == 0
