@@ -10,6 +10,7 @@
 #include "server.h"
 
 enum {
+    WAITING_MAX = 16384,
     GIVE_UP_MS = 10000,
     SWEEP_MS = 500,
     AGAIN_MS = 100,
@@ -310,6 +311,8 @@ static void on_sweep(void *arg) {
         tell_if_over(s, s->flying->rows[i]);
     }
 }
+
+bool accept_is_full(const struct accept *s) { return s->waiting_n >= WAITING_MAX; }
 
 void accept_add(struct accept *s, struct acceptance *a) {
     call_hold(a->call);

@@ -65,6 +65,7 @@ MUST struct err accept_new(struct api *api, struct accept **out);
 void accept_stop(struct accept *s); /* while the loop is there; NULL is fine */
 void accept_free(struct accept *s); /* when nothing calls back any more */
 void accept_add(struct accept *s, struct acceptance *a);
+bool accept_is_full(const struct accept *s); /* as many wait as may: refuse before adding */
 
 MUST struct err enter_new(struct api *api, struct enter **out);
 void enter_stop(struct enter *s);

@@ -11,7 +11,7 @@
 #include "sampler.h"
 #include "server.h"
 
-enum { SPARE_CALLS = 256, ARENA_BLOCK_BYTES = 4096, ARENA_BYTES = 16 << 20 };
+enum { STATUS_GONE = 499, SPARE_CALLS = 256, ARENA_BLOCK_BYTES = 4096, ARENA_BYTES = 16 << 20 };
 
 /* ---- memory ---- */
 
@@ -224,11 +224,48 @@ bool call_page(struct call *c, int64_t fallback, int64_t max, int64_t *out_limit
 
 /* ---- requests ---- */
 
+static void log_call(const struct call *c, const struct http_request *req, int status, size_t bytes, int64_t us) {
+    bool probe = c->route != NULL && (c->route->flags & ROUTE_LAX) != 0 && status < 400;
+    struct log_field fields[12] = {
+        LF_STR("method", req->method),
+        LF_STR("path", c->path),
+        LF_C("route", c->route != NULL ? c->route->path : "none"),
+        LF_INT("status", status),
+        LF_REAL("ms", (double)us / 1000),
+        LF_INT("bytes", bytes),
+        LF_C("tenant", c->who.tenant),
+        LF_BOOL("key", c->key.p != NULL),
+        LF_TRACE(&c->trace),
+    };
+    size_t n = 9;
+    if (c->has_job) {
+        fields[n++] = LF_UUID("job", &c->job);
+    }
+    if (c->problem != NULL) {
+        fields[n++] = LF_C("problem", c->problem);
+    }
+    log_write(probe ? LOG_LEVEL_DEBUG : status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "http.request", fields, n);
+}
+
+static void count(const char *route, int status, int64_t us) {
+    char code[12];
+    (void)snprintf(code, sizeof code, "%d", status);
+    series_observe(metric_series(M_HTTP_DURATION, route, code, NULL), (double)us / 1e6);
+}
+
+static void end(struct call *c, const struct http_request *req, int status, size_t bytes) {
+    int64_t us = loop_now(c->api->rt->loop).us - req->began.us;
+    count(c->route != NULL ? c->route->path : "none", status, us);
+    log_call(c, req, status, bytes, us);
+    call_release(c);
+}
+
+/* The client went away before the answer. 499 is what servers write into their logs for that. */
 static void on_gone(struct http_request *req) {
     struct call *c = req->user;
     c->req = NULL;
     wait_remove(&c->waiter);
-    call_release(c);
+    end(c, req, STATUS_GONE, 0);
 }
 
 static void read_trace(struct call *c) {
@@ -340,43 +377,12 @@ void call_on_request(void *arg, struct http_request *req) {
     call_release(c);
 }
 
-static void log_call(const struct call *c, const struct http_request *req, int status, size_t bytes, int64_t us) {
-    bool probe = c->route != NULL && (c->route->flags & ROUTE_LAX) != 0 && status < 400;
-    struct log_field fields[12] = {
-        LF_STR("method", req->method),
-        LF_STR("path", c->path),
-        LF_C("route", c->route != NULL ? c->route->path : "none"),
-        LF_INT("status", status),
-        LF_REAL("ms", (double)us / 1000),
-        LF_INT("bytes", bytes),
-        LF_C("tenant", c->who.tenant),
-        LF_BOOL("key", c->key.p != NULL),
-        LF_TRACE(&c->trace),
-    };
-    size_t n = 9;
-    if (c->has_job) {
-        fields[n++] = LF_UUID("job", &c->job);
-    }
-    if (c->problem != NULL) {
-        fields[n++] = LF_C("problem", c->problem);
-    }
-    log_write(probe ? LOG_LEVEL_DEBUG : status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "http.request", fields, n);
-}
-
-static void count(const char *route, int status, int64_t us) {
-    char code[12];
-    (void)snprintf(code, sizeof code, "%d", status);
-    series_observe(metric_series(M_HTTP_DURATION, route, code, NULL), (double)us / 1e6);
-}
-
 void call_on_done(void *arg, struct http_request *req, int status, size_t bytes) {
-    struct api *api = arg;
-    struct call *c = req->user;
-    int64_t us = loop_now(api->rt->loop).us - req->began.us;
-    count(c != NULL && c->route != NULL ? c->route->path : "none", status, us);
-    if (c != NULL) {
-        log_call(c, req, status, bytes, us);
-        call_release(c);
+    (void)arg;
+    if (req->user != NULL) {
+        end(req->user, req, status, bytes);
+    } else {
+        count("none", status, 0); /* there was no memory for a call */
     }
 }
 

@@ -150,7 +150,7 @@ static void attach(struct call *c, struct command *k) {
         } else {
             answer_accepted(k->submit);
         }
-    } else if (left_ms <= 0) {
+    } else if (left_ms <= 0 || !redis_is_up(c->api->rt->redis_connection)) {
         answer_accepted(k->submit);
     } else if (wait_for(c, a->known_id, left_ms)) {
         /* The row is gone after this: what a 202 needs of it is kept. */
@@ -168,9 +168,9 @@ static void on_accepted(struct acceptance *a) {
         call_problem_full(c, &k->submit->problem);
     } else if (a->verdict == ACCEPTED_KNOWN) {
         attach(c, k);
-    } else if (c->waiter.entry == NULL) {
-        answer_accepted(
-            k->submit); /* nobody waits, or the time was up before; nothing happens when the result was there before */
+    } else if (c->waiter.entry == NULL || !redis_is_up(c->api->rt->redis_connection)) {
+        wait_remove(&c->waiter);    /* nothing will run while Redis is away */
+        answer_accepted(k->submit); /* or nobody waits, or the time was up; nothing happens when the result was there before */
     }
 }
 

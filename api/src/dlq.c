@@ -9,13 +9,14 @@ enum { LIMIT_DEFAULT = 50, LIMIT_MOST = 500, LIST_BYTES_MAX = 4 << 20, IDS_BYTES
 
 /* ---- GET /v1/dlq ---- */
 
-/* Keyset over (died_at, id): the cursor is the id of the last row shown. */
+/* By an index on (queue, died_at), for each queue. Keyset over (died_at, id): the cursor is the id of the last row shown. */
 static const struct pg_stmt list_stmt = {
     "api.dlq",
     "SELECT id, root_id, generation, class, tenant, queue, type, type_version, attempts, errors, fingerprint, "
-    "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32) FROM platform.dead_job "
-    "WHERE replayed_at IS NULL AND discarded_at IS NULL AND ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR queue = $2) "
-    "AND ($4::uuid IS NULL OR (died_at, id) < (SELECT died_at, id FROM platform.dead_job WHERE id = $4)) "
+    "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32) FROM platform.queue q CROSS JOIN LATERAL "
+    "(SELECT * FROM platform.dead_job WHERE queue = q.name AND replayed_at IS NULL AND discarded_at IS NULL "
+    "AND ($1::text IS NULL OR tenant = $1) AND ($4::uuid IS NULL OR (died_at, id) < (SELECT died_at, id FROM platform.dead_job "
+    "WHERE id = $4)) ORDER BY died_at DESC, id DESC LIMIT $3::int) d WHERE ($2::text IS NULL OR q.name = $2) "
     "ORDER BY died_at DESC, id DESC LIMIT $3::int",
     4,
 };

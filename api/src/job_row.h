@@ -21,12 +21,13 @@ struct job_row {
     struct str result;                            /* JSON text; p NULL: none */
 };
 
-/* The columns, in order, of a table or alias j. */
-#define JOB_COLUMNS                                                                                                    \
+/* The columns, in order, of a table or alias j; without the result, which may be large. */
+#define JOB_COLUMNS JOB_COLUMNS_BUT_RESULT "j.result"
+#define JOB_COLUMNS_BUT_RESULT                                                                                         \
     "j.id, j.root_id, j.generation, j.tenant, j.queue, j.type, j.type_version, j.traceparent, "                        \
     "(extract(epoch FROM j.due_at) * 1000)::bigint, (extract(epoch FROM j.deadline_at) * 1000)::bigint, "              \
     "(extract(epoch FROM j.created_at) * 1000)::bigint, (extract(epoch FROM j.finished_at) * 1000)::bigint, j.state, " \
-    "j.result_status, j.result"
+    "j.result_status, "
 enum { JOB_COLUMNS_N = 15 };
 
 /* From first on. False: no row there (all NULL), or no memory. */

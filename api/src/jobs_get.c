@@ -170,22 +170,25 @@ static bool may_wait(struct call *c, const struct get *g) {
     return s->depth.waiting > 0 && s->depth.oldest_ready.ms <= id_ms(g->id) + LATE_MS;
 }
 
-static void on_dead(struct call *c, const PGresult *res) {
+/* Not in Redis: dead and handed over to Postgres, perhaps. When that is away, Redis alone tells. */
+static void on_dead(void *arg, struct err err, const PGresult *res) {
+    struct call *c = arg;
     struct get *g = c->state;
-    if (PQntuples(res) > 0 && job_row_read(res, 0, 0, &c->arena, &g->row)) {
+    if (!err_is_set(err) && PQntuples(res) > 0 && job_row_read(res, 0, 0, &c->arena, &g->row)) {
         wait_remove(&c->waiter);
         answer_stream(c, g, STR("dead"), (struct wall){0}, NULL);
     } else if (!waits_on(c)) {
-        bool waiting = may_wait(c, g);
-        answer_stream(c, g, waiting ? STR("waiting") : STR_NONE, (struct wall){0}, NULL);
+        answer_stream(c, g, may_wait(c, g) ? STR("waiting") : STR_NONE, (struct wall){0}, NULL);
     }
+    call_release(c);
 }
 
 static void ask_dead(struct call *c) {
-    struct get *g = c->state;
+    const struct get *g = c->state;
     char room[PG_UUID_BYTES];
     const struct pg_value values[] = {pg_uuid(g->id, room), call_tenant(c)};
-    call_query(c, &dead_stmt, values, on_dead);
+    call_hold(c);
+    pg_exec(c->api->rt->platform, &dead_stmt, values, 0, 0, on_dead, c);
 }
 
 static void on_found(void *arg, struct err err, enum queue_found where, struct wall when, struct str outcome) {

@@ -23,29 +23,31 @@ static bool refuse(struct submit *s, enum problem_id id, struct str detail) {
     return false;
 }
 
-static bool refuse_one(struct submit *s, const char *pointer, const char *detail) {
-    s->errors[0] = (struct problem_error){str_c(pointer), str_c(detail)};
-    s->problem = (struct problem){.id = PROBLEM_INVALID,
-                                  .detail = arena_printf(&s->a.call->arena, "%s %s", pointer, detail),
-                                  .errors = s->errors,
-                                  .errors_n = 1};
+static bool refuse_all(struct submit *s, const struct schema_error *errors, size_t n) {
+    struct arena *a = &s->a.call->arena;
+    struct problem_error *kept = ARENA_ARRAY(a, struct problem_error, n);
+    if (kept == NULL) {
+        return refuse(s, PROBLEM_BUSY, STR("Out of memory"));
+    }
+    for (size_t i = 0; i < n; i++) {
+        kept[i] = (struct problem_error){arena_str(a, str_c(errors[i].pointer)), arena_str(a, str_c(errors[i].detail))};
+    }
+    (void)refuse(s, PROBLEM_INVALID, arena_printf(a, "%s %s", errors[0].pointer, errors[0].detail));
+    s->problem.errors = kept;
+    s->problem.errors_n = n;
     return false;
 }
 
+static bool refuse_one(struct submit *s, const char *pointer, const char *detail) {
+    struct schema_error error;
+    (void)str_copy_c(str_c(pointer), error.pointer, sizeof error.pointer);
+    (void)str_copy_c(str_c(detail), error.detail, sizeof error.detail);
+    return refuse_all(s, &error, 1);
+}
+
 static bool check(struct submit *s, const struct schema *schema, const json_t *value, const char *prefix) {
-    if (types_check(schema, value, prefix, &s->check)) {
-        return true;
-    }
-    for (size_t i = 0; i < s->check.n; i++) {
-        s->errors[i] = (struct problem_error){str_c(s->check.errors[i].pointer), str_c(s->check.errors[i].detail)};
-    }
-    s->problem = (struct problem){
-        .id = PROBLEM_INVALID,
-        .detail = arena_printf(&s->a.call->arena, "%s %s", s->check.errors[0].pointer, s->check.errors[0].detail),
-        .errors = s->errors,
-        .errors_n = s->check.n,
-    };
-    return false;
+    struct check found;
+    return types_check(schema, value, prefix, &found) || refuse_all(s, found.errors, found.n);
 }
 
 /* ---- the members of a request ---- */
@@ -62,6 +64,12 @@ static bool find_type(struct submit *s, const json_t *request) {
     if (s->a.type->internal) {
         return refuse(s, PROBLEM_INTERNAL_TYPE,
                       arena_printf(a, "%s is made by a route of its own, or by the platform", s->a.type->name));
+    }
+    int64_t version = json_opt_i64(request, "type_version", s->a.type->version);
+    if (version != s->a.type->version) {
+        return refuse(
+            s, PROBLEM_UNKNOWN_VERSION,
+            arena_printf(a, "%s is at version %u here, not %lld", s->a.type->name, s->a.type->version, (long long)version));
     }
     return true;
 }
@@ -138,6 +146,9 @@ static bool take_fingerprint(struct submit *s, struct str raw) {
 }
 
 static bool check_pressure(struct submit *s) {
+    if (accept_is_full(s->a.call->api->accept)) {
+        return refuse(s, PROBLEM_BUSY, STR("As many jobs as may wait for Postgres do"));
+    }
     struct sampler *sampler = s->a.call->api->sampler;
     int64_t retry_after_s = 1;
     enum shed why = sampler_judge(sampler, s->a.queue, &retry_after_s);

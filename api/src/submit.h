@@ -7,10 +7,8 @@
 #include "types.h"
 
 struct submit {
-    struct acceptance a; /* prepared when there is no problem */
-    struct problem problem;
-    struct check check;
-    struct problem_error errors[CHECK_ERRORS_MAX];
+    struct acceptance a;    /* prepared when there is no problem */
+    struct problem problem; /* what it points to is in the call's arena */
 };
 
 /* In the call's arena; NULL without memory. */

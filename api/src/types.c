@@ -43,7 +43,7 @@ static struct err read_documents(struct types *t) {
     for (size_t i = 0; i < sizeof documents / sizeof documents[0]; i++) {
         json_t *document;
         TRY(err_wrap(json_read(str_c(documents[i]), &document), "schemas of the API"));
-        int rc = json_object_update_missing(t->components, document);
+        int rc = json_object_update(t->components, document);
         json_decref(document);
         if (rc != 0) {
             return err_make(ERR_NOMEM, "schemas");

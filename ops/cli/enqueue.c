@@ -18,7 +18,7 @@ enum { LOOK_MS = 5000, AGAIN_MS = 250 };
 
 static int read_file(const struct options *o, FILE *f, const char *name, struct buf *out) {
     size_t got = 1;
-    while (got > 0 && out->n < LIMIT_HTTP_BODY_BYTES) {
+    while (got > 0 && out->n <= LIMIT_HTTP_BODY_BYTES) {
         char *to = buf_reserve(out, 4096);
         got = to != NULL ? fread(to, 1, 4096, f) : 0;
         buf_commit(out, got);

@@ -127,22 +127,19 @@ static bool is_scope(struct str name) {
 }
 
 static int check(const struct options *o, const char *tenant, const char *scopes, const char *name) {
-    struct str rest = str_c(scopes);
-    struct str scope;
     if (strcmp(tenant, "_system") == 0) {
         return cli_fail(o, EXIT_BAD_INPUT, "the tenant _system is the platform's own; no key opens it");
     }
     if (!str_is_name(str_c(tenant), LIMIT_NAME_BYTES)) {
         return cli_fail(o, EXIT_BAD_INPUT, "--tenant must be 1 to %d of A-Z a-z 0-9 _ . -", LIMIT_NAME_BYTES);
     }
-    do {
-        scope = STR("");
-        (void)str_cut(&rest, ',', &scope);
+    for (const char *at = scopes; at != NULL; at = strchr(at, ',') != NULL ? strchr(at, ',') + 1 : NULL) {
+        struct str scope = str_of(at, strcspn(at, ","));
         if (!is_scope(scope)) {
             return cli_fail(o, EXIT_BAD_INPUT, "\"%.*s\" is no scope; there are view, enqueue, operate, replay, admin",
                             STR_ARG(scope));
         }
-    } while (rest.n > 0);
+    }
     return strlen(name) > NAME_MAX_BYTES ? cli_fail(o, EXIT_BAD_INPUT, "--name is longer than %d bytes", NAME_MAX_BYTES)
                                          : EXIT_SUCCESS;
 }

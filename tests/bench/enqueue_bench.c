@@ -55,11 +55,17 @@ static void hash(const struct str *parts, size_t n, uint8_t out[SHA256_BYTES]) {
 
 static struct uuid make(long number, const struct trace *call, struct made *m, struct queue_item *out) {
     const struct job_place place = {.stream_class = true};
-    struct envelope e = {.schema_version = 1, .id = id_new_job(&bench.ids, place), .ready = clock_wall(&clock_system),
-                         .trace = trace_child(call), .tenant = STR("default"), .type = bench.type};
+    struct envelope e = {.schema_version = 1,
+                         .id = id_new_job(&bench.ids, place),
+                         .ready = clock_wall(&clock_system),
+                         .trace = trace_child(call),
+                         .tenant = STR("default"),
+                         .type = bench.type};
     e.root = e.id;
-    *out = (struct queue_item){.header = str_of(m->header, envelope_encode(&e, m->header)), .payload = bench.payload,
-                               .key_hash = STR(""), .body_hash = STR("")};
+    *out = (struct queue_item){.header = str_of(m->header, envelope_encode(&e, m->header)),
+                               .payload = bench.payload,
+                               .key_hash = STR(""),
+                               .body_hash = STR("")};
     if (bench.keyed) {
         char text[KEY_BYTES];
         int n = snprintf(text, sizeof text, "%s-%ld", bench.key_prefix, number);

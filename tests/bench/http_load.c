@@ -38,7 +38,8 @@ static struct {
 } load;
 
 static int dial(void) {
-    const struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)load.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)load.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof to) != 0) {
@@ -147,7 +148,9 @@ static void run(void) {
     load.start_us = tool_wall_us() + (load.rate > 0 ? 100000 : 0);
     while (load.done < load.requests) {
         send_due();
-        int64_t wait = load.begun < load.requests && load.begun - load.done < load.connections ? due_us(load.begun) - tool_wall_us() : 1000000;
+        int64_t wait = load.begun < load.requests && load.begun - load.done < load.connections
+                           ? due_us(load.begun) - tool_wall_us()
+                           : 1000000;
         wait = wait > 0 ? wait : 0;
         const struct timespec timeout = {.tv_sec = wait / 1000000, .tv_nsec = wait % 1000000 * 1000};
         if (ppoll(load.polled, (nfds_t)load.connections, &timeout, NULL) < 0) {
@@ -163,7 +166,8 @@ static void run(void) {
 
 static void say(double began, double cpu) {
     if (load.rate == 0) {
-        (void)printf("{\"requests\":%ld,\"wall\":%.6f,\"cpu\":%.6f}\n", load.requests, tool_seconds() - began, tool_cpu_seconds() - cpu);
+        (void)printf("{\"requests\":%ld,\"wall\":%.6f,\"cpu\":%.6f}\n", load.requests, tool_seconds() - began,
+                     tool_cpu_seconds() - cpu);
         return;
     }
     for (long i = 0; i < load.requests; i++) {

@@ -42,8 +42,13 @@ static void write_batch(void) {
     size_t n = left < LIMIT_BATCH ? (size_t)left : LIMIT_BATCH;
     for (size_t i = 0; i < n; i++) {
         jobs[i] = (struct journal_job){
-            .id = id_new_job(&fill.ids, (struct job_place){.stream_class = false}), .tenant = STR("default"), .queue = STR("default"),
-            .type = STR("demo.note"), .type_version = 1, .payload = STR("{\"text\":\"bench\"}"), .trace = trace_new(),
+            .id = id_new_job(&fill.ids, (struct job_place){.stream_class = false}),
+            .tenant = STR("default"),
+            .queue = STR("default"),
+            .type = STR("demo.note"),
+            .type_version = 1,
+            .payload = STR("{\"text\":\"bench\"}"),
+            .trace = trace_new(),
         };
         jobs[i].root = jobs[i].id;
     }
@@ -72,8 +77,14 @@ static void must(struct err e) {
 
 int main(int argc, char **argv) {
     const struct pg_options o = {
-        .url = option(argc, argv, "--postgres"), .user = option(argc, argv, "--user"), .password = option(argc, argv, "--password"),
-        .application_name = "bench", .connections = 1, .max_waiting = WAITING_MAX, .connect_ms = STATEMENT_MS, .statement_ms = STATEMENT_MS,
+        .url = option(argc, argv, "--postgres"),
+        .user = option(argc, argv, "--user"),
+        .password = option(argc, argv, "--password"),
+        .application_name = "bench",
+        .connections = 1,
+        .max_waiting = WAITING_MAX,
+        .connect_ms = STATEMENT_MS,
+        .statement_ms = STATEMENT_MS,
     };
     fill.jobs = option_long(argc, argv, "--jobs", 10000);
     if (o.url == NULL || fill.jobs < 1) {

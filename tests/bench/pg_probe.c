@@ -19,8 +19,8 @@ enum { BATCH_MAX = 256, UUID_BYTES = 37, ARRAY_BYTES = BATCH_MAX * 48, ARRAYS = 
 #define RESULT "{\"noted\":true}"
 #define TEXT "bench"
 
-static const char effect_sql[] =
-    EFFECT_GATE("custom") ", n AS (INSERT INTO custom.note (root_id, text) SELECT root_id, $7::text FROM g)" EFFECT_ANSWER("custom");
+static const char effect_sql[] = EFFECT_GATE(
+    "custom") ", n AS (INSERT INTO custom.note (root_id, text) SELECT root_id, $7::text FROM g)" EFFECT_ANSWER("custom");
 
 static const char finish_sql[] =
     "WITH d AS (SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::bytea[], $6::int[], $7::text[], $8::text[]) "
@@ -93,7 +93,8 @@ static void repeat(char *out, const char *value, long n) {
 
 static void put_finish(long first, long n) {
     static char arrays[ARRAYS][ARRAY_BYTES];
-    static const char *const same[ARRAYS] = {NULL, "0", "done", "200", "\"\\\\x7b226e6f746564223a747275657d\"", "0", "\"[]\"", "\"\""};
+    static const char *const same[ARRAYS] = {NULL, "0",      "done", "200", "\"\\\\x7b226e6f746564223a747275657d\"",
+                                             "0",  "\"[]\"", "\"\""};
     const char *values[ARRAYS];
     size_t at = 0;
     for (long i = 0; i < n; i++) {
@@ -151,39 +152,58 @@ static void run_batches(void) {
     (void)printf("{\"jobs\":%ld,\"wall\":%.6f,\"cpu\":%.6f}\n", jobs, tool_seconds() - began, tool_cpu_seconds() - cpu);
 }
 
-/* Sends what is due, then waits for answers or the next one's time. */
-static void run_paced(long rate) {
-    int64_t start = tool_wall_us() + 100000, *took = must_alloc((size_t)jobs, sizeof *took);
-    struct pollfd readable = {.fd = PQsocket(pg), .events = POLLIN};
-    long sent = 0, done = 0;
-    while (done < jobs) {
-        int64_t wait = 1000000;
-        for (; sent < jobs && (wait = start + sent * 1000000 / rate - tool_wall_us()) <= 0; sent++) {
-            put_effect(sent);
-            put_sync();
+struct pace {
+    int64_t start_us, *took_us;
+    long rate, sent, done;
+};
+
+static int64_t due_us(const struct pace *p, long job) { return p->start_us + job * 1000000 / p->rate; }
+
+/* Microseconds until the next one is due; 0 when none is left. */
+static int64_t send_due(struct pace *p) {
+    while (p->sent < jobs) {
+        int64_t early = due_us(p, p->sent) - tool_wall_us();
+        if (early > 0) {
+            return early;
         }
+        put_effect(p->sent++);
+        put_sync();
+    }
+    return 0;
+}
+
+static void take_ready(struct pace *p) {
+    while (p->done < p->sent && PQisBusy(pg) == 0) {
+        PGresult *res = PQgetResult(pg);
+        ExecStatusType status = PQresultStatus(res);
+        if (res != NULL && status == PGRES_PIPELINE_SYNC) {
+            p->took_us[p->done] = tool_wall_us() - due_us(p, p->done);
+            p->done++;
+        } else if (res != NULL && status != PGRES_TUPLES_OK) {
+            die_pg();
+        }
+        PQclear(res);
+    }
+}
+
+static void run_paced(long rate) {
+    struct pollfd readable = {.fd = PQsocket(pg), .events = POLLIN};
+    struct pace p = {.start_us = tool_wall_us() + 100000, .took_us = must_alloc((size_t)jobs, sizeof *p.took_us), .rate = rate};
+    while (p.done < jobs) {
+        int64_t wait = send_due(&p);
         const struct timespec timeout = {.tv_sec = wait / 1000000, .tv_nsec = wait % 1000000 * 1000};
-        if (PQflush(pg) < 0 || ppoll(&readable, 1, sent < jobs ? &timeout : NULL, NULL) < 0) {
+        if (PQflush(pg) < 0 || ppoll(&readable, 1, wait > 0 ? &timeout : NULL, NULL) < 0) {
             die_pg();
         }
         if ((readable.revents & POLLIN) != 0 && PQconsumeInput(pg) != 1) {
             die_pg();
         }
-        while (done < sent && PQisBusy(pg) == 0) {
-            PGresult *res = PQgetResult(pg);
-            if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
-                took[done] = tool_wall_us() - (start + done * 1000000 / rate);
-                done++;
-            } else if (res != NULL && PQresultStatus(res) != PGRES_TUPLES_OK) {
-                die_pg();
-            }
-            PQclear(res);
-        }
+        take_ready(&p);
     }
     for (long i = 0; i < jobs; i++) {
-        (void)printf("%lld\n", (long long)took[i]);
+        (void)printf("%lld\n", (long long)p.took_us[i]);
     }
-    free(took);
+    free(p.took_us);
 }
 
 int main(int argc, char **argv) {
@@ -192,7 +212,8 @@ int main(int argc, char **argv) {
     long rate = option_long(argc, argv, "--rate", 500);
     jobs = option_long(argc, argv, "--jobs", 1000);
     batch = option_long(argc, argv, "--batch", 64);
-    if (url == NULL || jobs < 1 || rate < 1 || batch < 1 || batch > BATCH_MAX || (!paced && (argc < 2 || strcmp(argv[1], "batch") != 0))) {
+    if (url == NULL || jobs < 1 || rate < 1 || batch < 1 || batch > BATCH_MAX ||
+        (!paced && (argc < 2 || strcmp(argv[1], "batch") != 0))) {
         die("pg_probe", "batch or paced, --url; --jobs, --batch and --rate in range");
     }
     read_ids();

@@ -45,8 +45,10 @@ struct cost {
 };
 
 static struct cost begin(void) {
-    return (struct cost){.bytes = resp_info(control, "memory", "used_memory"), .server = resp_cpu_seconds(control),
-                         .cpu = tool_cpu_seconds(), .began = tool_seconds()};
+    return (struct cost){.bytes = resp_info(control, "memory", "used_memory"),
+                         .server = resp_cpu_seconds(control),
+                         .cpu = tool_cpu_seconds(),
+                         .began = tool_seconds()};
 }
 
 static void end(const struct cost *from) {

@@ -26,8 +26,13 @@ struct redis *redis_user_open(struct loop *l, int argc, char **argv, void (*run)
     char url[64];
     struct redis *out;
     (void)snprintf(url, sizeof url, "redis://127.0.0.1:%ld", option_long(argc, argv, "--port", 6379));
-    const struct redis_options o = {.url = url, .user = option(argc, argv, "--user"), .password = option(argc, argv, "--password"),
-                                    .name = "bench", .connect_ms = COMMAND_MS, .command_ms = COMMAND_MS, .on_state = on_state};
+    const struct redis_options o = {.url = url,
+                                    .user = option(argc, argv, "--user"),
+                                    .password = option(argc, argv, "--password"),
+                                    .name = "bench",
+                                    .connect_ms = COMMAND_MS,
+                                    .command_ms = COMMAND_MS,
+                                    .on_state = on_state};
     on_up.run = run;
     on_up.arg = arg;
     (void)signal(SIGPIPE, SIG_IGN);

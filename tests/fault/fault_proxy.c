@@ -6,6 +6,7 @@
  *   refuse     resets new connections as well, until pass
  * It answers each with a line "ok". It ends with its standard input. */
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +231,7 @@ int main(int argc, char **argv) {
         (void)fprintf(stderr, "usage: fault_proxy LISTEN_PORT TARGET_PORT\n");
         return 2;
     }
+    (void)signal(SIGPIPE, SIG_IGN);
     (void)uv_loop_init(&loop);
     (void)uv_ip4_addr("127.0.0.1", port_of(argv[1]), &here);
     (void)uv_ip4_addr("127.0.0.1", port_of(argv[2]), &target);

@@ -93,6 +93,7 @@ BAD = [
     ('{"type":"demo.sleep","payload":{"ms":1e400}}', 400, "malformed", None),
     ('{"type":"demo.sleep","payload":{"ms":"1"}}', 422, "invalid", "#/payload/ms"),
     ('{"type":"demo.nop","payload":{}}', 422, "unknown_type", None),
+    ('{"type":"demo.noop","type_version":9,"payload":{}}', 422, "unknown_version", None),
     ('{"type":"event.deliver","payload":{}}', 422, "internal_type", None),
     ('{"type":"demo.noop","payload":{},"queue":"nowhere"}', 422, "unknown_queue", None),
     ('{"type":"demo.noop","payload":{},"due_at":"tomorrow"}', 422, "invalid", "#/due_at"),

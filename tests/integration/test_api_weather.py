@@ -5,7 +5,7 @@ import time
 import pytest
 
 from penstock_ops import ports
-from stack import WAIT_S, Client, Stack, new_key, problem
+from stack import WAIT_S, Client, Stack, new_key, order, problem
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,9 @@ def test_redis_killed__journal_jobs_are_accepted_stream_jobs_are_not(storm, clie
     job = client.enqueue("demo.note", {"text": key}, key)
     assert time.monotonic() - began < 2
     assert client.job(job["id"])["state"] == "waiting"
+    began, order_key = time.monotonic(), new_key()
+    placed = client.post("/v1/orders", order(), order_key)
+    assert placed.status_code == 202 and time.monotonic() - began < 2  # nothing will come of waiting
     stream = client.post("/v1/jobs", {"type": "demo.noop", "payload": {}})
     assert problem(stream, 503, "unavailable")["retryable"] and "Retry-After" in stream.headers
     assert client.get("/metrics").status_code == 200
@@ -52,6 +55,7 @@ def test_redis_killed__journal_jobs_are_accepted_stream_jobs_are_not(storm, clie
         storm.redis.start()
         assert ports.wait_until(lambda: is_whole(client), 5)
         assert waiting.result().json()["state"] == "done"
+    assert client.post("/v1/orders", order(), order_key).status_code == 201
     assert client.enqueue("demo.noop")["durability"] == "stream"
     assert storm.sql("SELECT count(*) FROM custom.note WHERE text = %s", key) == [(1,)]
 

@@ -39,7 +39,7 @@ class Cli:
         done = subprocess.run([str(BUILD / "penstock"), *words], env=self.env | env, input=stdin, capture_output=True, text=True,
                               timeout=90, check=False)
         assert done.returncode == code, f"{words}: {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
-        if code not in (0, 1):
+        if code not in (0, 1) and words[0] != "doctor":
             assert done.stderr.startswith("penstock") and done.stderr.count("\n") == 1, done.stderr
         return Said(done.returncode, done.stdout, done.stderr)
 
@@ -232,7 +232,7 @@ def test_enqueue_waits_for_the_end(cli):
 ])
 def test_enqueue_is_refused(cli, words, why):
     said = cli("enqueue", *words, code=65)
-    assert why in said.err and "--key" not in said.err.replace("enqueue: --key", why) and said.out == ""
+    assert why in said.err and "repeat it" not in said.err and said.out == ""
 
 
 def test_enqueue_refuses_what_it_cannot_read(cli, tmp_path):

@@ -100,7 +100,7 @@ def test_a_wait_outlives_the_api(own_stack):
     done = []
     waiting = threading.Thread(target=lambda: done.append(cli("enqueue", "demo.note", "-d", '{"text":"x"}', "--wait", "60s")))
     waiting.start()
-    assert ports.wait_until(lambda: stack.sql("SELECT FROM platform.job"), 20)
+    assert ports.wait_until(lambda: stack.sql("SELECT id FROM platform.job"), 20)
     stack.api.restart()
     stack.roles["worker"].start()
     waiting.join(70)

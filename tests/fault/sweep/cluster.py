@@ -14,6 +14,7 @@ from penstock_ops.postgres_server import Postgres
 from penstock_ops.processes import children_of
 from penstock_ops.redis_server import Redis
 from proxy import Proxy
+from redis_log import cut_log
 
 LEASE_MS = 500
 
@@ -123,19 +124,7 @@ log = {{ level = "warn"; }};
 
     # servers
     def cut_redis_log(self, rng) -> int:
-        """A power cut: what the page cache held of the AOF's end is gone. Twice restarted, since a torn MULTI bites the second time."""
-        self.redis.kill9()
-        folder = self.redis.dir / "appendonlydir"
-        increments = sorted(folder.glob("*.incr.aof"), key=lambda f: f.stat().st_mtime)
-        cut = 0
-        if increments:
-            size = increments[-1].stat().st_size
-            cut = min(size, rng.randrange(1, 200_000))
-            os.truncate(increments[-1], size - cut)
-        self.redis.start()
-        self.redis.kill9()
-        self.redis.start()
-        return cut
+        return cut_log(self.redis, rng.randrange(1, 200_000))
 
     def redis_do(self, *words: str) -> str:
         done = subprocess.run(["redis-cli", "-u", self.redis.admin_url, "--no-auth-warning", *words], capture_output=True, text=True,

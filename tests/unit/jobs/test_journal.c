@@ -1,0 +1,457 @@
+/* Jobs into the journal and from there to Redis; what Redis missed, by the relay; and their ends. */
+#include "journal_db.h"
+
+/* --- writing --- */
+
+static void test_write__new_jobs_then_placed_in_their_shards_and_marked(void **state) {
+    (void)state;
+    struct journal_job jobs[LIMIT_BATCH];
+    for (unsigned i = 0; i < LIMIT_BATCH; i++) {
+        jobs[i] = i % 4 == 3 ? job_in("default", 0) : job_in("wide", i % 4);
+    }
+    assert_ok(write_jobs(jobs, LIMIT_BATCH));
+    assert_int_equal(LIMIT_BATCH, count_rows("state = 'waiting' AND epoch = 4711"));
+    assert_int_equal(LIMIT_BATCH / 4, entries("default", 0));
+    for (unsigned s = 0; s < WIDE_SHARDS; s++) {
+        assert_int_equal(LIMIT_BATCH / 4, entries("wide", s));
+    }
+    assert_int_equal(LIMIT_BATCH / 4, count_rows("queue = 'wide' AND shard = 2"));
+}
+
+static void test_write__nothing_then_nothing(void **state) {
+    (void)state;
+    assert_ok(write_jobs(NULL, 0));
+    assert_int_equal(0, count_rows("true"));
+}
+
+struct seen {
+    bool done;
+    size_t n;
+    struct envelope job;
+    char payload[64], tenant[65], type[65];
+};
+
+static void on_claimed(void *arg, struct err err, const struct claimed *entries_, size_t n) {
+    struct seen *s = arg;
+    assert_ok(err);
+    s->done = true;
+    s->n = n;
+    if (n > 0) {
+        assert_ok(envelope_decode(entries_[0].header, &s->job));
+        assert_true(str_copy_c(entries_[0].payload, s->payload, sizeof s->payload));
+        assert_true(str_copy_c(s->job.tenant, s->tenant, sizeof s->tenant));
+        assert_true(str_copy_c(s->job.type, s->type, sizeof s->type));
+        assert_int_equal(0, s->job.errors.n);
+    }
+}
+
+static bool has_seen(void *arg) { return ((struct seen *)arg)->done; }
+
+static struct seen claim_one(const struct shard *shard) {
+    struct seen s = {0};
+    queue_claim(&redis.broker, &shard, 1, STR("me"), 1, 0, on_claimed, &s);
+    assert_true(wait_until(db.loop, MODULE_DB_WAIT_MS, has_seen, &s));
+    assert_int_equal(1, s.n);
+    return s;
+}
+
+static void assert_is_job(const struct journal_job *j, const struct seen *s) {
+    assert_memory_equal(j->id.b, s->job.id.b, 16);
+    assert_memory_equal(j->root.b, s->job.root.b, 16);
+    assert_int_equal(j->generation, s->job.generation);
+    assert_int_equal(0, s->job.attempt);
+    assert_int_equal(j->type_version, s->job.schema_version);
+    assert_int_equal(j->deadline.ms, s->job.deadline.ms);
+    assert_memory_equal(&j->trace, &s->job.trace, sizeof j->trace);
+    assert_str(s->payload, j->payload);
+    assert_str(s->tenant, j->tenant);
+    assert_str(s->type, j->type);
+}
+
+static void test_write__a_job_then_its_entry_says_all_of_it(void **state) {
+    (void)state;
+    struct journal_job j = job_in("wide", 1);
+    j.root = id_new(&db.ids);
+    j.generation = 7;
+    j.payload = STR("\x01\xff{'\"\\");
+    j.deadline.ms = loop_wall(db.loop).ms + 60000;
+    int64_t before = loop_wall(db.loop).ms;
+    assert_ok(write_jobs(&j, 1));
+    struct seen s = claim_one(queue("wide")->shards[1]);
+    assert_is_job(&j, &s);
+    assert_in_range(s.job.ready.ms, before, loop_wall(db.loop).ms);
+}
+
+/* The row is what the relay has: nothing of a job may be lost on the way through it. */
+static void test_relay__a_job_then_its_entry_says_all_of_it(void **state) {
+    (void)state;
+    struct journal_job j = job_in("wide", 1);
+    j.generation = 7;
+    j.payload = STR("\x01\xff{'\"\\");
+    j.deadline.ms = loop_wall(db.loop).ms + 60000;
+    assert_ok(write_jobs(&j, 1));
+    (void)queue_redis_ask(&redis, "FLUSHALL");
+    make_all_ready();
+    sql_run(db.admin, "UPDATE platform.job SET epoch = NULL");
+    age_rows();
+    assert_int_equal(1, relay().moved);
+    struct seen s = claim_one(queue("wide")->shards[1]);
+    assert_is_job(&j, &s);
+}
+
+static void test_write__due_later_then_delayed(void **state) {
+    (void)state;
+    struct journal_job jobs[2] = {job_in("default", 0), job_in("default", 0)};
+    jobs[0].due.ms = loop_wall(db.loop).ms + 60000;
+    jobs[1].due.ms = loop_wall(db.loop).ms - 60000;
+    assert_ok(write_jobs(jobs, 2));
+    assert_int_equal(1, delayed("default", 0));
+    assert_int_equal(1, entries("default", 0));
+    assert_int_equal(2, count_rows("epoch = 4711 AND due_at IS NOT NULL"));
+}
+
+static void test_write__ids_that_exist_then_left_alone(void **state) {
+    (void)state;
+    struct journal_job jobs[3] = {job_in("default", 0), job_in("default", 0), job_in("default", 0)};
+    assert_ok(write_jobs(&jobs[1], 1));
+    jobs[1].payload = STR("{\"other\":true}");
+    assert_ok(write_jobs(jobs, 3));
+    assert_int_equal(3, entries("default", 0)); /* not one more for the second writing */
+    assert_int_equal(3, count_rows("payload = '{\"a\":1}'"));
+    run_for_id(db.admin, jobs[0].id, "UPDATE platform.job SET state = 'done', finished_at = now() WHERE id = ", "");
+    assert_ok(write_jobs(jobs, 3));
+    assert_int_equal(1, count_rows("state = 'done'")); /* what has ended stays ended */
+    assert_int_equal(3, entries("default", 0));
+}
+
+static void test_write__twice_in_one_batch_then_once(void **state) {
+    (void)state;
+    struct journal_job jobs[2] = {job_in("default", 0)};
+    jobs[1] = jobs[0];
+    assert_ok(write_jobs(jobs, 2));
+    assert_int_equal(1, count_rows("epoch = 4711"));
+}
+
+static void test_write__a_row_that_postgres_refuses_then_none_and_an_error(void **state) {
+    (void)state;
+    struct journal_job jobs[2] = {job_in("default", 0), job_in("default", 0)};
+    jobs[1].queue = STR("nowhere");
+    assert_err(ERR_PG_CHECK, write_jobs(jobs, 2));
+    assert_int_equal(0, count_rows("true"));
+    assert_int_equal(0, entries("default", 0));
+}
+
+static void test_write__redis_down_then_ok_and_left_to_the_relay(void **state) {
+    (void)state;
+    struct journal_job jobs[2] = {job_in("default", 0), job_in("wide", 2)};
+    server_kill(redis.server);
+    queue_redis_wait_down(&redis);
+    assert_ok(write_jobs(jobs, 2));
+    assert_int_equal(2, count_rows("epoch IS NULL"));
+    age_rows();
+    struct answer a = relay();
+    assert_int_equal(ERR_CLASS_INFRA, err_class(a.err.code)); /* still away */
+    assert_true(server_restart(redis.server));
+    queue_redis_wait_up(&redis);
+    queue_redis_load(&redis);
+    make_all_ready();
+    a = relay();
+    assert_ok(a.err);
+    assert_int_equal(2, a.moved);
+    assert_false(a.more);
+    assert_int_equal(2, count_rows("epoch = 4711"));
+    assert_int_equal(1, entries("default", 0));
+    assert_int_equal(1, entries("wide", 2));
+    assert_int_equal(0, relay().moved);
+}
+
+/* --- the relay --- */
+
+static void test_relay__rows_of_this_second_then_not_yet(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    assert_ok(write_jobs(&j, 1));
+    sql_run(db.admin, "UPDATE platform.job SET epoch = NULL, created_at = now()");
+    assert_int_equal(0, relay().moved);
+    age_rows();
+    assert_int_equal(1, relay().moved);
+}
+
+static void test_relay__more_than_a_batch_then_lowest_first_and_says_so(void **state) {
+    (void)state;
+    struct journal_job jobs[LIMIT_BATCH + 5];
+    for (size_t i = 0; i < LIMIT_BATCH + 5; i++) {
+        jobs[i] = job_in("default", 0);
+    }
+    assert_ok(write_jobs(jobs, LIMIT_BATCH));
+    assert_ok(write_jobs(jobs + LIMIT_BATCH, 5));
+    sql_run(db.admin, "UPDATE platform.job SET epoch = NULL");
+    age_rows();
+    struct answer a = relay();
+    assert_ok(a.err);
+    assert_int_equal(LIMIT_BATCH, a.moved);
+    assert_true(a.more);
+    assert_string_equal("4711", epoch_of(jobs[LIMIT_BATCH - 1].id));
+    assert_string_equal("none", epoch_of(jobs[LIMIT_BATCH].id));
+    a = relay();
+    assert_int_equal(5, a.moved);
+    assert_false(a.more);
+}
+
+static void test_relay__ended_rows_then_not_placed(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    assert_ok(write_jobs(&j, 1));
+    sql_run(db.admin, "UPDATE platform.job SET epoch = NULL, state = 'cancelled', finished_at = now()");
+    age_rows();
+    assert_int_equal(0, relay().moved);
+}
+
+/* Without an epoch a row cannot be marked: the relay must not go round and round over the same ones. */
+static void test_relay__shard_without_an_epoch_then_an_error_and_no_mark(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    (void)queue_redis_ask(&redis, "DEL %s", queue("default")->shards[0]->key_text[KEY_EPOCH]);
+    assert_ok(write_jobs(&j, 1));
+    assert_string_equal("none", epoch_of(j.id));
+    age_rows();
+    assert_err(ERR_BUSY, relay().err);
+    make_all_ready();
+    assert_ok(relay().err);
+    assert_string_equal("4711", epoch_of(j.id));
+}
+
+static void test_relay__a_queue_not_known_here_yet_then_when_it_is(void **state) {
+    (void)state;
+    sql_run(db.admin, "INSERT INTO platform.queue (name, number) VALUES ('new', 77)");
+    struct journal_job j = job_in("default", 0);
+    j.queue = STR("new");
+    j.id = id_in(77, 0);
+    assert_ok(write_jobs(&j, 1));
+    assert_string_equal("none", epoch_of(j.id));
+    age_rows();
+    assert_ok(relay().err);
+    assert_string_equal("none", epoch_of(j.id));
+    load_table();
+    make_all_ready();
+    assert_int_equal(1, relay().moved);
+    assert_string_equal("4711", epoch_of(j.id));
+}
+
+/* Somebody wrote a row by hand whose header cannot be made: it must not keep the others from Redis. */
+static void test_relay__a_row_that_makes_no_header_then_the_others_are_placed(void **state) {
+    (void)state;
+    struct journal_job jobs[3] = {job_in("default", 0), job_in("default", 0), job_in("default", 0)};
+    assert_ok(write_jobs(jobs, 3));
+    (void)queue_redis_ask(&redis, "FLUSHALL");
+    make_all_ready();
+    sql_run(db.admin, "UPDATE platform.job SET epoch = NULL");
+    run_for_id(db.admin, jobs[1].id, "UPDATE platform.job SET tenant = 'no name!' WHERE id = ", "");
+    age_rows();
+    assert_err(ERR_INVALID, relay().err);
+    assert_int_equal(2, count_rows("epoch = 4711"));
+    assert_int_equal(2, entries("default", 0));
+    assert_err(ERR_INVALID, relay().err); /* alone in its batch */
+    assert_int_equal(2, entries("default", 0));
+}
+
+/* --- ends --- */
+
+static struct err finish(const struct journal_end *ends, size_t n) {
+    struct answer a = {0};
+    journal_finish(&journal, ends, n, on_answer, &a);
+    wait_answer(&a);
+    return a.err;
+}
+
+static const char *row_of(struct uuid id) {
+    return of_id(id,
+                 "SELECT concat_ws(' ', state, generation, result_status, convert_from(result, 'UTF8'), finished_at IS NOT NULL) "
+                 "FROM platform.job WHERE id = ",
+                 "");
+}
+
+static const char *dead_of(struct uuid id) {
+    return of_id(
+        id,
+        "SELECT concat_ws(' ', class, generation, attempts, errors, fingerprint, tenant, queue, type, type_version, "
+        "convert_from(payload, 'UTF8'), replayed_at IS NULL AND discarded_at IS NULL) FROM platform.dead_job WHERE id = ",
+        "");
+}
+
+static void test_finish__every_outcome_then_in_the_row_and_the_dead_in_their_table(void **state) {
+    (void)state;
+    struct journal_job jobs[OUTCOME_MAX];
+    struct journal_end ends[OUTCOME_MAX];
+    for (int i = 0; i < OUTCOME_MAX; i++) {
+        jobs[i] = job_in("default", 0);
+        ends[i] = (struct journal_end){.id = jobs[i].id,
+                                       .outcome = (enum job_outcome)i,
+                                       .status = 200 + i,
+                                       .result = STR("{\"b\":\"\\\\\"}"),
+                                       .attempts = 3,
+                                       .errors = STR("[{\"code\":\"x\"}]"),
+                                       .fingerprint = STR("unit.job: x")};
+    }
+    assert_ok(write_jobs(jobs, OUTCOME_MAX));
+    assert_ok(finish(ends, OUTCOME_MAX));
+    assert_string_equal("done 0 200 {\"b\":\"\\\\\"} t", row_of(jobs[OUTCOME_DONE].id));
+    assert_string_equal("dead 0 201 {\"b\":\"\\\\\"} t", row_of(jobs[OUTCOME_DEAD].id));
+    assert_string_equal("cancelled 0 202 {\"b\":\"\\\\\"} t", row_of(jobs[OUTCOME_CANCELLED].id));
+    assert_string_equal("expired 0 203 {\"b\":\"\\\\\"} t", row_of(jobs[OUTCOME_EXPIRED].id));
+    assert_string_equal("journal 0 3 [{\"code\": \"x\"}] unit.job: x acme default unit.job 3 {\"a\":1} t",
+                        dead_of(jobs[OUTCOME_DEAD].id));
+    assert_int_equal(1, sql_int(db.admin, "SELECT count(*) FROM platform.dead_job"));
+}
+
+static void test_finish__of_another_generation_then_left_alone(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    j.generation = 2;
+    assert_ok(write_jobs(&j, 1));
+    static const uint32_t others[] = {0, 1, 3};
+    for (size_t i = 0; i < 3; i++) {
+        const struct journal_end e = {.id = j.id, .generation = others[i], .outcome = OUTCOME_DEAD, .status = 500};
+        assert_ok(finish(&e, 1));
+        assert_string_equal("waiting 2 f", row_of(j.id));
+        assert_string_equal("", dead_of(j.id));
+    }
+    const struct journal_end e = {.id = j.id, .generation = 2, .outcome = OUTCOME_DONE, .status = 200};
+    assert_ok(finish(&e, 1));
+    assert_string_equal("done 2 200  t", row_of(j.id));
+}
+
+static void test_finish__terminal_already_then_left_alone(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    assert_ok(write_jobs(&j, 1));
+    struct journal_end e = {.id = j.id, .outcome = OUTCOME_DONE, .status = 201, .result = STR("first")};
+    assert_ok(finish(&e, 1));
+    e = (struct journal_end){.id = j.id, .outcome = OUTCOME_DEAD, .status = 500, .result = STR("second")};
+    assert_ok(finish(&e, 1));
+    assert_string_equal("done 0 201 first t", row_of(j.id));
+    assert_string_equal("", dead_of(j.id));
+}
+
+static void test_finish__an_id_that_is_nobodys_then_the_others(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    assert_ok(write_jobs(&j, 1));
+    const struct journal_end ends[] = {{.id = id_in(0, 0), .outcome = OUTCOME_DEAD}, {.id = j.id, .status = 200}};
+    assert_ok(finish(ends, 2));
+    assert_string_equal("done 0 200  t", row_of(j.id));
+    assert_int_equal(0, sql_int(db.admin, "SELECT count(*) FROM platform.dead_job"));
+}
+
+static void test_finish__dead_again_after_a_replay_then_the_row_is_open_again(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    assert_ok(write_jobs(&j, 1));
+    struct journal_end e = {.id = j.id, .outcome = OUTCOME_DEAD, .status = 500, .attempts = 5, .fingerprint = STR("one")};
+    assert_ok(finish(&e, 1));
+    assert_string_equal("journal 0 5 [] one acme default unit.job 3 {\"a\":1} t", dead_of(j.id));
+    sql_run(db.admin, "UPDATE platform.dead_job SET replayed_at = now(), discarded_at = now()");
+    sql_run(db.admin, "UPDATE platform.job SET state = 'waiting', finished_at = NULL, generation = 1");
+    e.generation = 1;
+    e.fingerprint = STR("two");
+    assert_ok(finish(&e, 1));
+    assert_string_equal("journal 1 5 [] two acme default unit.job 3 {\"a\":1} t", dead_of(j.id));
+}
+
+/* A job that was put again has two entries; both may end in one batch. */
+static void test_finish__twice_in_one_batch_then_once(void **state) {
+    (void)state;
+    struct journal_job jobs[2] = {job_in("default", 0), job_in("default", 0)};
+    assert_ok(write_jobs(jobs, 2));
+    const struct journal_end dead = {.id = jobs[0].id, .outcome = OUTCOME_DEAD, .status = 500, .fingerprint = STR("x")};
+    const struct journal_end twice[] = {dead, dead, {.id = jobs[1].id, .outcome = OUTCOME_DONE, .status = 200}};
+    assert_ok(finish(twice, 3));
+    assert_string_equal("dead 0 500  t", row_of(jobs[0].id));
+    assert_string_equal("done 0 200  t", row_of(jobs[1].id));
+    assert_int_equal(1, sql_int(db.admin, "SELECT count(*) FROM platform.dead_job"));
+}
+
+static void test_finish__two_generations_in_one_batch_then_the_rows_own(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    j.generation = 1;
+    assert_ok(write_jobs(&j, 1));
+    const struct journal_end both[] = {{.id = j.id, .generation = 0, .outcome = OUTCOME_DEAD, .status = 500},
+                                       {.id = j.id, .generation = 1, .outcome = OUTCOME_DONE, .status = 200}};
+    assert_ok(finish(both, 2));
+    assert_string_equal("done 1 200  t", row_of(j.id));
+    assert_int_equal(0, sql_int(db.admin, "SELECT count(*) FROM platform.dead_job"));
+}
+
+/* --- without memory --- */
+
+enum { TORTURED_MAX = 2000 };
+static struct uuid tortured[TORTURED_MAX];
+static bool written[TORTURED_MAX];
+static int tortured_n;
+
+static void scenario(void *arg) {
+    (void)arg;
+    struct journal_job jobs[2] = {job_in("default", 0), job_in("wide", 2)};
+    struct journal_end ends[2] = {{.id = jobs[0].id, .status = 200}, {.id = jobs[1].id, .outcome = OUTCOME_DEAD}};
+    struct answer a = {0}, b = {0}, c = {0};
+    assert_in_range(tortured_n, 0, TORTURED_MAX - 2);
+    int first = tortured_n;
+    tortured[tortured_n++] = jobs[0].id;
+    tortured[tortured_n++] = jobs[1].id;
+    journal_write(&journal, jobs, 2, on_answer, &a);
+    wait_answer(&a);
+    assert_true(!err_is_set(a.err) || torture_is_failing());
+    written[first] = written[first + 1] = !err_is_set(a.err);
+    journal_relay(&journal, on_moved, &b);
+    wait_answer(&b);
+    assert_true(!err_is_set(b.err) || torture_is_failing());
+    journal_finish(&journal, ends, 1, on_answer, &c);
+    wait_answer(&c);
+    assert_true(!err_is_set(c.err) || torture_is_failing());
+}
+
+static void test_journal__any_allocation_fails_then_what_was_written_is_placed_in_the_end(void **state) {
+    (void)state;
+    torture(scenario, NULL);
+    assert_true(tortured_n > 100);
+    queue_redis_wait_up(&redis);
+    age_rows();
+    for (int i = 0; i < 100 && count_rows("state = 'waiting' AND epoch IS NULL") > 0; i++) {
+        assert_ok(relay().err);
+    }
+    assert_int_equal(0, count_rows("state = 'waiting' AND epoch IS NULL"));
+    for (int i = 0; i < tortured_n; i++) {
+        bool there = strcmp("", row_of(tortured[i])) != 0;
+        assert_true(there || !written[i]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_write__new_jobs_then_placed_in_their_shards_and_marked, journal_db_reset),
+        cmocka_unit_test_setup(test_write__nothing_then_nothing, journal_db_reset),
+        cmocka_unit_test_setup(test_write__a_job_then_its_entry_says_all_of_it, journal_db_reset),
+        cmocka_unit_test_setup(test_write__due_later_then_delayed, journal_db_reset),
+        cmocka_unit_test_setup(test_write__ids_that_exist_then_left_alone, journal_db_reset),
+        cmocka_unit_test_setup(test_write__twice_in_one_batch_then_once, journal_db_reset),
+        cmocka_unit_test_setup(test_write__a_row_that_postgres_refuses_then_none_and_an_error, journal_db_reset),
+        cmocka_unit_test_setup(test_write__redis_down_then_ok_and_left_to_the_relay, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__a_job_then_its_entry_says_all_of_it, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__rows_of_this_second_then_not_yet, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__more_than_a_batch_then_lowest_first_and_says_so, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__ended_rows_then_not_placed, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__shard_without_an_epoch_then_an_error_and_no_mark, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__a_queue_not_known_here_yet_then_when_it_is, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__a_row_that_makes_no_header_then_the_others_are_placed, journal_db_reset),
+        cmocka_unit_test_setup(test_finish__every_outcome_then_in_the_row_and_the_dead_in_their_table, journal_db_reset),
+        cmocka_unit_test_setup(test_finish__of_another_generation_then_left_alone, journal_db_reset),
+        cmocka_unit_test_setup(test_finish__terminal_already_then_left_alone, journal_db_reset),
+        cmocka_unit_test_setup(test_finish__an_id_that_is_nobodys_then_the_others, journal_db_reset),
+        cmocka_unit_test_setup(test_finish__dead_again_after_a_replay_then_the_row_is_open_again, journal_db_reset),
+        cmocka_unit_test_setup(test_finish__twice_in_one_batch_then_once, journal_db_reset),
+        cmocka_unit_test_setup(test_finish__two_generations_in_one_batch_then_the_rows_own, journal_db_reset),
+        cmocka_unit_test_setup(test_journal__any_allocation_fails_then_what_was_written_is_placed_in_the_end, journal_db_reset),
+    };
+    return cmocka_run_group_tests(tests, journal_db_setup, journal_db_teardown);
+}
