@@ -216,7 +216,9 @@ static void judge_all(struct accept *s, struct batch *b, const PGresult *res) {
         arena_reset(&scratch);
     }
     arena_free(&scratch);
-    memcpy(b->rows, fresh, fresh_n * sizeof fresh[0]);
+    for (size_t i = 0; i < fresh_n; i++) {
+        b->rows[i] = fresh[i];
+    }
     b->n = fresh_n;
 }
 

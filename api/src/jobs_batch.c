@@ -78,7 +78,7 @@ static void refuse(struct call *c, struct line *l, enum problem_id id, const cha
 static void read_line(struct batch *batch, struct line *l, struct str text) {
     struct call *c = batch->call;
     struct submit *s = submit_new(c);
-    json_t *request;
+    json_t *request = NULL;
     struct err e = s != NULL ? json_read(text, &request) : err_make(ERR_NOMEM, "out of memory");
     if (err_is_set(e)) {
         refuse(c, l, e.code == ERR_NOMEM ? PROBLEM_BUSY : PROBLEM_MALFORMED, e.detail);

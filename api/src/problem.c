@@ -39,28 +39,28 @@ static void add_errors(struct buf *b, const struct problem *p) {
     buf_add_char(b, ']');
 }
 
-void problem_write(struct buf *b, const struct problem *p) {
-    add_type(b, problems[p->id].code);
-    add_member(b, "title", str_c(problems[p->id].title));
-    buf_addf(b, ",\"status\":%d,\"code\":\"%s\"", problems[p->id].status, problems[p->id].code);
-    add_member(b, "detail", p->detail);
-    add_member(b, "hint", p->hint.p != NULL ? p->hint : str_c(problems[p->id].hint));
+void problem_write(struct buf *out, const struct problem *p) {
+    add_type(out, problems[p->id].code);
+    add_member(out, "title", str_c(problems[p->id].title));
+    buf_addf(out, ",\"status\":%d,\"code\":\"%s\"", problems[p->id].status, problems[p->id].code);
+    add_member(out, "detail", p->detail);
+    add_member(out, "hint", p->hint.p != NULL ? p->hint : str_c(problems[p->id].hint));
     if (p->errors_n > 0) {
-        add_errors(b, p);
+        add_errors(out, p);
     }
     if (p->trace != NULL) {
         char text[TRACE_ID_HEX_BYTES];
         trace_id_text(p->trace, text);
-        add_member(b, "trace_id", str_c(text));
+        add_member(out, "trace_id", str_c(text));
     }
-    buf_add_c(b, problems[p->id].retryable ? ",\"retryable\":true" : ",\"retryable\":false");
+    buf_add_c(out, problems[p->id].retryable ? ",\"retryable\":true" : ",\"retryable\":false");
     if (p->retry_after_s > 0) {
-        buf_addf(b, ",\"retry_after_seconds\":%lld", (long long)p->retry_after_s);
+        buf_addf(out, ",\"retry_after_seconds\":%lld", (long long)p->retry_after_s);
     }
     if (p->instance.p != NULL) {
-        add_member(b, "instance", p->instance);
+        add_member(out, "instance", p->instance);
     }
-    buf_add_char(b, '}');
+    buf_add_char(out, '}');
 }
 
 enum problem_id problem_of(enum err_code code) {

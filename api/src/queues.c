@@ -9,11 +9,12 @@ enum { QUEUES_BYTES_MAX = 256 * 1024 };
 
 static void write_depth(struct buf *b, const struct queue_sample *s) {
     const struct queue_depth *d = &s->depth;
+    int64_t dead = s->dead + d->dead; /* those that Postgres has, and those on their way there */
     buf_addf(b,
              ",\"known\":%s,\"depth\":{\"waiting\":%lld,\"running\":%lld,\"delayed\":%lld,\"parked\":%lld,\"dead\":%lld,"
              "\"unplaced\":%lld}",
              s->known ? "true" : "false", (long long)d->waiting, (long long)d->running, (long long)d->delayed,
-             (long long)d->parked, (long long)(s->dead + d->dead), (long long)s->unmarked);
+             (long long)d->parked, (long long)dead, (long long)s->unmarked);
 }
 
 static void write_queue(struct call *c, struct buf *b, const struct queue_info *q) {

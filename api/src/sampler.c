@@ -143,7 +143,7 @@ void sampler_entered(struct sampler *s, const struct queue_info *q) {
 struct str sampler_detail(struct sampler *s, const struct queue_info *q, enum shed why, struct arena *a) {
     struct pressure p = sampler_pressure(sampler_find(s, q));
     struct pressure_limits limits = limits_of(s, q);
-    struct str text = STR_NONE;
+    struct str text;
     if (why == SHED_DRAIN_TIME) {
         text = arena_printf(a, "Queue %s: %lld jobs wait and %.1f/s are done, %.0f s to drain; the limit is %lld s", q->name,
                             (long long)p.waiting, p.rate, admission_drain_s(&p), (long long)limits.max_drain_s);

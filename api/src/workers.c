@@ -11,11 +11,11 @@ enum { WORKERS_BYTES_MAX = 4 << 20 };
 /* ---- GET /v1/workers ---- */
 
 static int by_name(const void *a, const void *b) {
-    const struct process *const *x = a;
-    const struct process *const *y = b;
-    size_t n = (*x)->name.n < (*y)->name.n ? (*x)->name.n : (*y)->name.n;
-    int order = memcmp((*x)->name.p, (*y)->name.p, n);
-    return order != 0 ? order : (*x)->name.n < (*y)->name.n ? -1 : (*x)->name.n > (*y)->name.n;
+    const struct process *x = a;
+    const struct process *y = b;
+    size_t n = x->name.n < y->name.n ? x->name.n : y->name.n;
+    int order = memcmp(x->name.p, y->name.p, n);
+    return order != 0 ? order : x->name.n < y->name.n ? -1 : x->name.n > y->name.n;
 }
 
 /* A beat as it is, but for the metrics: they are at /metrics. */
@@ -28,15 +28,15 @@ static struct err write_process(struct buf *b, const struct process *p) {
 }
 
 static struct err write_all(struct buf *b, const struct process *processes, size_t n) {
-    const struct process *sorted[FLEET_MAX];
+    struct process sorted[FLEET_MAX];
     for (size_t i = 0; i < n; i++) {
-        sorted[i] = &processes[i];
+        sorted[i] = processes[i];
     }
     qsort(sorted, n, sizeof sorted[0], by_name);
     buf_add_c(b, "{\"items\":[");
     for (size_t i = 0; i < n; i++) {
         buf_add_c(b, i > 0 ? "," : "");
-        TRY(write_process(b, sorted[i]));
+        TRY(write_process(b, &sorted[i]));
     }
     buf_add_c(b, "]}");
     return OK;

@@ -127,7 +127,8 @@ void journal_place(const struct journal *j, const struct journal_job *jobs, size
             continue;
         }
         if (q == NULL || shard >= q->shards_n) {
-            taken[i] = true; /* a queue made a moment ago: the relay comes by when the table has it */
+            taken[i] = true;
+            note(p, ERR_BUSY); /* a queue made a moment ago: the relay comes by when the table has it */
             continue;
         }
         send_group(p, q->shards[shard], jobs, n, taken, i);

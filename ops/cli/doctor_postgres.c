@@ -36,7 +36,7 @@ struct target {
 /* user NULL: the url's. */
 static void target_make(const struct doctor *d, const char *user, struct target *out) {
     const char *password = d->postgres_password[0] != '\0' ? d->postgres_password : NULL;
-    (void)snprintf(out->seconds, sizeof out->seconds, "%lld", (long long)(d->conf.postgres_connect_ms / 1000 + 1));
+    (void)snprintf(out->seconds, sizeof out->seconds, "%lld", (long long)d->conf.postgres_connect_ms / 1000 + 1);
     const char *const keywords[TARGET_MAX] = {"connect_timeout", "dbname", "application_name", "user", "password", NULL};
     const char *const values[TARGET_MAX] = {out->seconds, d->conf.postgres_url, "penstock doctor", user, password, NULL};
     for (size_t i = 0; i < TARGET_MAX; i++) {

@@ -45,7 +45,7 @@ struct target {
 };
 
 static void target_make(const struct options *o, const char *url, struct target *out) {
-    (void)snprintf(out->seconds, sizeof out->seconds, "%lld", (long long)(o->timeout_ms / 1000 + 1));
+    (void)snprintf(out->seconds, sizeof out->seconds, "%lld", (long long)o->timeout_ms / 1000 + 1);
     out->keywords[0] = "connect_timeout";
     out->values[0] = out->seconds;
     out->keywords[1] = "dbname";

@@ -140,15 +140,11 @@ static void fit(const struct column *columns, size_t n, size_t widths[TABLE_COLU
     }
 }
 
-struct rows {
-    const json_t *json;
-    bool list;
-};
+/* Of a list, or of the one object. */
+static size_t rows_n(const json_t *rows) { return json_is_array(rows) ? json_array_size(rows) : 1; }
+static const json_t *rows_at(const json_t *rows, size_t i) { return json_is_array(rows) ? json_array_get(rows, i) : rows; }
 
-static size_t rows_n(struct rows r) { return r.list ? json_array_size(r.json) : 1; }
-static const json_t *rows_at(struct rows r, size_t i) { return r.list ? json_array_get(r.json, i) : r.json; }
-
-static void measure(const struct column *columns, size_t n, struct rows rows, struct wall now, bool headers,
+static void measure(const struct column *columns, size_t n, const json_t *rows, struct wall now, bool headers,
                     size_t widths[TABLE_COLUMNS_MAX]) {
     char cell[TABLE_CELL_BYTES];
     for (size_t i = 0; i < n; i++) {
@@ -167,8 +163,7 @@ static void add_cell(struct buf *out, char *cell, size_t width, bool last) {
     buf_addf(out, "%s%*s", cell, last ? 0 : (int)(width - characters(cell) + GAP), "");
 }
 
-void table_write(struct buf *out, const struct column *columns, size_t n, const json_t *json, struct wall now, bool headers) {
-    struct rows rows = {json, json_is_array(json)};
+void table_write(struct buf *out, const struct column *columns, size_t n, const json_t *rows, struct wall now, bool headers) {
     size_t widths[TABLE_COLUMNS_MAX];
     char cell[TABLE_CELL_BYTES];
     measure(columns, n, rows, now, headers, widths);

@@ -151,9 +151,11 @@ def test_notification__given_a_mail_then_it_is_sent(stack, client):
     assert answer.status_code == 202, answer.text
     again = client.post("/v1/notifications", body, key)
     assert (again.status_code, again.content) == (202, answer.content)
+    path = f"/v1/notifications/{answer.json()['id']}"
+    assert client.get(path).json()["channel"] == "email"  # whether it has begun or not
     client.ended(answer.json()["id"])
-    shown = client.get(f"/v1/notifications/{answer.json()['id']}")
-    assert shown.status_code == 200, shown.text
+    assert client.get(path).json()["status"] == "sent"
+    problem(client.get(f"/v1/notifications/{client.enqueue('demo.note', {'text': 'n'})['id']}"), 404, "not_found")
     late = client.post("/v1/notifications", body, key)
     assert (late.status_code, late.content) == (202, answer.content)
 

@@ -1,5 +1,6 @@
 """Jobs over HTTP: accepted once per key, shown, waited for, cancelled, run again."""
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -141,6 +142,21 @@ def test_post__given_no_key_where_one_is_required_then_400(client):
 
 def test_body__given_more_than_a_mebibyte_then_413(client):
     problem(client.ask("POST", "/v1/jobs", data=b" " * (1024 * 1024 + 1), headers={"Content-Type": "application/json"}), 413, "too_large")
+
+
+@pytest.mark.parametrize("sent,status,code", [
+    (b"GET / HTTP/1.1\r\n\r\n", 400, "bad_request"), (b"nonsense\r\n\r\n", 400, "bad_request"),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 17000 + b"\r\n\r\n", 431, "head_too_large"),
+])
+def test_http__given_what_is_no_request_then_a_problem_all_the_same(stack, sent, status, code):
+    with socket.create_connection((stack.api.host, stack.api.port), 10) as s:
+        s.sendall(sent)
+        answer = b""
+        while part := s.recv(65536):
+            answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status) and b"application/problem+json" in head
+    assert json.loads(body)["code"] == code
 
 
 @pytest.mark.parametrize("method,path,status,code", [

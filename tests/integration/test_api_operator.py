@@ -1,6 +1,8 @@
 """What operators and SREs see and steer."""
 import json
 import re
+import socket
+import struct
 import threading
 import time
 
@@ -52,8 +54,9 @@ def limit(stack, client):
 
 @pytest.mark.parametrize("column,job_type", [("max_depth", "demo.note"), ("max_open", "demo.note"), ("max_depth", "demo.noop")])
 def test_admission__given_a_limit_then_503_with_retry_after_until_there_is_room(client, limit, column, job_type):
-    assert ports.wait_until(lambda: not any(client.get("/v1/queues/default").json()["depth"][s] for s in ("waiting", "running", "delayed")), 10)
-    limit("default", column, 3)
+    ports.wait_until(lambda: False, 1.5)  # the reading is of now
+    depth = client.get("/v1/queues/default").json()["depth"]
+    limit("default", column, sum(depth[state] for state in ("waiting", "running", "delayed", "parked")) + 3)
     ids, refused = [], None
     for _ in range(5):
         answer = client.post("/v1/jobs", {"type": job_type, "payload": {"text": "x"}, "delay_ms": 60000})
@@ -156,6 +159,21 @@ def test_log__given_a_request_then_one_line_says_it_all(stack, client):
     assert (line["method"], line["route"], line["status"], line["tenant"], line["key"]) == ("POST", "/v1/jobs", 202, "default", True)
     assert line["trace"] == job["trace_id"] and line["ms"] > 0 and line["bytes"] > 100
     assert key not in json.dumps(line)
+
+
+def test_log__given_a_client_that_went_away_then_its_line_says_so(stack, client):
+    job = client.enqueue("demo.note", {"text": "g"}, delay_ms=60000)
+    with socket.create_connection((stack.api.host, stack.api.port), 10) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, as a killed client sends it
+        s.sendall(f"GET /v1/jobs/{job['id']}?wait=30s HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        ports.wait_until(lambda: False, 0.5)
+
+    def gone() -> bool:
+        records = (json.loads(line) for line in stack.api.log.read_text().splitlines() if line.startswith("{"))
+        return any(r.get("job") == job["id"] and r.get("status") == 499 for r in records)
+
+    assert ports.wait_until(gone, 5)
+    client.delete(f"/v1/jobs/{job['id']}")
 
 
 def test_term__given_a_request_that_waits_then_it_is_answered_and_the_exit_is_0(stack, tmp_path):

@@ -199,9 +199,9 @@ static inline const struct job_type *module_type(const struct module *m, const c
     return NULL;
 }
 
-/* Starts an attempt; wait for it with module_run_wait, release it with module_run_free. payload is borrowed. */
-static inline void module_run_start(struct module_db *m, struct module_run *r, const char *type, struct uuid root,
-                                    uint32_t generation, const char *payload) {
+/* An attempt that has not begun; attempt.type->start begins it. payload is borrowed. */
+static inline void module_run_prepare(struct module_db *m, struct module_run *r, const char *type, struct uuid root,
+                                      uint32_t generation, const char *payload) {
     *r = (struct module_run){0};
     arena_init(&r->arena, 4096, 1 << 20);
     r->attempt = (struct attempt){
@@ -219,6 +219,12 @@ static inline void module_run_start(struct module_db *m, struct module_run *r, c
         .give_up = {loop_wall(m->loop).ms + 10000},
         .on_end = module_run_on_end_,
     };
+}
+
+/* Starts an attempt; wait for it with module_run_wait, release it with module_run_free. */
+static inline void module_run_start(struct module_db *m, struct module_run *r, const char *type, struct uuid root,
+                                    uint32_t generation, const char *payload) {
+    module_run_prepare(m, r, type, root, generation, payload);
     r->attempt.type->start(&r->attempt);
 }
 

@@ -153,9 +153,6 @@ static void on_claimed(void *arg, struct err err, const struct claimed *entries,
     if (!err_is_set(err) && n > 0) {
         FAILPOINT(CLAIM_AFTER);
         take(p, entries, n, false);
-        if (p->draining || p->quiet || p->queue->paused) {
-            lease_hand_back_waiting(p);
-        }
     }
     if (err.code == ERR_CLOSED) {
         return;
@@ -194,9 +191,6 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
         FAILPOINT(SWEEP_AFTER);
         p->sweep_again = true; /* it was not the last of them, perhaps */
         take(p, entries, n, true);
-        if (p->draining) {
-            lease_hand_back_waiting(p);
-        }
         process_wake(p);
     }
 }

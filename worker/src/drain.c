@@ -29,12 +29,13 @@ static void hand_back_running(struct process *p, const struct shard *shard) {
     size_t n = 0;
     struct held *h;
     TAILQ_FOREACH(h, &p->running, link) {
-        if (h->shard == shard && n < LIMIT_BATCH) {
+        if (h->shard == shard) {
             ids[n++] = h->id;
         }
-    }
-    if (n > 0) {
-        queue_hand_back(&p->rt->redis, shard, str_c(p->consumer), ids, n, on_handed_back, NULL);
+        if (n == LIMIT_BATCH || (n > 0 && TAILQ_NEXT(h, link) == NULL)) {
+            queue_hand_back(&p->rt->redis, shard, str_c(p->consumer), ids, n, on_handed_back, NULL);
+            n = 0;
+        }
     }
 }
 

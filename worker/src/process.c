@@ -82,9 +82,12 @@ static void copy_outbox(struct process *p) {
 }
 
 /* Everything a turn of the loop brought is carried on here, once, in this order: start what may run (a handler may end at once), read
- * more, then write what ended. */
+ * more, then write what ended. Who may start nothing keeps nothing that waits: another process may run it, or this one later. */
 static void on_turn_end(void *arg) {
     struct process *p = arg;
+    if (p->draining || p->quiet || p->queue->paused) {
+        lease_hand_back_waiting(p);
+    }
     run_waiting(p);
     claim_more(p);
     if (p->sweep_again) {
@@ -165,6 +168,14 @@ static void on_unparked(void *arg, struct err err, int64_t count) {
     }
 }
 
+/* What may never happen is shown as 0: an alert cannot see the first time of a series that was not there before. */
+static void show_zeros(const struct process *p) {
+    static const enum metric rare[] = {M_STALE_REFUSED, M_DUPLICATES_ABSORBED, M_ORPHANS};
+    for (size_t i = 0; i < sizeof rare / sizeof rare[0]; i++) {
+        series_add(metric_series(rare[i], p->queue->name, NULL, NULL), 0);
+    }
+}
+
 /* The queue table is there: the process knows its shards and begins. A new process may be of the version that parked jobs wait for. */
 static void on_ready(void *arg) {
     struct process *p = arg;
@@ -178,6 +189,7 @@ static void on_ready(void *arg) {
     for (unsigned i = 0; i < p->queue->shards_n; i++) {
         queue_unpark(&p->rt->redis, p->queue->shards[i], UNPARK_BATCH, on_unparked, p);
     }
+    show_zeros(p);
     timer_start_every(p->beat, BEAT_MS);
     timer_start_every(p->renew, p->rt->conf->worker_lease_ms * 3 / 10);
     LOG(INFO, "worker.ready", LF_C("queue", p->queue->name), LF_C("consumer", p->consumer));

@@ -60,6 +60,7 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
         return;
     }
     h->how = hows[end->outcome];
+    metric_inc(M_JOBS_FINISHED, h->process->queue->name, h->attempt.type->name, job_outcome_name(end->outcome));
     settle_add(h);
 }
 

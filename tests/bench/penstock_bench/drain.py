@@ -11,7 +11,7 @@ def settled(stage: Stage, kind: str) -> int:
 
 
 def drain(stage: Stage, worker: Worker, jobs: int, kind: str) -> dict[str, float]:
-    """From the moment on at which a quiet worker is woken until Redis has seen the last of the jobs settled; jobs a second, and the CPU
+    """From the moment on at which a quiet worker is woken until Redis has seen the last of the jobs settled: seconds, and CPU
     seconds of worker and Redis."""
     stage.settle_down()
     before, cpu, server = settled(stage, kind), worker.cpu_seconds(), stage.redis_cpu_seconds()
@@ -21,4 +21,4 @@ def drain(stage: Stage, worker: Worker, jobs: int, kind: str) -> dict[str, float
     wall = time.monotonic() - began
     cost = worker.cpu_seconds() - cpu + stage.redis_cpu_seconds() - server
     worker.quiet()
-    return {"rate": jobs / wall, "cpu": cost}
+    return {"wall": wall, "cpu": cost}

@@ -62,11 +62,11 @@ def ours(stage: Stage) -> float:
         worker.quiet()
         stage.tool("journal_fill", *stage.redis_arguments("penstock_api", stage.password), "--postgres", stage.postgres.url, "--jobs", JOBS)
         stage.checkpoint()
-        rate = drain(stage, worker, JOBS, JOURNAL)["rate"]
+        wall = drain(stage, worker, JOBS, JOURNAL)["wall"]
     done = stage.rows("SELECT count(*) FROM platform.job WHERE state = 'done'")[0][0]
     notes = stage.rows("SELECT count(*) FROM custom.note")[0][0]
     stage.must(done == notes == JOBS, f"{JOBS} jobs: {done} done, {notes} effects")
-    return rate
+    return JOBS / wall
 
 
 def measure(stage: Stage) -> dict[str, tuple[float, float]]:

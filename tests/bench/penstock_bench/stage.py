@@ -54,9 +54,9 @@ class Worker:
         self.stage.wait(lambda: self.stage.blocked_readers() >= len(QUEUES), "the worker to read its queues")
 
     def quiet(self) -> None:
-        """It claims nothing more, and no read is on its way."""
+        """It claims nothing more, and no read is on its way: those that wait are told that their time is up."""
         os.kill(self.role.pid, signal.SIGTSTP)
-        self.stage.wait(lambda: self.stage.blocked_readers() == 0, "the worker to be quiet")
+        self.stage.wait(lambda: not self.stage.unblock_readers(), "the worker to be quiet")
 
     def wake(self) -> None:
         os.kill(self.role.pid, signal.SIGCONT)
@@ -145,6 +145,13 @@ class Stage:
     def blocked_readers(self) -> int:
         return self.redis.info("clients")["blocked_clients"]
 
+    def unblock_readers(self) -> int:
+        """How many there were."""
+        blocked = [client for client in self.redis.client_list() if "b" in client["flags"]]
+        for client in blocked:
+            self.redis.client_unblock(int(client["id"]))
+        return len(blocked)
+
     def redis_cpu_seconds(self) -> float:
         cpu = self.redis.info("cpu")
         return cpu["used_cpu_user"] + cpu["used_cpu_sys"]
@@ -159,8 +166,8 @@ class Stage:
         self.wait(lambda: not self.redis.info("persistence")["aof_rewrite_in_progress"], "Redis to rewrite its log")
 
     def forget_keys(self) -> None:
-        """The dedupe hashes: each measurement with keys begins with an empty one."""
-        self.redis.unlink(f"{TAG}:i:0", f"{TAG}:i:1")
+        """The dedupe hashes: each measurement with keys begins with an empty one. Not UNLINK: it frees while the next one measures."""
+        self.redis.delete(f"{TAG}:i:0", f"{TAG}:i:1")
 
     def checkpoint(self) -> None:
         """What is written next writes whole pages to the log, whoever writes it."""

@@ -1,18 +1,11 @@
 """Throughput, CPU and memory of stream-class jobs: demo.noop, 256 bytes of payload, against a bare client on the same server."""
 from .drain import STREAM, drain
-from .stage import Stage
+from .stage import Stage, Worker
 
-JOBS = 200_000
+JOBS = 50_000     # at a time
+SLICES = 4        # in turn with the reference: the machine's swings then touch both alike
 PROBE_BATCH = 64  # the knee of the probe's own curve
 CALL_JOBS = 50    # in one call of a producer
-
-
-def enqueue(stage: Stage, keyed: bool) -> dict[str, float]:
-    stage.settle_down()
-    before = stage.redis_bytes()
-    made = stage.tool("enqueue_bench", "bulk", *stage.redis_arguments("penstock_api", stage.password), "--jobs", JOBS,
-                      "--batch", CALL_JOBS, "--keyed", int(keyed))
-    return {"rate": JOBS / made["wall"], "bytes": (stage.redis_bytes() - before) / JOBS}
 
 
 def probe(stage: Stage) -> dict[str, float]:
@@ -21,26 +14,40 @@ def probe(stage: Stage) -> dict[str, float]:
     enqueued = stage.probe("enqueue", *size)
     stage.settle_down()
     consumed = stage.probe("consume", *size)
-    return {"enqueue": JOBS / enqueued["wall"], "bytes": enqueued["bytes"], "consume": JOBS / consumed["wall"],
+    return {"enqueue": enqueued["wall"], "bytes": enqueued["bytes"] * JOBS, "consume": consumed["wall"],
             "cpu": consumed["cpu"] + consumed["server_cpu"]}
+
+
+def enqueue(stage: Stage, keyed: bool) -> dict[str, float]:
+    stage.settle_down()
+    before = stage.redis_bytes()
+    made = stage.tool("enqueue_bench", "bulk", *stage.redis_arguments("penstock_api", stage.password), "--jobs", JOBS,
+                      "--batch", CALL_JOBS, "--keyed", int(keyed))
+    return {"wall": made["wall"], "bytes": stage.redis_bytes() - before}
+
+
+def slice_of_each(stage: Stage, worker: Worker) -> dict[str, float]:
+    """Seconds, CPU seconds and bytes."""
+    floor = probe(stage)
+    plain = enqueue(stage, keyed=False)
+    drained = drain(stage, worker, JOBS, STREAM)
+    keyed = enqueue(stage, keyed=True)
+    drain(stage, worker, JOBS, STREAM)
+    stage.forget_keys()
+    return {"drain": drained["wall"], "cpu": drained["cpu"], "bulk": plain["wall"], "bytes": plain["bytes"], "bulk_keyed": keyed["wall"],
+            "bytes_keyed": keyed["bytes"], **{f"bare {name}": cost for name, cost in floor.items()}}
 
 
 def measure(stage: Stage) -> dict[str, tuple[float, float]]:
     with stage.worker() as worker:
         worker.quiet()
-        floor = probe(stage)
-        plain = enqueue(stage, keyed=False)
-        drained = drain(stage, worker, JOBS, STREAM)
-        stage.forget_keys()
-        keyed = enqueue(stage, keyed=True)
-        drain(stage, worker, JOBS, STREAM)
-        stage.forget_keys()
-    per_100k = 100_000 / JOBS
+        slices = [slice_of_each(stage, worker) for _ in range(SLICES)]
+    per_job = {name: sum(costs[name] for costs in slices) / (SLICES * JOBS) for name in slices[0]}
     return {
-        "drain": (drained["rate"], floor["consume"]),
-        "cpu": (drained["cpu"] * per_100k, floor["cpu"] * per_100k),
-        "bulk": (plain["rate"], floor["enqueue"]),
-        "bulk_keyed": (keyed["rate"], floor["enqueue"]),
-        "bytes": (plain["bytes"], floor["bytes"]),
-        "bytes_keyed": (keyed["bytes"], floor["bytes"]),
+        "drain": (1 / per_job["drain"], 1 / per_job["bare consume"]),
+        "cpu": (per_job["cpu"] * 100_000, per_job["bare cpu"] * 100_000),
+        "bulk": (1 / per_job["bulk"], 1 / per_job["bare enqueue"]),
+        "bulk_keyed": (1 / per_job["bulk_keyed"], 1 / per_job["bare enqueue"]),
+        "bytes": (per_job["bytes"], per_job["bare bytes"]),
+        "bytes_keyed": (per_job["bytes_keyed"], per_job["bare bytes"]),
     }

@@ -381,6 +381,7 @@ static void test_parse__given_a_payload_then_the_object_or_a_failed_attempt(void
 enum { ROOTS_MAX = 400 };
 static struct uuid roots[ROOTS_MAX];
 static int roots_n;
+static char large[6000]; /* a result that needs a block of its own in the arena */
 
 static void scenario(void *arg) {
     (void)arg;
@@ -392,7 +393,7 @@ static void scenario(void *arg) {
         module_run_wait(&db, &r);
         assert_true(r.end.kind == END_FINISHED || torture_is_failing());
         if (r.end.kind == END_FINISHED) {
-            assert_str("{\"n\":1}", r.end.result); /* never finished with less than what stands */
+            assert_str(large, r.end.result); /* never finished with less than what stands */
         } else {
             assert_int_equal(ERR_CLASS_INFRA, err_class(r.end.err.code)); /* nothing is charged for it */
         }
@@ -407,8 +408,11 @@ static void scenario(void *arg) {
 
 static void test_commit__any_allocation_fails_then_ended_once_and_decided_once(void **state) {
     (void)state;
+    memset(large, 'x', sizeof large - 1);
+    wanted.result = str_c(large);
     torture(scenario, NULL);
     assert_true(roots_n > 20);
+    wanted.result = STR("{}");
     for (int i = 0; i < roots_n; i++) {
         (void)run(roots[i], 0, "hello");
         bool done = strncmp(effect_of(roots[i]), "done", 4) == 0;

@@ -1,4 +1,5 @@
 /* Jobs into the journal and from there to Redis; what Redis missed, by the relay; and their ends. */
+#include "../../../jobs/src/journal_rows.h"
 #include "journal_db.h"
 
 /* --- writing --- */
@@ -230,7 +231,7 @@ static void test_relay__a_queue_not_known_here_yet_then_when_it_is(void **state)
     assert_ok(write_jobs(&j, 1));
     assert_string_equal("none", epoch_of(j.id));
     age_rows();
-    assert_ok(relay().err);
+    assert_err(ERR_BUSY, relay().err); /* so that it does not go round and round */
     assert_string_equal("none", epoch_of(j.id));
     load_table();
     make_all_ready();
@@ -253,6 +254,25 @@ static void test_relay__a_row_that_makes_no_header_then_the_others_are_placed(vo
     assert_int_equal(2, entries("default", 0));
     assert_err(ERR_INVALID, relay().err); /* alone in its batch */
     assert_int_equal(2, entries("default", 0));
+}
+
+static void on_marked(void *arg, struct err err, const PGresult *res) {
+    (void)res;
+    on_answer(arg, err);
+}
+
+static void test_mark__a_row_that_ended_meanwhile_then_left_alone(void **state) {
+    (void)state;
+    struct journal_job jobs[2] = {job_in("default", 0), job_in("default", 0)};
+    assert_ok(write_jobs(jobs, 2));
+    run_for_id(db.admin, jobs[0].id, "UPDATE platform.job SET state = 'done', finished_at = now() WHERE id = ", "");
+    struct answer a = {0};
+    const struct uuid ids[] = {jobs[0].id, jobs[1].id};
+    journal_mark(db.platform, 99, ids, 2, on_marked, &a);
+    wait_answer(&a);
+    assert_ok(a.err);
+    assert_string_equal("4711", epoch_of(jobs[0].id));
+    assert_string_equal("99", epoch_of(jobs[1].id));
 }
 
 /* --- ends --- */
@@ -444,6 +464,7 @@ int main(void) {
         cmocka_unit_test_setup(test_relay__shard_without_an_epoch_then_an_error_and_no_mark, journal_db_reset),
         cmocka_unit_test_setup(test_relay__a_queue_not_known_here_yet_then_when_it_is, journal_db_reset),
         cmocka_unit_test_setup(test_relay__a_row_that_makes_no_header_then_the_others_are_placed, journal_db_reset),
+        cmocka_unit_test_setup(test_mark__a_row_that_ended_meanwhile_then_left_alone, journal_db_reset),
         cmocka_unit_test_setup(test_finish__every_outcome_then_in_the_row_and_the_dead_in_their_table, journal_db_reset),
         cmocka_unit_test_setup(test_finish__of_another_generation_then_left_alone, journal_db_reset),
         cmocka_unit_test_setup(test_finish__terminal_already_then_left_alone, journal_db_reset),
