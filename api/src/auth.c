@@ -134,11 +134,15 @@ enum auth_verdict auth_check(struct call *c) {
     struct str header = http_request_header(c->req, "Authorization");
     struct str id, secret;
     uint8_t hash[SHA256_BYTES];
+    if (c->route->scope == SCOPE_NONE) { /* probes must not depend on what is in Postgres */
+        c->who = (struct identity){.tenant = TENANT_DEFAULT, .author = "nobody"};
+        return AUTH_YES;
+    }
     if (header.p == NULL) {
-        if (!api->loopback && c->route->scope != SCOPE_NONE) {
+        if (!api->loopback) {
             return refuse(c, "There was no Authorization header");
         }
-        c->who = (struct identity){.tenant = TENANT_DEFAULT, .author = "local", .scopes = api->loopback ? ~0U : 0};
+        c->who = (struct identity){.tenant = TENANT_DEFAULT, .author = "local", .scopes = ~0U};
         return AUTH_YES;
     }
     if (!header_bearer(header, &id, &secret) || err_is_set(sha256(secret, hash))) {

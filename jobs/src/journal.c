@@ -22,18 +22,20 @@ static const struct pg_stmt relay_stmt = {
     "journal.relay",
     "SELECT " JOB_COLUMNS
     " FROM platform.job WHERE state = 'waiting' AND epoch IS NULL AND created_at < now() - interval '1 second' "
-    "ORDER BY id LIMIT 64 FOR UPDATE SKIP LOCKED",
+    "ORDER BY id LIMIT 64",
     0,
 };
 
-/* A finished row keeps what it was finished with; a dead one is copied to dead_job in the same transaction. A job may be in the batch
+/* A row of a newer generation is waiting for an entry that may not exist any more (this one was of the old): the relay is asked for it.
+ * A finished row keeps what it was finished with; a dead one is copied to dead_job in the same transaction. A job may be in the batch
  * twice, when it had two entries. */
 static const struct pg_stmt finish_stmt = {
     "journal.finish",
     "WITH d AS (SELECT DISTINCT ON (id, generation) * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::bytea[], $6::int[], $7::text[], $8::text[]) "
     "AS t(id, generation, outcome, status, result, attempts, errors, fingerprint)), "
     "u AS (UPDATE platform.job j SET state = d.outcome, finished_at = now(), result_status = d.status, result = d.result "
-    "FROM d WHERE j.id = d.id AND j.generation = d.generation AND j.state = 'waiting' RETURNING j.*) "
+    "FROM d WHERE j.id = d.id AND j.generation = d.generation AND j.state = 'waiting' RETURNING j.*), "
+    "newer AS (UPDATE platform.job j SET epoch = NULL FROM d WHERE j.id = d.id AND j.generation > d.generation AND j.state = 'waiting') "
     "INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, "
     "fingerprint, traceparent) SELECT u.id, u.root_id, u.generation, 'journal', u.tenant, u.queue, u.type, u.type_version, u.payload, "
     "d.attempts, d.errors::jsonb, d.fingerprint, u.traceparent FROM u JOIN d USING (id, generation) WHERE d.outcome = 'dead' "

@@ -44,7 +44,7 @@ static void on_placed(void *arg, struct err err) { answered(arg, err); }
 static void on_page(void *arg, struct err err, const PGresult *res) {
     struct healing *h = arg;
     struct journal_job absent[LIMIT_BATCH], job;
-    struct uuid there[LIMIT_BATCH];
+    struct journal_mark there[LIMIT_BATCH];
     size_t there_n = 0;
     struct arena a;
     if (err_is_set(err)) {
@@ -59,7 +59,7 @@ static void on_page(void *arg, struct err err, const PGresult *res) {
         }
         h->last = job.id;
         if (h->spec.present(h->arg, job.id)) {
-            there[there_n++] = job.id;
+            there[there_n++] = (struct journal_mark){job.id, job.generation};
         } else {
             absent[h->placed++] = job;
         }

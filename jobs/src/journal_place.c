@@ -20,7 +20,7 @@ struct place {
 struct group {
     struct place *place;
     size_t n;
-    struct uuid ids[LIMIT_BATCH];
+    struct journal_mark marks[LIMIT_BATCH];
 };
 
 static void note(struct place *p, enum err_code code) {
@@ -57,7 +57,7 @@ static void on_added(void *arg, struct err err, int64_t epoch) {
         return;
     }
     FAILPOINT(PLACE_AFTER_ENQUEUE);
-    journal_mark(p->journal->platform, epoch, g->ids, g->n, on_marked, g);
+    journal_mark(p->journal->platform, epoch, g->marks, g->n, on_marked, g);
 }
 
 static struct envelope envelope_of(const struct journal_job *j) {
@@ -101,7 +101,7 @@ static void send_group(struct place *p, const struct shard *s, const struct jour
             continue;
         }
         items[g->n] = (struct queue_item){.header = str_of(headers[g->n], bytes), .payload = jobs[i].payload, .due = jobs[i].due};
-        g->ids[g->n++] = jobs[i].id;
+        g->marks[g->n++] = (struct journal_mark){jobs[i].id, jobs[i].generation};
     }
     p->waiting++;
     if (g->n == 0) {

@@ -2,8 +2,9 @@
 
 static const struct pg_stmt mark_stmt = {
     "journal.mark",
-    "UPDATE platform.job SET epoch = $1::bigint WHERE id = ANY($2::uuid[]) AND state = 'waiting' AND epoch IS DISTINCT FROM $1::bigint",
-    2,
+    "UPDATE platform.job j SET epoch = $1::bigint FROM unnest($2::uuid[], $3::int[]) AS d(id, generation) WHERE j.id = d.id "
+    "AND j.generation = d.generation AND j.state = 'waiting' AND j.epoch IS DISTINCT FROM $1::bigint",
+    3,
 };
 
 enum { COLUMN_BYTES_MAX = 16 << 20 };
@@ -68,13 +69,14 @@ bool journal_row_read(const PGresult *res, int row, struct arena *a, struct jour
     return true;
 }
 
-void journal_mark(struct pg_pool *platform, int64_t epoch, const struct uuid *ids, size_t n, pg_cb *cb, void *arg) {
+void journal_mark(struct pg_pool *platform, int64_t epoch, const struct journal_mark *marks, size_t n, pg_cb *cb, void *arg) {
     struct pg_columns columns;
-    struct pg_value values[2];
+    struct pg_value values[3];
     char room[PG_UUID_BYTES];
-    pg_columns_init(&columns, 1);
+    pg_columns_init(&columns, 2);
     for (size_t i = 0; i < n; i++) {
-        pg_columns_add(&columns, 0, pg_uuid(ids[i], room));
+        pg_columns_add(&columns, 0, pg_uuid(marks[i].id, room));
+        pg_columns_add(&columns, 1, pg_int(marks[i].generation, room));
     }
     struct err e = pg_columns_end(&columns, &values[1]);
     values[0] = pg_int(epoch, room);

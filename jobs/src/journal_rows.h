@@ -22,8 +22,13 @@ MUST struct err pg_columns_end(struct pg_columns *c, struct pg_value *out_values
     "coalesce((extract(epoch FROM due_at) * 1000)::bigint, 0), coalesce((extract(epoch FROM deadline_at) * 1000)::bigint, 0)"
 bool journal_row_read(const PGresult *res, int row, struct arena *a, struct journal_job *out);
 
-/* UPDATE … SET epoch for rows that are still open. */
-void journal_mark(struct pg_pool *platform, int64_t epoch, const struct uuid *ids, size_t n, pg_cb *cb, void *arg);
+/* A job as Redis holds it: a replayed row is of another generation, and not what this mark means. */
+struct journal_mark {
+    struct uuid id;
+    uint32_t generation;
+};
+/* UPDATE … SET epoch for rows that are still open and of that generation. */
+void journal_mark(struct pg_pool *platform, int64_t epoch, const struct journal_mark *marks, size_t n, pg_cb *cb, void *arg);
 
 /* A batch of jobs with everything they point to, kept across an asynchronous step. */
 struct job_batch {

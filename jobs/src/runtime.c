@@ -120,15 +120,17 @@ void runtime_close(struct runtime *rt) {
         http_client_close(rt->http);
     }
     for (size_t i = 0; i < RUNTIME_MODULES_MAX && rt->modules[i].module != NULL; i++) {
-        pg_pool_close(rt->modules[i].db);
+        pg_pool_shut(rt->modules[i].db);
     }
-    pg_pool_close(rt->platform);
+    pg_pool_shut(rt->platform);
     redis_close(rt->redis_connection);
     for (size_t i = 0; i < RUNTIME_MODULES_MAX && rt->modules[i].module != NULL; i++) {
         if (rt->modules[i].module->close != NULL) {
             rt->modules[i].module->close(&rt->modules[i]);
         }
+        pg_pool_close(rt->modules[i].db);
     }
+    pg_pool_close(rt->platform);
     heartbeat_free(rt->heartbeat);
     queue_table_free(rt->queues);
     loop_free(rt->loop);

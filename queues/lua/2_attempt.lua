@@ -145,9 +145,14 @@ local function sweep(K, A)
     out = redis.call('XCLAIM', s, G, A[1], 0, unpack(ids))
     orphans = #ids - #out
   end
-  local state = redis.call('HMGET', l, 'until', 'cursor')
-  local free_at = tonumber(state[1] or 0)
-  if lease == 0 or #out >= room or (free_at > now and free_at <= now + 1000) then return {out, orphans} end
+  local state = redis.call('HMGET', l, 'until', 'cursor', 'at')
+  local free_at, swept_at = tonumber(state[1] or 0), tonumber(state[3] or now)
+  if lease == 0 or #out >= room or (free_at > now and free_at <= now + 4000) then return {out, orphans} end
+  -- Nobody swept for seconds: Redis was away, or everybody was. Leases ended that nobody could renew; their holders come first.
+  if now - swept_at > 3000 then
+    redis.call('HSET', l, 'until', now + 4000, 'at', now)
+    return {out, orphans}
+  end
   -- One XAUTOCLAIM looks at 10 x COUNT pending entries; a sweep with little room must not need minutes for a long list.
   local cursor, looked = state[2] or '0-0', 0
   repeat
@@ -158,6 +163,6 @@ local function sweep(K, A)
     orphans = orphans + #a[3]
   until #out >= room or cursor == '0-0' or looked >= 2 * MOST
   -- A full batch: more may wait, and the next sweeper need not. Thousands of leases end at once when a machine dies.
-  redis.call('HSET', l, 'until', #out < room and now + 1000 or 0, 'cursor', cursor)
+  redis.call('HSET', l, 'until', #out < room and now + 1000 or 0, 'cursor', cursor, 'at', now)
   return {out, orphans}
 end

@@ -33,10 +33,13 @@ static void on_ready_set(void *arg, struct err err, int64_t count) {
     end_pass(w, err);
 }
 
+/* Redis restarted, or another scheduler leads: what the pass has read says nothing about it. */
+static bool is_stale(const struct shard_watch *w) { return strcmp(w->run_id, w->scheduler->run_id) != 0 || !scheduler_leads(w->scheduler); }
+
 static void set_ready(struct shard_watch *w) {
     char from[EPOCH_BYTES], to[EPOCH_BYTES];
     (void)snprintf(from, sizeof from, "rebuilding %lld", (long long)w->nonce);
-    (void)snprintf(to, sizeof to, "ready %s %lld", w->scheduler->run_id, (long long)w->nonce);
+    (void)snprintf(to, sizeof to, "ready %s %lld", w->run_id, (long long)w->nonce);
     FAILPOINT(EPOCH_BEFORE_READY);
     queue_epoch_set(&w->scheduler->rt->redis, w->shard, str_c(from), str_c(to), on_ready_set, w);
 }
@@ -49,6 +52,9 @@ static bool is_present(void *arg, struct uuid id) {
 static void on_page(void *arg, struct err err, struct uuid last, size_t placed, bool more) {
     struct shard_watch *w = arg;
     w->healed += (int64_t)placed;
+    if (!err_is_set(err) && is_stale(w)) {
+        err = err_make(ERR_CONFLICT, "Redis or the leader changed during the pass");
+    }
     if (err_is_set(err)) {
         end_pass(w, err);
     } else if (more) {
@@ -87,10 +93,11 @@ static void on_mended(void *arg, struct err err, int64_t mended, struct str next
 }
 
 static void on_rewrite(void *arg, struct err err, const struct reply *reply) {
-    (void)arg;
+    struct scheduler *s = arg;
     (void)reply;
-    if (err_is_set(err)) {
-        LOG(WARN, "redis.rewrite_refused", LF_ERR(err)); /* "already in progress" is as good */
+    if (err_is_set(err) && strstr(err.detail, "in progress") == NULL && strstr(err.detail, "scheduled") == NULL) {
+        LOG(WARN, "redis.rewrite_refused", LF_ERR(err));
+        s->rewritten_for[0] = '\0'; /* the next pass asks again */
     }
 }
 
@@ -98,7 +105,7 @@ static void rewrite_aof_once(struct scheduler *s) {
     if (strcmp(s->rewritten_for, s->run_id) != 0) {
         (void)snprintf(s->rewritten_for, sizeof s->rewritten_for, "%s", s->run_id);
         const struct str argv[] = {STR("BGREWRITEAOF")};
-        broker_call(&s->rt->redis, 1, argv, on_rewrite, NULL);
+        broker_call(&s->rt->redis, 1, argv, on_rewrite, s);
     }
 }
 
@@ -112,7 +119,9 @@ static void on_rebuilding(void *arg, struct err err, int64_t count) {
         return;
     }
     FAILPOINT(EPOCH_AFTER_REBUILDING);
-    series_add(metric_series(M_STREAM_LOST_EPOCHS, w->queue->name, NULL, NULL), 1);
+    if (w->depth.epoch[0] != '\0' || w->depth.waiting + w->depth.running + w->depth.delayed > 0) { /* else the shard is new, or wiped: that shows below */
+        series_add(metric_series(M_STREAM_LOST_EPOCHS, w->queue->name, NULL, NULL), 1);
+    }
     rewrite_aof_once(w->scheduler);
     queue_mend(&w->scheduler->rt->redis, w->shard, STR_NONE, on_mended, w);
 }
@@ -143,10 +152,12 @@ static bool epoch_is_current(const struct shard_watch *w) {
 
 void epoch_check(struct shard_watch *w) {
     struct scheduler *s = w->scheduler;
-    if (w->healing || s->run_id[0] == '\0' || !scheduler_leads(s) || epoch_is_current(w)) {
+    if (w->healing || w->auditing || s->run_id[0] == '\0' || !scheduler_leads(s) || (epoch_is_current(w) && !w->heal_wanted)) {
         return;
     }
     w->healing = true;
+    w->heal_wanted = false;
+    (void)snprintf(w->run_id, sizeof w->run_id, "%s", s->run_id);
     w->nonce = new_nonce();
     w->healed = w->mended = 0;
     w->heal_began = loop_now(s->rt->loop);
@@ -176,6 +187,7 @@ void epoch_repair(struct shard_watch *w, enum err_code code) {
 
 static void on_info(void *arg, struct err err, const struct reply *reply) {
     struct scheduler *s = arg;
+    s->asking_run_id = false;
     struct str text = err_is_set(err) ? STR_NONE : reply_str(reply), line;
     while (str_cut(&text, '\n', &line)) {
         if (str_starts(line, STR("run_id:"))) {
@@ -186,8 +198,11 @@ static void on_info(void *arg, struct err err, const struct reply *reply) {
     }
 }
 
-void epoch_redis_up(struct scheduler *s) {
+void epoch_ask_run_id(struct scheduler *s) {
     const struct str argv[] = {STR("INFO"), STR("server")};
-    s->run_id[0] = '\0';
+    if (s->asking_run_id) {
+        return;
+    }
+    s->asking_run_id = true;
     broker_call(&s->rt->redis, 2, argv, on_info, s);
 }

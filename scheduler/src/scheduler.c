@@ -34,6 +34,9 @@ static void forget_processes(struct scheduler *s) {
 static void on_second(void *arg) {
     struct scheduler *s = arg;
     if (redis_is_up(s->rt->redis_connection)) {
+        if (s->run_id[0] == '\0') {
+            epoch_ask_run_id(s);
+        }
         look_at_all(s);
         forget_processes(s);
     }
@@ -50,8 +53,9 @@ static void on_retain(void *arg) { retain_tick(arg); }
 
 static void on_redis(void *arg, bool up) {
     struct scheduler *s = arg;
+    s->run_id[0] = '\0';
     if (up) {
-        epoch_redis_up(s);
+        epoch_ask_run_id(s);
         if (s->ready) {
             look_at_all(s);
         }

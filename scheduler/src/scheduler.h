@@ -40,7 +40,8 @@ struct shard_watch {
     bool promoting;
     int64_t promote_at_us; /* when the timer fires; 0: not set */
     /* epoch.c */
-    bool healing;
+    bool healing, heal_wanted; /* wanted: the audit saw rows that another epoch marked, late */
+    char run_id[64];           /* that the pass is for */
     int64_t nonce;
     struct presence presence;
     int64_t healed, mended;
@@ -61,14 +62,13 @@ struct scheduler {
     struct timer *second, *relay_timer, *audit_timer, *retain_timer;
     struct shard_watch *watches[LIMIT_QUEUES * LIMIT_SHARDS];
     size_t watches_n;
-    bool ready, stopping;
+    bool ready, stopping, asking_run_id;
     char run_id[64];        /* of the Redis we talk to; empty until INFO answered */
     char rewritten_for[64]; /* the run id whose AOF was rewritten */
     /* relay.c */
     bool relaying, outbox_running[RUNTIME_MODULES_MAX];
     /* events.c */
     bool events_running[RUNTIME_MODULES_MAX][4];
-    bool retaining;
 };
 
 bool scheduler_leads(const struct scheduler *s);
@@ -81,7 +81,7 @@ void watch_free(struct shard_watch *w);
 void promote_arm(struct shard_watch *w, int64_t in_ms); /* no later than that */
 void promote_now(struct shard_watch *w);
 
-void epoch_redis_up(struct scheduler *s);
+void epoch_ask_run_id(struct scheduler *s); /* when it came up, and every second until it has answered */
 void epoch_check(struct shard_watch *w);                      /* after a look */
 void epoch_repair(struct shard_watch *w, enum err_code code); /* a look failed for want of the group or the Functions */
 

@@ -16,7 +16,7 @@ static size_t look_ahead(const struct process *p) {
 }
 
 size_t claim_room(const struct process *p) {
-    size_t held = p->running_n + p->waiting_n;
+    size_t held = p->running_n + p->waiting_n + p->asked_n;
     size_t wanted = process_slots(p) + look_ahead(p);
     size_t in_use = held + p->outgoing_n + p->finishing_n;
     size_t most = wanted + SETTLING_ROOM < HELD_MAX ? wanted + SETTLING_ROOM : HELD_MAX;
@@ -150,6 +150,7 @@ static void take(struct process *p, const struct claimed *entries, size_t n, boo
 static void on_claimed(void *arg, struct err err, const struct claimed *entries, size_t n) {
     struct process *p = arg;
     p->claiming = false;
+    p->asked_n -= p->claim_n;
     if (!err_is_set(err) && n > 0) {
         FAILPOINT(CLAIM_AFTER);
         take(p, entries, n, false);
@@ -170,6 +171,8 @@ void claim_more(struct process *p) {
     }
     p->claiming = true;
     size_t per_shard = n > p->queue->shards_n ? n / p->queue->shards_n : 1; /* COUNT is per stream */
+    p->claim_n = per_shard * p->queue->shards_n;
+    p->asked_n += p->claim_n;
     queue_claim(&p->reader, (const struct shard *const *)p->queue->shards, p->queue->shards_n, str_c(p->consumer), per_shard,
                 p->rt->conf->worker_block_ms, on_claimed, p);
 }
@@ -179,8 +182,16 @@ void claim_cancel_read(struct process *p) {
     p->reader_connection = NULL;
 }
 
+struct sweeping {
+    struct process *process;
+    size_t asked;
+};
+
 static void on_swept(void *arg, struct err err, const struct claimed *entries, size_t n, int64_t orphans) {
-    struct process *p = arg;
+    struct sweeping *s = arg;
+    struct process *p = s->process;
+    p->asked_n -= s->asked;
+    free(s);
     if (err_is_set(err)) {
         return; /* the next second's sweep */
     }
@@ -202,6 +213,12 @@ void claim_sweep(struct process *p, int64_t lease_ms) {
             return;
         }
         p->sweep_again = false;
-        queue_sweep(&p->rt->redis, p->queue->shards[i], str_c(p->consumer), n, lease_ms, on_swept, p);
+        struct sweeping *s = malloc(sizeof *s);
+        if (s == NULL) {
+            return; /* the next beat */
+        }
+        *s = (struct sweeping){p, n};
+        p->asked_n += n;
+        queue_sweep(&p->rt->redis, p->queue->shards[i], str_c(p->consumer), n, lease_ms, on_swept, s);
     }
 }

@@ -39,12 +39,11 @@ static void publish(struct process *p, const struct finishing *f) {
 }
 
 static void finished(struct held *h) {
-    if (h->attempt.type != NULL) {
+    if (h->attempt.type != NULL && !h->absorbed) {
         metric_inc(M_JOBS_FINISHED, h->process->queue->name, h->attempt.type->name, job_outcome_name(h->outcome));
     }
     if (h->wrote_follow_ups) {
-        h->process->outbox_wanted = true;
-        h->process->outbox_env = h->attempt.env;
+        process_wants_outbox(h);
     }
     settle_add(h);
 }
@@ -52,7 +51,6 @@ static void finished(struct held *h) {
 /* The effect stands; a later run finds it and finishes the row. */
 static void come_again(struct held *h) {
     h->next = NEXT_RETRY;
-    h->charge = false;
     h->delay_ms = AGAIN_MS;
     settle_add(h);
 }
@@ -60,8 +58,10 @@ static void come_again(struct held *h) {
 static void on_finished(void *arg, struct err err) {
     struct finishing *f = arg;
     struct process *p = f->process;
-    p->finish_calls--;
     p->finishing_n -= f->n;
+    if (err_is_set(err) && err_class(err.code) == ERR_CLASS_PERMANENT) {
+        LOG(ERROR, "finish.refused", LF_C("queue", p->queue->name), LF_INT("jobs", f->n), LF_ERR(err));
+    }
     if (!err_is_set(err)) {
         FAILPOINT(FINISH_AFTER);
         publish(p, f);
@@ -84,8 +84,8 @@ static struct journal_end end_of(const struct held *h) {
         .outcome = h->outcome,
         .status = h->status,
         .result = h->result,
-        .attempts = h->attempt.job.attempt,
-        .errors = h->attempt.job.errors,
+        .attempts = h->died_after,
+        .errors = h->died_errors,
         .fingerprint = h->fingerprint,
     };
 }
@@ -104,7 +104,6 @@ void finish_flush(struct process *p) {
             ends[f->n] = end_of(h);
             f->held[f->n++] = h;
         }
-        p->finish_calls++;
         journal_finish(&p->rt->journal, ends, f->n, on_finished, f);
     }
 }
@@ -138,12 +137,13 @@ void finish_bury(struct held *h, struct err err) {
     h->next = journal ? NEXT_SETTLE : NEXT_BURY;
     h->label = "dead";
     h->fingerprint = failure_group(&h->arena, h->attempt.job.type, err);
-    h->attempt.job.errors = failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms);
+    h->died_after = h->attempt.job.attempt + 1;
+    h->died_errors = failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms);
     h->result = arena_printf(&h->arena, "{\"title\":\"Job is dead\",\"status\":500,\"code\":\"job_dead\",\"error\":\"%s\"}",
                              err_name(err.code));
     if (!journal) {
-        struct str errors = h->attempt.job.errors;
-        h->reason = arena_printf(&h->arena, "{\"attempts\":%u,\"fingerprint\":\"%.*s\",\"errors\":%.*s}", h->attempt.job.attempt,
+        struct str errors = h->died_errors;
+        h->reason = arena_printf(&h->arena, "{\"attempts\":%u,\"fingerprint\":\"%.*s\",\"errors\":%.*s}", h->died_after,
                                  STR_ARG(h->fingerprint), errors.n > 0 ? (int)errors.n : 2, errors.n > 0 ? errors.p : "[]");
         metric_inc(M_JOBS_FINISHED, h->process->queue->name, h->attempt.type != NULL ? h->attempt.type->name : "unknown", "dead");
         settle_add(h);

@@ -62,10 +62,14 @@ void held_release(struct held *h) {
     TAILQ_INSERT_HEAD(&p->free, h, link);
 }
 
+void process_wants_outbox(const struct held *h) {
+    h->process->outbox_wanted[h->attempt.env - h->process->rt->modules] = true;
+}
+
 static void on_outbox(void *arg, struct err err, size_t moved, bool more) {
     struct process *p = arg;
     p->outbox_running = false;
-    p->outbox_wanted |= more && !err_is_set(err);
+    p->outbox_wanted[p->outbox_module] |= more && !err_is_set(err);
     if (moved > 0) {
         series_add(metric_series(M_RELAYED, "outbox", NULL, NULL), (double)moved);
     }
@@ -74,10 +78,13 @@ static void on_outbox(void *arg, struct err err, size_t moved, bool more) {
 
 /* Follow-ups at once; the scheduler's relay is there for those a crash left behind. */
 static void copy_outbox(struct process *p) {
-    if (p->outbox_wanted && !p->outbox_running) {
-        p->outbox_wanted = false;
-        p->outbox_running = true;
-        outbox_copy(&p->rt->journal, p->outbox_env, on_outbox, p);
+    for (size_t m = 0; m < p->rt->registry->modules_n && !p->outbox_running; m++) {
+        if (p->outbox_wanted[m]) {
+            p->outbox_wanted[m] = false;
+            p->outbox_running = true;
+            p->outbox_module = m;
+            outbox_copy(&p->rt->journal, &p->rt->modules[m], on_outbox, p);
+        }
     }
 }
 

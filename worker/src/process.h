@@ -34,7 +34,8 @@ struct held {
     struct str header;
     struct attempt attempt;
     const struct module *module;
-    struct mono claimed, started;
+    struct mono started;
+    struct wall started_at;
     bool lost;     /* somebody else holds it now */
     bool listed;   /* a renewal may have put it in :r */
     bool stopping; /* on_stop was called */
@@ -44,11 +45,14 @@ struct held {
     enum job_outcome outcome;
     int status;
     struct str result; /* in the arena */
+    bool absorbed;     /* the outcome was there before: counted by who made it */
+    uint32_t died_after;    /* dead: attempts, this one included; the header still says what was before, */
+    struct str died_errors; /* in case the burial itself must be repeated */
     int64_t delay_ms;
-    bool charge; /* the retry charges an attempt */
     bool wrote_follow_ups;
     struct str reason; /* JSON for dead_job */
     struct str fingerprint;
+    struct str header_out, outcome_out; /* what is sent, made once */
     const char *label; /* attempts_total's outcome */
 };
 
@@ -66,14 +70,16 @@ struct process {
     struct slot_table *table;
     struct held *held; /* HELD_MAX of them; lists below hold each exactly once */
     struct held_list free, waiting, running, outgoing[NEXT_MAX];
+    struct held_list refused[NEXT_MAX]; /* Redis did not take them: out again with the beat, or when it is back */
     size_t used_n /* of held[], ever */, waiting_n, running_n, outgoing_n;
     struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
-    size_t finishing_n, finish_calls, settle_calls;
+    size_t finishing_n;
+    size_t asked_n, claim_n; /* entries asked for and not answered, and of them by the blocking read: they may come */
     struct turn_end flush;
     struct timer *beat, *renew;
     bool claiming, sweep_again, quiet, draining, done;
-    bool outbox_wanted, outbox_running;
-    struct module_env *outbox_env;
+    bool outbox_wanted[RUNTIME_MODULES_MAX], outbox_running; /* wanted: by module */
+    size_t outbox_module;                                         /* the running one's */
     double service_ms; /* moving average of run times */
     struct timer *drain_timer;
     bool last_words; /* the drain deadline has passed */
@@ -85,6 +91,7 @@ void held_release(struct held *h);
 size_t process_slots(const struct process *p);
 void process_wake(struct process *p); /* something changed: at the end of this turn, start, read and write what can be */
 int64_t process_ms(const struct process *p, struct mono since);
+void process_wants_outbox(const struct held *h); /* its module's follow-ups are to be copied */
 
 /* claim.c */
 size_t claim_room(const struct process *p); /* how many entries may be brought in now */
@@ -104,6 +111,7 @@ void finish_bury(struct held *h, struct err err); /* journal class: dead */
 /* settle.c */
 void settle_add(struct held *h); /* moves it to outgoing[h->next] */
 void settle_flush(struct process *p);
+void settle_again(struct process *p); /* what was refused */
 
 /* lease.c */
 void lease_renew(struct process *p);

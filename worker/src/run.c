@@ -53,7 +53,13 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
     if (end->stale) {
         metric_inc(M_STALE_REFUSED, h->process->queue->name, NULL, NULL);
     }
+    h->absorbed = end->absorbed;
     h->next = NEXT_SETTLE;
+    if (end->outcome == OUTCOME_DEAD) { /* an earlier run wrote the row and died before it could tell the rest */
+        h->died_after = h->attempt.job.attempt + 1;
+        h->died_errors = h->attempt.job.errors;
+        h->fingerprint = failure_group(&h->arena, h->attempt.job.type, err_make(ERR_REFUSED, "dead since an earlier run"));
+    }
     if (h->attempt.type->class == CLASS_JOURNAL) {
         h->how = SETTLE_JOURNAL;
         finish_add(h);
@@ -67,8 +73,10 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
 static void end_again(struct held *h, int64_t delay_ms, bool charge, struct err err) {
     h->next = NEXT_RETRY;
     h->delay_ms = delay_ms;
-    h->charge = charge;
     h->label = charge ? "retry" : "released";
+    if (h->wrote_follow_ups) {
+        process_wants_outbox(h);
+    }
     if (charge) {
         h->attempt.job.attempt++;
         h->attempt.job.errors = failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms);
@@ -88,7 +96,6 @@ static void end_failed(struct held *h, struct err err, int64_t after_ms) {
         return;
     case RETRY_DEAD:
     default:
-        h->attempt.job.attempt++;
         finish_bury(h, err);
         return;
     }

@@ -1,5 +1,5 @@
 /* What leaves for Redis: each kind of ending has its list; a flush sends each list, per shard and in batches. A batch that Redis did
- * not take goes back to its list and is sent again: the entries stay ours, or their lease ends and the fence says so. */
+ * not take waits for the next beat and is sent again: the entries stay ours, or their lease ends and the fence says so. */
 #include "process.h"
 
 #include <base/fault.h>
@@ -31,11 +31,11 @@ static bool is_lost(const struct held *h, const struct stream_id *lost, size_t n
 
 static void answered(struct settling *s, struct err err, const struct stream_id *lost, size_t lost_n) {
     struct process *p = s->process;
-    p->settle_calls--;
+    bool refused = err_class(err.code) == ERR_CLASS_INFRA && err.code != ERR_CLOSED;
     for (size_t i = 0; i < s->n; i++) {
         struct held *h = s->held[i];
-        if (err_class(err.code) == ERR_CLASS_INFRA && err.code != ERR_CLOSED) {
-            TAILQ_INSERT_TAIL(&p->outgoing[s->next], h, link); /* sent again when Redis is back, or by the beat */
+        if (refused) { /* not at once: that would be a circle */
+            TAILQ_INSERT_TAIL(&p->refused[s->next], h, link);
             continue;
         }
         if (is_lost(h, lost, lost_n)) {
@@ -45,6 +45,15 @@ static void answered(struct settling *s, struct err err, const struct stream_id 
         held_release(h);
     }
     free(s);
+    if (!refused) {
+        process_wake(p);
+    }
+}
+
+void settle_again(struct process *p) {
+    for (int next = 0; next < NEXT_MAX; next++) {
+        TAILQ_CONCAT(&p->outgoing[next], &p->refused[next], link);
+    }
     process_wake(p);
 }
 
@@ -63,10 +72,21 @@ static void on_moved(void *arg, struct err err, const struct stream_id *lost, si
 }
 
 static struct str kept_outcome(struct held *h) {
-    if (h->attempt.type == NULL || !h->attempt.type->keep_outcome || h->how == SETTLE_JOURNAL) {
-        return STR_NONE;
+    bool keeps = h->attempt.type != NULL && h->attempt.type->keep_outcome && h->how != SETTLE_JOURNAL;
+    if (keeps && h->outcome_out.p == NULL) {
+        h->outcome_out = arena_printf(&h->arena, "%s %d %.*s", job_outcome_name(h->outcome), h->status, STR_ARG(h->result));
     }
-    return arena_printf(&h->arena, "%s %d %.*s", job_outcome_name(h->outcome), h->status, STR_ARG(h->result));
+    return h->outcome_out;
+}
+
+/* Without memory the entry goes as it was, uncharged. */
+static struct str retry_header(struct held *h) {
+    if (h->header_out.p == NULL) {
+        uint8_t *header = arena_alloc(&h->arena, ENVELOPE_MAX_BYTES);
+        size_t bytes = header != NULL ? envelope_encode(&h->attempt.job, header) : 0;
+        h->header_out = bytes > 0 ? str_of(header, bytes) : h->header;
+    }
+    return h->header_out;
 }
 
 static void send_settle(struct settling *s, const struct shard *shard) {
@@ -81,16 +101,12 @@ static void send_settle(struct settling *s, const struct shard *shard) {
 
 static void send_retry(struct settling *s, const struct shard *shard) {
     struct queue_retried entries[LIMIT_BATCH];
-    size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
         struct held *h = s->held[i];
-        uint8_t *header = arena_alloc(&h->arena, ENVELOPE_MAX_BYTES);
-        size_t bytes = header != NULL ? envelope_encode(&h->attempt.job, header) : 0;
-        struct str with = bytes > 0 ? str_of(header, bytes) : h->header; /* without memory: as it was, uncharged */
-        entries[n++] = (struct queue_retried){.id = h->id, .delay_ms = h->delay_ms, .header = with};
+        entries[i] = (struct queue_retried){.id = h->id, .delay_ms = h->delay_ms, .header = retry_header(h)};
     }
     FAILPOINT(RETRY_BEFORE);
-    queue_retry(&s->process->rt->redis, shard, str_c(s->process->consumer), entries, n, on_moved, s);
+    queue_retry(&s->process->rt->redis, shard, str_c(s->process->consumer), entries, s->n, on_moved, s);
 }
 
 static void send_bury(struct settling *s, const struct shard *shard) {
@@ -150,7 +166,6 @@ void settle_flush(struct process *p) {
             if (s == NULL) {
                 return;
             }
-            p->settle_calls++;
             send[next](s, shard);
         }
     }

@@ -38,6 +38,7 @@ struct pg_pool {
     unsigned attempt_at;
 
     bool closed;
+    bool shut; /* closed, and kept for late calls until pg_pool_close */
     enum { TOLD_NOTHING, TOLD_UP, TOLD_DOWN } told; /* to on_state */
     unsigned depth;                                 /* of callbacks in progress */
     enum err_code why;
@@ -325,7 +326,9 @@ void pg_exec(struct pg_pool *p, const struct pg_stmt *stmt, const struct pg_valu
         p->keep = true;
         STAILQ_INSERT_TAIL(&p->waiting, c, next);
     }
-    if (!p->closed) {
+    if (p->shut) {
+        deliver(p); /* no turn of the loop will */
+    } else if (!p->closed) {
         loop_at_turn_end(p->loop, &p->turn);
     }
     leave(p);
@@ -387,10 +390,7 @@ void pg_pool_warm(struct pg_pool *p) {
     loop_at_turn_end(p->loop, &p->turn);
 }
 
-void pg_pool_close(struct pg_pool *p) {
-    if (p == NULL || p->closed) {
-        return;
-    }
+static void close_now(struct pg_pool *p) {
     p->closed = true;
     enter(p);
     loop_cancel_turn_end(p->loop, &p->turn);
@@ -405,6 +405,23 @@ void pg_pool_close(struct pg_pool *p) {
     fail_waiting(p, ERR_CLOSED);
     deliver(p);
     leave(p);
+}
+
+void pg_pool_shut(struct pg_pool *p) {
+    if (p != NULL && !p->closed) {
+        p->shut = true;
+        enter(p);
+        close_now(p);
+    }
+}
+
+void pg_pool_close(struct pg_pool *p) {
+    if (p != NULL && p->shut) {
+        p->shut = false;
+        leave(p);
+    } else if (p != NULL && !p->closed) {
+        close_now(p);
+    }
 }
 
 bool pg_pool_is_up(const struct pg_pool *p) { return p->open_n > 0; }

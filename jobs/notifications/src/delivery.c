@@ -3,15 +3,16 @@
 #include <base/fault.h>
 #include <jobs/module_sql.h>
 
-/* Tells what the row said before, 'new' when there was none; no row when the message has its terminal effect. */
+/* was is read before the upsert (the count makes g depend on it): afterwards its row would be one that this statement wrote, and skipped.
+ * Tells what the row said before, 'new' when there was none; no row when the message has its terminal effect. */
 static const struct pg_stmt gate_stmt = {
     "notifications.gate",
     "WITH was AS (SELECT status FROM notifications.notification WHERE id = $1::uuid FOR UPDATE), "
     "g AS (INSERT INTO notifications.notification AS n (id, tenant, channel, recipient, status) "
-    "SELECT $1::uuid, $2::text, $3::text, $4::text, 'sending' "
+    "SELECT $1::uuid, $2::text, $3::text, $4::text, 'sending' FROM (SELECT count(*) FROM was) w "
     "WHERE NOT EXISTS (SELECT FROM notifications.effect WHERE root_id = $1::uuid AND step = '' AND NOT (outcome = 'dead' AND generation < $5::int)) "
-    "ON CONFLICT (id) DO UPDATE SET status = 'sending', attempts = n.attempts + 1, version = n.version + 1, updated_at = now() RETURNING 1) "
-    "SELECT coalesce((SELECT status FROM was), 'new') FROM g",
+    "ON CONFLICT (id) DO UPDATE SET status = 'sending', attempts = n.attempts + 1, version = n.version + 1, updated_at = now() RETURNING attempts) "
+    "SELECT coalesce((SELECT status FROM was), CASE WHEN attempts = 1 THEN 'new' ELSE 'sending' END) FROM g",
     5,
 };
 

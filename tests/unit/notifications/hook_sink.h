@@ -16,7 +16,7 @@ enum { HOOK_SINK_BYTES = 512 * 1024 };
 
 static struct {
     uv_tcp_t listener, conn;
-    bool open;
+    bool open, pending; /* pending: another connection waits to be accepted */
     int port, requests;
     const char *answer; /* a whole response; NULL: hangs up without one */
     size_t n;
@@ -25,9 +25,14 @@ static struct {
 
 #define ANSWER(status, headers) "HTTP/1.1 " status " X\r\nContent-Length: 0\r\nConnection: close\r\n" headers "\r\n"
 
+static inline void sink_accept(void);
+
 static inline void sink_on_closed(uv_handle_t *h) {
     (void)h;
     sink.open = false;
+    if (sink.pending && !uv_is_closing((uv_handle_t *)&sink.listener)) {
+        sink_accept();
+    }
 }
 
 static inline void sink_hang_up(void) {
@@ -66,15 +71,22 @@ static inline void sink_on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf) 
     sink_hang_up();
 }
 
-static inline void sink_on_connection(uv_stream_t *s, int status) {
-    if (status != 0 || sink.open) {
-        return; /* it waits in the backlog */
-    }
+static inline void sink_accept(void) {
     sink.open = true;
+    sink.pending = false;
     sink.n = 0;
-    (void)uv_tcp_init(s->loop, &sink.conn);
-    (void)uv_accept(s, (uv_stream_t *)&sink.conn);
+    (void)uv_tcp_init(sink.listener.loop, &sink.conn);
+    (void)uv_accept((uv_stream_t *)&sink.listener, (uv_stream_t *)&sink.conn);
     (void)uv_read_start((uv_stream_t *)&sink.conn, sink_alloc, sink_on_read);
+}
+
+static inline void sink_on_connection(uv_stream_t *s, int status) {
+    (void)s;
+    if (status == 0 && sink.open) {
+        sink.pending = true;
+    } else if (status == 0) {
+        sink_accept();
+    }
 }
 
 static inline void sink_start(struct loop *l) {

@@ -38,6 +38,9 @@ struct pg_options {
 MUST struct err pg_pool_new(struct loop *l, const struct pg_options *o, struct pg_pool **out);
 void pg_pool_warm(struct pg_pool *p);  /* opens one connection now and keeps it */
 void pg_pool_close(struct pg_pool *p); /* pending statements fail with ERR_CLOSED before it returns; NULL is fine */
+/* Where several pools close whose callbacks use one another: shut them all, then close them all. Pending statements fail as above; a later
+ * pg_exec is answered with ERR_CLOSED before it returns. */
+void pg_pool_shut(struct pg_pool *p);
 bool pg_pool_is_up(const struct pg_pool *p);
 struct err pg_pool_why_down(const struct pg_pool *p);
 size_t pg_pool_waiting(const struct pg_pool *p);
