@@ -233,8 +233,7 @@ static void on_committed(void *arg, struct err err, const struct effect_row *row
 }
 
 void attempt_close(struct attempt *a, enum job_outcome outcome, int status, struct str result) {
-    const struct attempt_effect e = {
-        .stmt = &a->env->module->sql->close, .outcome = outcome, .status = status, .result = result};
+    const struct attempt_effect e = {.stmt = &a->env->module->sql->close, .outcome = outcome, .status = status, .result = result};
     attempt_commit(a, &e);
 }
 

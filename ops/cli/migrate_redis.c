@@ -89,7 +89,11 @@ static void next_user(struct migration *m) {
     for (struct str rule = next_rule(&rest); rule.n > 0 && argc < RULES_MAX; rule = next_rule(&rest)) {
         argv[argc++] = rule;
     }
-    broker_call(&m->redis, argc, argv, on_user, m);
+    if (err_is_set(buf_status(&rules)) || err_is_set(buf_status(&password))) {
+        end(m, err_make(ERR_NOMEM, "Redis user"));
+    } else {
+        broker_call(&m->redis, argc, argv, on_user, m);
+    }
     buf_free(&rules);
     buf_free(&password);
 }

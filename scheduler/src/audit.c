@@ -11,8 +11,8 @@ enum { AUDIT_ENTRIES_MAX = 10000 };
 
 static const struct pg_stmt open_stmt = {
     "audit.open",
-    "SELECT id FROM platform.job WHERE state = 'waiting' AND queue = $1::text AND shard = $2::smallint AND epoch = $3::bigint "
-    "AND created_at < now() - interval '2 seconds' LIMIT 20001",
+    "SELECT id, epoch = $3::bigint FROM platform.job WHERE state = 'waiting' AND queue = $1::text AND shard = $2::smallint "
+    "AND epoch IS NOT NULL AND created_at < now() - interval '2 seconds' LIMIT 20001",
     3,
 };
 
@@ -30,6 +30,19 @@ static bool was_absent(const struct shard_watch *w, struct uuid id) {
     return false;
 }
 
+/* The metric is the queue's: the sum over its shards, without signs that cancel out. */
+static void show_gap(struct shard_watch *w, int64_t gap) {
+    const struct scheduler *s = w->scheduler;
+    int64_t sum = 0;
+    w->gap = gap;
+    for (size_t i = 0; i < s->watches_n; i++) {
+        if (s->watches[i]->queue == w->queue) {
+            sum += s->watches[i]->gap < 0 ? -s->watches[i]->gap : s->watches[i]->gap;
+        }
+    }
+    series_set(metric_series(M_CONSERVATION_GAP, w->queue->name, NULL, NULL), (double)sum);
+}
+
 static void on_open(void *arg, struct err err, const PGresult *res) {
     struct shard_watch *w = arg;
     int64_t lost = 0;
@@ -40,6 +53,10 @@ static void on_open(void *arg, struct err err, const PGresult *res) {
     w->absent_n = 0;
     for (int row = 0; row < PQntuples(res); row++) {
         struct uuid id;
+        if (!pg_col_bool(res, row, 1)) { /* marked late, by who saw an earlier Redis take it: no pass has looked at it */
+            w->heal_wanted = true;
+            continue;
+        }
         if (!pg_col_uuid(res, row, 0, &id) || presence_has(&w->presence, id)) {
             continue;
         }
@@ -50,9 +67,8 @@ static void on_open(void *arg, struct err err, const PGresult *res) {
     }
     memcpy(w->absent_before, w->absent, sizeof w->absent);
     w->absent_before_n = w->absent_n;
-    int64_t gap = w->depth.gap + lost;
-    series_set(metric_series(M_CONSERVATION_GAP, w->queue->name, NULL, NULL), (double)gap);
-    if (gap != 0) {
+    show_gap(w, w->depth.gap + lost);
+    if (w->gap != 0) {
         LOG(ERROR, "conservation.gap", LF_C("queue", w->queue->name), LF_INT("shard", w->shard->number),
             LF_INT("stream", w->depth.gap), LF_INT("journal", lost));
     }
@@ -78,7 +94,7 @@ static void audit(struct shard_watch *w) {
     }
     if (entries > AUDIT_ENTRIES_MAX) {
         w->absent_before_n = 0;
-        series_set(metric_series(M_CONSERVATION_GAP, w->queue->name, NULL, NULL), (double)w->depth.gap);
+        show_gap(w, w->depth.gap);
         return;
     }
     w->auditing = true;

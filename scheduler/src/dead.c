@@ -14,9 +14,16 @@ static const struct pg_stmt insert_stmt = {
     "INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, fingerprint, "
     "traceparent) VALUES ($1::uuid, $2::uuid, $3::int, 'stream', $4::text, $5::text, $6::text, $7::int, $8::bytea, $9::int, $10::jsonb, "
     "$11::text, $12::text) ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, attempts = excluded.attempts, "
-    "errors = excluded.errors, fingerprint = excluded.fingerprint, died_at = now(), replayed_at = NULL "
+    "errors = excluded.errors, fingerprint = excluded.fingerprint, died_at = now(), replayed_at = NULL, discarded_at = NULL "
     "WHERE dead_job.generation < excluded.generation",
     12,
+};
+
+struct moving;
+
+struct moved {
+    struct moving *moving;
+    bool ok;
 };
 
 struct moving {
@@ -24,39 +31,58 @@ struct moving {
     size_t n, waiting;
     struct err err;
     struct uuid ids[LIMIT_BATCH];
+    struct moved moved[LIMIT_BATCH];
 };
 
 static void finish(struct moving *m, struct err err) {
     m->watch->moving_dead = false;
+    if (err_is_set(m->err)) {
+        err = m->err;
+    }
     if (err_is_set(err)) {
         LOG(WARN, "dead.move_failed", LF_C("queue", m->watch->queue->name), LF_ERR(err));
-    } else {
-        series_add(metric_series(M_RELAYED, "dead", NULL, NULL), (double)m->n);
     }
     free(m);
 }
 
 static void on_dropped(void *arg, struct err err, int64_t count) {
-    (void)count;
+    if (!err_is_set(err)) {
+        series_add(metric_series(M_RELAYED, "dead", NULL, NULL), (double)count);
+    }
     finish(arg, err);
 }
 
-static void on_inserted(void *arg, struct err err, const PGresult *res) {
-    struct moving *m = arg;
-    (void)res;
-    if (err_is_set(err)) {
-        m->err = err;
+/* What was written is dropped; what the table refused stays, and holds up nobody. */
+static void drop(struct moving *m) {
+    struct uuid ids[LIMIT_BATCH];
+    size_t n = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->moved[i].ok) {
+            ids[n++] = m->ids[i];
+        }
     }
-    if (--m->waiting > 0) {
-        return;
-    }
-    if (err_is_set(m->err)) {
-        finish(m, m->err);
+    if (n == 0) {
+        finish(m, OK);
         return;
     }
     FAILPOINT(DEAD_AFTER_HANDOVER);
-    queue_dead_drop(&m->watch->scheduler->rt->redis, m->watch->shard, m->ids, m->n, on_dropped, m);
+    queue_dead_drop(&m->watch->scheduler->rt->redis, m->watch->shard, ids, n, on_dropped, m);
 }
+
+static void on_inserted(void *arg, struct err err, const PGresult *res) {
+    struct moved *one = arg;
+    struct moving *m = one->moving;
+    (void)res;
+    one->ok = !err_is_set(err);
+    if (err_is_set(err)) {
+        m->err = (struct err){err.code, "a dead job was refused by its table"};
+    }
+    if (--m->waiting == 0) {
+        drop(m);
+    }
+}
+
+static int64_t clamp(int64_t v) { return v < 0 ? 0 : v > INT32_MAX ? INT32_MAX : v; }
 
 struct reason {
     json_t *json;
@@ -78,7 +104,7 @@ static void read_reason(struct str text, struct reason *out) {
     }
 }
 
-static void insert(struct moving *m, const struct queue_dead_entry *d) {
+static void insert(struct moving *m, size_t i, const struct queue_dead_entry *d) {
     struct envelope e;
     struct reason r;
     char id[PG_UUID_BYTES], root[PG_UUID_BYTES], generation[PG_INT_BYTES], version[PG_INT_BYTES], attempts[PG_INT_BYTES],
@@ -92,19 +118,19 @@ static void insert(struct moving *m, const struct queue_dead_entry *d) {
     const struct pg_value values[] = {
         pg_uuid(d->job, id),
         pg_uuid(e.root, root),
-        pg_int(e.generation, generation),
+        pg_int(clamp(e.generation), generation),
         pg_text(e.tenant),
         pg_text(str_c(m->watch->queue->name)),
         pg_text(e.type),
         pg_int(e.schema_version, version),
         pg_bytes(d->payload),
-        pg_int(r.attempts, attempts),
+        pg_int(clamp(r.attempts), attempts),
         pg_text(r.errors != NULL ? str_c(r.errors) : STR("[]")),
         pg_text(r.fingerprint),
         pg_text(str_c(trace)),
     };
-    m->waiting++;
-    pg_exec(m->watch->scheduler->rt->platform, &insert_stmt, values, PG_SHARED, 0, on_inserted, m);
+    m->moved[i].moving = m;
+    pg_exec(m->watch->scheduler->rt->platform, &insert_stmt, values, PG_SHARED, 0, on_inserted, &m->moved[i]);
     free(r.errors);
     json_decref(r.json);
 }
@@ -116,10 +142,10 @@ static void on_peeked(void *arg, struct err err, const struct queue_dead_entry *
         free(m);
         return;
     }
-    m->n = n;
+    m->n = m->waiting = n;
     for (size_t i = 0; i < n; i++) {
         m->ids[i] = entries[i].job;
-        insert(m, &entries[i]);
+        insert(m, i, &entries[i]);
     }
 }
 

@@ -34,7 +34,9 @@ static void on_ready_set(void *arg, struct err err, int64_t count) {
 }
 
 /* Redis restarted, or another scheduler leads: what the pass has read says nothing about it. */
-static bool is_stale(const struct shard_watch *w) { return strcmp(w->run_id, w->scheduler->run_id) != 0 || !scheduler_leads(w->scheduler); }
+static bool is_stale(const struct shard_watch *w) {
+    return strcmp(w->run_id, w->scheduler->run_id) != 0 || !scheduler_leads(w->scheduler);
+}
 
 static void set_ready(struct shard_watch *w) {
     char from[EPOCH_BYTES], to[EPOCH_BYTES];
@@ -119,7 +121,8 @@ static void on_rebuilding(void *arg, struct err err, int64_t count) {
         return;
     }
     FAILPOINT(EPOCH_AFTER_REBUILDING);
-    if (w->depth.epoch[0] != '\0' || w->depth.waiting + w->depth.running + w->depth.delayed > 0) { /* else the shard is new, or wiped: that shows below */
+    if (w->depth.epoch[0] != '\0' ||
+        w->depth.waiting + w->depth.running + w->depth.delayed > 0) { /* else the shard is new, or wiped: that shows below */
         series_add(metric_series(M_STREAM_LOST_EPOCHS, w->queue->name, NULL, NULL), 1);
     }
     rewrite_aof_once(w->scheduler);

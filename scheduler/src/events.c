@@ -13,8 +13,6 @@
 #include <jobs/module_sql.h>
 #include <stdlib.h>
 
-_Static_assert(EVENT_PARTITIONS == 4, "events_running has one flag per partition");
-
 struct delivery {
     struct event event;
     bool delivered;
@@ -23,7 +21,6 @@ struct delivery {
 struct batch {
     struct scheduler *scheduler;
     size_t module;
-    int part;
     struct arena arena;
     struct delivery items[LIMIT_BATCH];
     size_t n, waiting;
@@ -39,17 +36,16 @@ struct handing {
 };
 
 static void next_wave(struct batch *b);
-static void relay_part(struct scheduler *s, size_t module, int part);
+static void relay_module(struct scheduler *s, size_t module);
 
 static void end_batch(struct batch *b, bool again) {
     struct scheduler *s = b->scheduler;
     size_t module = b->module;
-    int part = b->part;
-    s->events_running[module][part] = false;
+    s->events_running[module] = false;
     arena_free(&b->arena);
     free(b);
     if (again) {
-        relay_part(s, module, part);
+        relay_module(s, module);
     }
 }
 
@@ -244,24 +240,20 @@ static void on_read(void *arg, struct err err, const PGresult *res) {
     next_wave(b);
 }
 
-static void relay_part(struct scheduler *s, size_t module, int part) {
-    struct batch *b = s->events_running[module][part] || !scheduler_leads(s) ? NULL : calloc(1, sizeof *b);
+static void relay_module(struct scheduler *s, size_t module) {
+    struct batch *b = s->events_running[module] || !scheduler_leads(s) ? NULL : calloc(1, sizeof *b);
     if (b == NULL) {
         return;
     }
     struct module_env *env = &s->rt->modules[module];
-    char room[PG_INT_BYTES];
-    const struct pg_value value = pg_int(part, room);
-    *b = (struct batch){.scheduler = s, .module = module, .part = part};
+    *b = (struct batch){.scheduler = s, .module = module};
     arena_init(&b->arena, 16 << 10, 16 << 20);
-    s->events_running[module][part] = true;
-    pg_exec(env->db, &env->module->sql->events_read, &value, 0, 0, on_read, b);
+    s->events_running[module] = true;
+    pg_exec(env->db, &env->module->sql->events_read, NULL, 0, 0, on_read, b);
 }
 
 void events_tick(struct scheduler *s) {
     for (size_t m = 0; m < s->rt->registry->modules_n && scheduler_leads(s); m++) {
-        for (int part = 0; part < EVENT_PARTITIONS; part++) {
-            relay_part(s, m, part);
-        }
+        relay_module(s, m);
     }
 }

@@ -50,6 +50,7 @@ struct shard_watch {
     bool moving_dead;
     /* audit.c */
     bool auditing;
+    int64_t gap;
     struct uuid absent_before[LIMIT_BATCH], absent[LIMIT_BATCH];
     size_t absent_before_n, absent_n;
 };
@@ -68,7 +69,7 @@ struct scheduler {
     /* relay.c */
     bool relaying, outbox_running[RUNTIME_MODULES_MAX];
     /* events.c */
-    bool events_running[RUNTIME_MODULES_MAX][4];
+    bool events_running[RUNTIME_MODULES_MAX];
 };
 
 bool scheduler_leads(const struct scheduler *s);
@@ -81,7 +82,7 @@ void watch_free(struct shard_watch *w);
 void promote_arm(struct shard_watch *w, int64_t in_ms); /* no later than that */
 void promote_now(struct shard_watch *w);
 
-void epoch_ask_run_id(struct scheduler *s); /* when it came up, and every second until it has answered */
+void epoch_ask_run_id(struct scheduler *s);                   /* when it came up, and every second until it has answered */
 void epoch_check(struct shard_watch *w);                      /* after a look */
 void epoch_repair(struct shard_watch *w, enum err_code code); /* a look failed for want of the group or the Functions */
 

@@ -52,7 +52,12 @@ struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slo
     if (c == NULL) {
         return err_make(ERR_NOMEM, "child");
     }
-    *c = (struct child){.supervisor = s, .queue = q, .slot = slot, .table_fd = -1, .started = loop_now(s->rt->loop)};
+    *c = (struct child){.supervisor = s,
+                        .queue = q,
+                        .slot = slot,
+                        .table_fd = -1,
+                        .started = loop_now(s->rt->loop),
+                        .beat = loop_now(s->rt->loop)};
     struct err e = slot_table_create(&c->table_fd, &c->table);
     if (err_is_set(e)) {
         child_free(c);

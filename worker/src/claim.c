@@ -106,11 +106,12 @@ static void check_cancels(struct process *p, const struct shard *s, struct held 
     queue_cancels(&p->rt->redis, s, jobs, n, on_cancels, c);
 }
 
-/* A process that stood still for longer than its lease may sweep what it still holds itself. */
-static bool is_held(const struct process *p, const struct claimed *c) {
+/* A process that stood still for longer than its lease may sweep what it still holds itself: it is ours again, and runs once. */
+static bool take_back(struct process *p, const struct claimed *c) {
     for (size_t i = 0; i < p->used_n; i++) {
-        const struct held *h = &p->held[i];
+        struct held *h = &p->held[i];
         if (h->state != HELD_FREE && h->shard == c->shard && stream_id_eq(h->id, c->id)) {
+            h->lost = false;
             return true;
         }
     }
@@ -122,7 +123,7 @@ static void take(struct process *p, const struct claimed *entries, size_t n, boo
     struct held *check[LIMIT_BATCH];
     size_t check_n = 0;
     for (size_t i = 0; i < n; i++) {
-        struct held *h = swept && is_held(p, &entries[i]) ? NULL : held_take(p, &entries[i]);
+        struct held *h = swept && take_back(p, &entries[i]) ? NULL : held_take(p, &entries[i]);
         if (h == NULL) {
             continue; /* ours already; or no memory: it stays pending under our name and comes back by its lease */
         }
@@ -150,7 +151,6 @@ static void take(struct process *p, const struct claimed *entries, size_t n, boo
 static void on_claimed(void *arg, struct err err, const struct claimed *entries, size_t n) {
     struct process *p = arg;
     p->claiming = false;
-    p->asked_n -= p->claim_n;
     if (!err_is_set(err) && n > 0) {
         FAILPOINT(CLAIM_AFTER);
         take(p, entries, n, false);
@@ -171,8 +171,6 @@ void claim_more(struct process *p) {
     }
     p->claiming = true;
     size_t per_shard = n > p->queue->shards_n ? n / p->queue->shards_n : 1; /* COUNT is per stream */
-    p->claim_n = per_shard * p->queue->shards_n;
-    p->asked_n += p->claim_n;
     queue_claim(&p->reader, (const struct shard *const *)p->queue->shards, p->queue->shards_n, str_c(p->consumer), per_shard,
                 p->rt->conf->worker_block_ms, on_claimed, p);
 }

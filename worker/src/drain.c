@@ -53,10 +53,11 @@ static void on_deadline(void *arg) {
     timer_start(p->drain_timer, LAST_WORDS_MS);
 }
 
+void drain_end(struct process *p) { leave(p); }
+
 void drain_begin(struct process *p) {
-    if (p->draining) { /* asked twice: now */
-        leave(p);
-        return;
+    if (p->draining) {
+        return; /* a terminal's or a service manager's signal and the supervisor's: one request */
     }
     p->draining = true;
     LOG(INFO, "drain.begin", LF_C("queue", p->queue->name), LF_INT("running", p->running_n), LF_INT("waiting", p->waiting_n));

@@ -79,11 +79,11 @@ static void renew_shard(struct process *p, const struct shard *shard) {
             }
             *r = (struct renewal){.process = p};
         }
-        int64_t ran_ms = h->state == HELD_RUNNING ? process_ms(p, h->started) : 0;
-        h->listed |= ran_ms >= LISTED_AFTER_MS;
+        bool is_long = h->state == HELD_RUNNING && process_ms(p, h->started) >= LISTED_AFTER_MS;
+        h->listed |= is_long;
         r->held[r->n] = h;
         r->ids[r->n] = h->id;
-        held[r->n++] = (struct queue_held){.id = h->id, .job = h->attempt.job.id, .started = {h->listed ? now.ms - ran_ms : 0}};
+        held[r->n++] = (struct queue_held){.id = h->id, .job = h->attempt.job.id, .started = {is_long ? h->started_at.ms : 0}};
         if (r->n == LIMIT_BATCH) {
             send(p, r, held);
             r = NULL;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BATCH = 1000 };
 
@@ -42,8 +43,7 @@ struct held *held_take(struct process *p, const struct claimed *c) {
     }
     struct arena arena = h->arena;
     struct slot_entry *slot = h->slot;
-    *h = (struct held){
-        .process = p, .slot = slot, .arena = arena, .id = c->id, .shard = c->shard, .claimed = loop_now(p->rt->loop)};
+    *h = (struct held){.process = p, .slot = slot, .arena = arena, .id = c->id, .shard = c->shard};
     h->header = arena_str(&h->arena, c->header);
     h->attempt.payload = arena_str(&h->arena, c->payload);
     if (h->header.p == NULL || h->attempt.payload.p == NULL) {
@@ -62,9 +62,7 @@ void held_release(struct held *h) {
     TAILQ_INSERT_HEAD(&p->free, h, link);
 }
 
-void process_wants_outbox(const struct held *h) {
-    h->process->outbox_wanted[h->attempt.env - h->process->rt->modules] = true;
-}
+void process_wants_outbox(const struct held *h) { h->process->outbox_wanted[h->attempt.env - h->process->rt->modules] = true; }
 
 static void on_outbox(void *arg, struct err err, size_t moved, bool more) {
     struct process *p = arg;
@@ -112,11 +110,45 @@ void process_wake(struct process *p) {
     }
 }
 
+/* Jobs that were parked for want of their schema version: a new process may be the one that knows it. As many as there were at first; those
+ * that are parked again are not met twice. */
+static void on_unparked(void *arg, struct err err, int64_t count) {
+    struct process *p = arg;
+    if (!err_is_set(err)) {
+        p->parked_left -= count;
+        if (count > 0) {
+            LOG(INFO, "jobs.unparked", LF_C("queue", p->queue->name), LF_INT("jobs", count));
+        }
+    }
+}
+
+static void on_parked(void *arg, struct err err, const struct queue_depth *depth) {
+    struct process *p = arg;
+    if (!err_is_set(err)) {
+        p->parked_left = p->parked_left < 0 ? depth->parked : p->parked_left + depth->parked;
+    }
+}
+
+static void unpark(struct process *p) {
+    for (unsigned i = 0; i < p->queue->shards_n && p->parked_left != 0; i++) {
+        if (p->parked_left < 0) {
+            queue_depth(&p->rt->redis, p->queue->shards[i], on_parked, p);
+        } else {
+            queue_unpark(&p->rt->redis, p->queue->shards[i], p->parked_left < UNPARK_BATCH ? p->parked_left : UNPARK_BATCH,
+                         on_unparked, p);
+        }
+    }
+}
+
 static void on_beat(void *arg) {
     struct process *p = arg;
+    p->table->beats++;
     run_watch(p);
     claim_sweep(p, p->rt->conf->worker_lease_ms);
-    process_wake(p);
+    settle_again(p);
+    if (!p->draining) {
+        unpark(p);
+    }
 }
 
 static void on_renew(void *arg) { lease_renew(arg); }
@@ -131,8 +163,9 @@ static void on_reader(void *arg, bool up, struct err why) {
 
 static void on_redis(void *arg, bool up) {
     struct process *p = arg;
-    if (up) {
-        process_wake(p);
+    if (up && p->queue != NULL) { /* before anybody sweeps: nothing could be renewed while it was away */
+        lease_renew(p);
+        settle_again(p);
     }
 }
 
@@ -157,7 +190,11 @@ static void on_signal(void *arg, int signum) {
         loop_stop(p->rt->loop);
         return;
     }
-    drain_begin(p);
+    if (signum == SIGQUIT) {
+        drain_end(p);
+    } else if (signum != SIGINT || p->options->table_fd < 0) { /* a terminal's SIGINT is the supervisor's to handle */
+        drain_begin(p);
+    }
 }
 
 static void add_beat(void *arg, struct buf *json) {
@@ -168,13 +205,6 @@ static void add_beat(void *arg, struct buf *json) {
              p->consumer);
 }
 
-static void on_unparked(void *arg, struct err err, int64_t count) {
-    struct process *p = arg;
-    if (!err_is_set(err) && count > 0) {
-        LOG(INFO, "jobs.unparked", LF_C("queue", p->queue->name), LF_INT("jobs", count));
-    }
-}
-
 /* What may never happen is shown as 0: an alert cannot see the first time of a series that was not there before. */
 static void show_zeros(const struct process *p) {
     static const enum metric rare[] = {M_STALE_REFUSED, M_DUPLICATES_ABSORBED, M_ORPHANS};
@@ -183,7 +213,7 @@ static void show_zeros(const struct process *p) {
     }
 }
 
-/* The queue table is there: the process knows its shards and begins. A new process may be of the version that parked jobs wait for. */
+/* The queue table is there: the process knows its shards and begins. */
 static void on_ready(void *arg) {
     struct process *p = arg;
     p->queue = queue_table_find(p->rt->queues, str_c(p->options->queue));
@@ -192,9 +222,6 @@ static void on_ready(void *arg) {
         p->done = true;
         loop_stop(p->rt->loop);
         return;
-    }
-    for (unsigned i = 0; i < p->queue->shards_n; i++) {
-        queue_unpark(&p->rt->redis, p->queue->shards[i], UNPARK_BATCH, on_unparked, p);
     }
     show_zeros(p);
     timer_start_every(p->beat, BEAT_MS);
@@ -230,7 +257,20 @@ static struct err open_parts(struct process *p) {
     return timer_new(p->rt->loop, on_renew, p, &p->renew);
 }
 
+/* What still runs at the drain deadline: its entry was handed back; its timers must not outlive it. */
+static void stop_running(struct process *p) {
+    struct held *h, *next;
+    for (h = TAILQ_FIRST(&p->running); h != NULL; h = next) {
+        next = TAILQ_NEXT(h, link);
+        if (h->attempt.on_stop != NULL) {
+            h->attempt.on_stop(&h->attempt, true);
+        }
+    }
+}
+
 static void process_close(struct process *p) {
+    p->done = true;
+    stop_running(p);
     if (p->rt != NULL) {
         loop_cancel_turn_end(p->rt->loop, &p->flush);
         timer_free(p->beat);
@@ -238,7 +278,6 @@ static void process_close(struct process *p) {
         timer_free(p->drain_timer);
         redis_close(p->reader_connection);
         redis_sub_close(p->wake);
-        p->done = true;
         runtime_close(p->rt);
     }
     for (size_t i = 0; p->held != NULL && i < p->used_n; i++) {
@@ -256,7 +295,9 @@ static void process_init(struct process *p, const struct worker_options *o) {
     TAILQ_INIT(&p->running);
     for (int i = 0; i < NEXT_MAX; i++) {
         TAILQ_INIT(&p->outgoing[i]);
+        TAILQ_INIT(&p->refused[i]);
     }
+    p->parked_left = -1;
     STAILQ_INIT(&p->finishing);
     p->flush.run = on_turn_end;
     p->flush.arg = p;
@@ -274,6 +315,9 @@ int worker_process_main(const struct worker_options *o) {
     p->held = held;
     if (o->table_fd >= 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* without its supervisor it drains */
+        if (getppid() == 1) {
+            (void)raise(SIGTERM); /* it died before that */
+        }
     }
     const struct runtime_options runtime = {.role = "worker",
                                             .conf = o->conf,
@@ -288,7 +332,7 @@ int worker_process_main(const struct worker_options *o) {
         e = open_parts(p);
     }
     if (!err_is_set(e)) {
-        static const int wanted[] = {SIGTERM, SIGINT, SIGTSTP, SIGCONT};
+        static const int wanted[] = {SIGTERM, SIGINT, SIGQUIT, SIGTSTP, SIGCONT};
         e = signals_new(p->rt->loop, wanted, sizeof wanted / sizeof wanted[0], on_signal, p, &signals);
     }
     if (!err_is_set(e)) {

@@ -44,8 +44,8 @@ struct held {
     enum settle_how how;
     enum job_outcome outcome;
     int status;
-    struct str result; /* in the arena */
-    bool absorbed;     /* the outcome was there before: counted by who made it */
+    struct str result;      /* in the arena */
+    bool absorbed;          /* the outcome was there before: counted by who made it */
     uint32_t died_after;    /* dead: attempts, this one included; the header still says what was before, */
     struct str died_errors; /* in case the burial itself must be repeated */
     int64_t delay_ms;
@@ -53,7 +53,7 @@ struct held {
     struct str reason; /* JSON for dead_job */
     struct str fingerprint;
     struct str header_out, outcome_out; /* what is sent, made once */
-    const char *label; /* attempts_total's outcome */
+    const char *label;                  /* attempts_total's outcome */
 };
 
 TAILQ_HEAD(held_list, held);
@@ -74,15 +74,16 @@ struct process {
     size_t used_n /* of held[], ever */, waiting_n, running_n, outgoing_n;
     struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
     size_t finishing_n;
-    size_t asked_n, claim_n; /* entries asked for and not answered, and of them by the blocking read: they may come */
+    size_t asked_n; /* entries that sweeps on their way may bring */
     struct turn_end flush;
     struct timer *beat, *renew;
     bool claiming, sweep_again, quiet, draining, done;
     bool outbox_wanted[RUNTIME_MODULES_MAX], outbox_running; /* wanted: by module */
-    size_t outbox_module;                                         /* the running one's */
-    double service_ms; /* moving average of run times */
+    size_t outbox_module;                                    /* the running one's */
+    double service_ms;                                       /* moving average of run times */
     struct timer *drain_timer;
-    bool last_words; /* the drain deadline has passed */
+    int64_t parked_left; /* to be unparked by this process; -1: not known yet */
+    bool last_words;     /* the drain deadline has passed */
 };
 
 /* process.c */
@@ -119,6 +120,7 @@ void lease_hand_back_waiting(struct process *p);
 
 /* drain.c */
 void drain_begin(struct process *p);
+void drain_end(struct process *p); /* now: QUIT */
 void drain_check(struct process *p);
 
 #endif

@@ -32,7 +32,9 @@ static void on_handed_back(void *arg, struct err err, const struct stream_id *lo
     (void)lost;
     (void)n;
     c->reaping = false;
-    if (!err_is_set(err)) {
+    if (err_is_set(err)) {
+        c->cursor = (struct stream_id){0, 0}; /* from the start: what went back is no longer among the pending */
+    } else {
         FAILPOINT(HANDBACK_AFTER);
         reap_shard(c);
     }

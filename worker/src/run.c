@@ -7,7 +7,7 @@
 #include <base/log.h>
 #include <base/metrics.h>
 
-enum { AVERAGE_WEIGHT = 16 };
+enum { AVERAGE_WEIGHT = 16, OVERDUE_MS = 10000 };
 
 static struct held *held_of(struct attempt *a) { return (struct held *)((char *)a - offsetof(struct held, attempt)); }
 
@@ -146,6 +146,7 @@ static void start(struct held *h) {
     h->state = HELD_RUNNING;
     h->slot->started = 1;
     h->started = loop_now(p->rt->loop);
+    h->started_at = now;
     a->arena = &h->arena;
     a->on_end = on_end;
     a->give_up.ms = now.ms + a->type->timeout_ms;
@@ -169,7 +170,11 @@ void run_waiting(struct process *p) {
         struct held *h = TAILQ_FIRST(&p->waiting);
         TAILQ_REMOVE(&p->waiting, h, link);
         p->waiting_n--;
-        start(h);
+        if (h->lost) {
+            held_release(h); /* somebody else's now */
+        } else {
+            start(h);
+        }
     }
 }
 
@@ -182,6 +187,10 @@ void run_watch(struct process *p) {
         if (!h->stopping && (timed_out || h->attempt.cancel_requested) && h->attempt.on_stop != NULL) {
             h->stopping = true;
             h->attempt.on_stop(&h->attempt, timed_out);
+        } else if (now.ms > h->attempt.give_up.ms + OVERDUE_MS && !p->draining) {
+            LOG(ERROR, "attempt.overdue", LF_UUID("job", &h->attempt.job.id), LF_C("type", h->attempt.type->name));
+            drain_begin(p); /* a handler that never ends is a bug; a new process is not held by it */
+            return;
         }
     }
 }

@@ -1,6 +1,6 @@
 /* Shared memory between a supervisor and one worker process: which entries the process holds, and which of them it has started. After
  * the process died, what it had not started goes back at once; what it had started waits for its lease. Written by the process with
- * plain stores, read only after its death. */
+ * plain stores; the entries are read only after its death. */
 #ifndef WORKER_SLOT_TABLE_H
 #define WORKER_SLOT_TABLE_H
 
@@ -17,6 +17,7 @@ struct slot_entry {
 
 struct slot_table {
     char consumer[160]; /* name in Redis; empty until the process knows it */
+    uint64_t beats;     /* one a second: a process that stops counting hangs */
     struct slot_entry entries[SLOT_TABLE_ENTRIES];
 };
 

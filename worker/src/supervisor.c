@@ -6,7 +6,7 @@
 #include <io/signals.h>
 #include <stdlib.h>
 
-enum { POLL_MS = 500, SPAWN_DELAY_MIN_MS = 100, SPAWN_DELAY_MAX_MS = 1000, HEALTHY_MS = 5000 };
+enum { POLL_MS = 500, HUNG_MS = 15000, SPAWN_DELAY_MIN_MS = 100, SPAWN_DELAY_MAX_MS = 1000, HEALTHY_MS = 5000 };
 
 static const struct pg_stmt desired_stmt = {"supervisor.desired", "SELECT queue, workers FROM platform.desired_workers", 0};
 static const struct pg_stmt change_stmt = {
@@ -43,6 +43,12 @@ static void start_one(struct supervisor *s, const struct queue_info *q) {
     LOG(INFO, "worker.started", LF_C("queue", q->name), LF_INT("slot", slot));
 }
 
+static void tell_to_leave(struct child *c) {
+    c->leaving = true;
+    c->told = loop_now(c->supervisor->rt->loop);
+    child_signal(c, SIGTERM);
+}
+
 static void drain_one(struct supervisor *s, const struct queue_info *q) {
     struct child *c, *last = NULL;
     TAILQ_FOREACH(c, &s->alive, link) {
@@ -51,8 +57,7 @@ static void drain_one(struct supervisor *s, const struct queue_info *q) {
         }
     }
     if (last != NULL) {
-        last->leaving = true;
-        child_signal(last, SIGTERM);
+        tell_to_leave(last);
     }
 }
 
@@ -84,8 +89,31 @@ static void on_desired(void *arg, struct err err, const PGresult *res) {
     }
 }
 
+/* A process that has not beaten for HUNG_MS consumes nothing and holds what it has; one that was told to leave has its drain and some time
+ * more. */
+static void end_hung(struct supervisor *s) {
+    struct mono now = loop_now(s->rt->loop);
+    bool stood_still = mono_ms_since(now, s->polled) > 4 * POLL_MS;
+    struct child *c;
+    s->polled = now;
+    TAILQ_FOREACH(c, &s->alive, link) {
+        if (c->beats != c->table->beats || stood_still) {
+            c->beats = c->table->beats;
+            c->beat = now;
+        }
+        bool hangs = mono_ms_since(now, c->beat) > HUNG_MS;
+        bool lingers = c->leaving && mono_ms_since(now, c->told) > s->rt->conf->worker_drain_ms + HUNG_MS;
+        if (hangs || lingers) {
+            LOG(ERROR, "worker.hung", LF_C("queue", c->queue->name), LF_INT("slot", c->slot), LF_BOOL("leaving", c->leaving));
+            c->beat = c->told = now; /* once in a while is enough */
+            child_signal(c, SIGKILL);
+        }
+    }
+}
+
 static void on_poll(void *arg) {
     struct supervisor *s = arg;
+    end_hung(s);
     reap(s);
     if (s->ready && !s->polling && !s->leaving) {
         s->polling = true;
@@ -133,12 +161,13 @@ static void leave(struct supervisor *s) {
         loop_stop(s->rt->loop);
         return;
     }
+    if (s->leaving) { /* asked again: now */
+        TAILQ_FOREACH(c, &s->alive, link) { child_signal(c, SIGQUIT); }
+        return;
+    }
     LOG(INFO, "supervisor.drain", LF_INT("workers", count(s, NULL, true)));
     s->leaving = true;
-    TAILQ_FOREACH(c, &s->alive, link) {
-        c->leaving = true;
-        child_signal(c, SIGTERM);
-    }
+    TAILQ_FOREACH(c, &s->alive, link) { tell_to_leave(c); }
     if (TAILQ_EMPTY(&s->alive) && TAILQ_EMPTY(&s->dead)) {
         loop_stop(s->rt->loop);
     }

@@ -21,7 +21,10 @@ struct child {
     int table_fd;
     struct slot_table *table;
     struct mono started;
-    bool leaving; /* told to drain */
+    bool leaving;     /* told to drain */
+    struct mono told; /* when */
+    uint64_t beats;   /* last seen, */
+    struct mono beat; /* and when it last changed */
     /* after its death */
     bool reaping;
     unsigned shard; /* being reaped */
@@ -36,6 +39,7 @@ struct supervisor {
     const struct worker_options *options;
     struct child_list alive, dead;
     struct timer *poll;
+    struct mono polled; /* a supervisor that stood still itself must not blame its children */
     bool polling, ready, leaving;
     int64_t spawn_after_us; /* no new child before: a child that dies at once must not be forked in a circle */
     int64_t spawn_delay_ms;

@@ -11,7 +11,7 @@
 
 #include <io/pg.h>
 
-enum { EFFECT_PARAMS = 6, EVENT_PARTITIONS = 4 };
+enum { EFFECT_PARAMS = 6 };
 
 /* $1 root uuid, $2 step text, $3 generation int, $4 outcome text, $5 status int, $6 result bytea.
  * g has one row when this statement wrote the effect: every other CTE of the statement selects FROM g. A dead effect of an
@@ -40,42 +40,42 @@ enum { EFFECT_PARAMS = 6, EVENT_PARTITIONS = 4 };
     "SELECT " id ", " root ", " tenant ", " queue ", " type ", " type_version ", " payload ", " trace ", " due " FROM " source
 
 struct module_sql {
-    struct pg_stmt close, step;                             /* effect */
-    struct pg_stmt outbox_read, outbox_drop;                /* job_outbox */
-    struct pg_stmt events_read, events_mark, events_absent; /* event_outbox */
-    struct pg_stmt retain;                                  /* effects, events, inbox rows older than $1 days */
+    struct pg_stmt close, step;              /* effect */
+    struct pg_stmt outbox_read, outbox_drop; /* job_outbox */
+    struct pg_stmt events_read, events_mark; /* event_outbox */
+    struct pg_stmt retain;                   /* effects, events, inbox rows whose ids are older than $1; at most 5000 of each */
 };
 
-#define MODULE_SQL(schema)                                                                                             \
-    {                                                                                                                  \
-        .close = {schema ".close", EFFECT_GATE(schema) EFFECT_ANSWER(schema), EFFECT_PARAMS},                          \
-        .step = {schema ".step",                                                                                       \
-                 "WITH g AS (INSERT INTO " schema ".effect (root_id, step, generation, outcome, status) "              \
-                 "VALUES ($1::uuid, $2::text, 0, 'done', 0) ON CONFLICT DO NOTHING RETURNING 1) "                      \
-                 "SELECT EXISTS (SELECT FROM g), 0, 'done', 0, NULL::bytea",                                           \
-                 2},                                                                                                   \
-        .outbox_read = {schema ".outbox_read",                                                                         \
-                        "SELECT id, root_id, tenant, queue, type, type_version, payload, traceparent, "                \
-                        "(extract(epoch FROM due_at) * 1000)::bigint FROM " schema ".job_outbox ORDER BY id LIMIT 64", \
-                        0},                                                                                            \
-        .outbox_drop = {schema ".outbox_drop", "DELETE FROM " schema ".job_outbox WHERE id = ANY($1::uuid[])", 1},     \
-        .events_read = {schema ".events_read",                                                                         \
-                        "SELECT id, type, aggregate_id, aggregate_version, tenant, traceparent, data, "                \
-                        "(extract(epoch FROM at) * 1000)::bigint FROM " schema ".event_outbox "                        \
-                        "WHERE part = $1::int AND published_at IS NULL ORDER BY seq LIMIT 64",                         \
-                        1},                                                                                            \
-        .events_mark = {schema ".events_mark",                                                                         \
-                        "UPDATE " schema ".event_outbox SET published_at = now() WHERE id = ANY($1::uuid[])", 1},      \
-        .events_absent = {schema ".events_absent",                                                                     \
-                          "UPDATE " schema ".event_outbox SET published_at = NULL WHERE part = $1::int "               \
-                          "AND published_at > now() - make_interval(secs => $2::int) RETURNING id",                    \
-                          2},                                                                                          \
-        .retain = {schema ".retain",                                                                                   \
-                   "WITH e AS (DELETE FROM " schema                                                                    \
-                   ".event_outbox WHERE published_at < now() - make_interval(days => $1::int)), "                      \
-                   "i AS (DELETE FROM " schema ".inbox WHERE at < now() - make_interval(days => $1::int)) "            \
-                   "DELETE FROM " schema ".effect WHERE at < now() - make_interval(days => $1::int)",                  \
-                   1},                                                                                                 \
+#define MODULE_SQL(schema)                                                                                                \
+    {                                                                                                                     \
+        .close = {schema ".close", EFFECT_GATE(schema) EFFECT_ANSWER(schema), EFFECT_PARAMS},                             \
+        .step = {schema ".step",                                                                                          \
+                 "WITH g AS (INSERT INTO " schema ".effect (root_id, step, generation, outcome, status) "                 \
+                 "VALUES ($1::uuid, $2::text, 0, 'done', 0) ON CONFLICT DO NOTHING RETURNING 1) "                         \
+                 "SELECT EXISTS (SELECT FROM g), 0, 'done', 0, NULL::bytea",                                              \
+                 2},                                                                                                      \
+        .outbox_read = {schema ".outbox_read",                                                                            \
+                        "SELECT id, root_id, tenant, queue, type, type_version, payload, traceparent, "                   \
+                        "(extract(epoch FROM due_at) * 1000)::bigint FROM " schema ".job_outbox ORDER BY id LIMIT 64",    \
+                        0},                                                                                               \
+        .outbox_drop = {schema ".outbox_drop", "DELETE FROM " schema ".job_outbox WHERE id = ANY($1::uuid[])", 1},        \
+        .events_read = {schema ".events_read",                                                                            \
+                        "SELECT id, type, aggregate_id, aggregate_version, tenant, traceparent, data, "                   \
+                        "(extract(epoch FROM at) * 1000)::bigint FROM " schema ".event_outbox "                           \
+                        "WHERE published_at IS NULL ORDER BY seq LIMIT 64",                                               \
+                        0},                                                                                               \
+        .events_mark = {schema ".events_mark",                                                                            \
+                        "UPDATE " schema ".event_outbox SET published_at = now() WHERE id = ANY($1::uuid[])", 1},         \
+        .retain = {schema ".retain",                                                                                      \
+                   "WITH f AS (DELETE FROM " schema ".effect WHERE (root_id, step) IN (SELECT root_id, step FROM " schema \
+                   ".effect "                                                                                             \
+                   "WHERE root_id < $1::uuid ORDER BY root_id LIMIT 5000) RETURNING 1), "                                 \
+                   "e AS (DELETE FROM " schema ".event_outbox WHERE id IN (SELECT id FROM " schema ".event_outbox "       \
+                   "WHERE id < $1::uuid AND published_at IS NOT NULL ORDER BY id LIMIT 5000) RETURNING 1), "              \
+                   "i AS (DELETE FROM " schema ".inbox WHERE event_id IN (SELECT event_id FROM " schema ".inbox "         \
+                   "WHERE event_id < $1::uuid ORDER BY event_id LIMIT 5000) RETURNING 1) "                                \
+                   "SELECT greatest((SELECT count(*) FROM f), (SELECT count(*) FROM e), (SELECT count(*) FROM i))",       \
+                   1},                                                                                                    \
     }
 
 /* The tables, for a module's ddl. */
@@ -86,9 +86,8 @@ struct module_sql {
     "CREATE TABLE IF NOT EXISTS " schema ".event_outbox (seq bigint GENERATED ALWAYS AS IDENTITY, id uuid PRIMARY KEY, "   \
     "type text NOT NULL, aggregate_id uuid NOT NULL, aggregate_version bigint NOT NULL, tenant text NOT NULL, "            \
     "traceparent text NOT NULL, data jsonb NOT NULL, at timestamptz NOT NULL DEFAULT now(), published_at timestamptz, "    \
-    "part int GENERATED ALWAYS AS (get_byte(uuid_send(aggregate_id), 15) & 3) STORED, "                                    \
     "UNIQUE (aggregate_id, aggregate_version, type));\n"                                                                   \
-    "CREATE INDEX IF NOT EXISTS event_unpublished ON " schema ".event_outbox (part, seq) WHERE published_at IS NULL;\n"    \
+    "CREATE INDEX IF NOT EXISTS event_unpublished ON " schema ".event_outbox (seq) WHERE published_at IS NULL;\n"          \
     "CREATE TABLE IF NOT EXISTS " schema ".job_outbox (id uuid PRIMARY KEY, root_id uuid NOT NULL, tenant text NOT NULL, " \
     "queue text NOT NULL, type text NOT NULL, type_version int NOT NULL, payload bytea NOT NULL, "                         \
     "traceparent text NOT NULL, due_at timestamptz);\n"                                                                    \
