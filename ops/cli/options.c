@@ -21,12 +21,11 @@ static const int64_t TIMEOUT_DEFAULT_MS = 30000, TIMEOUT_MAX_MS = 3600000;
 static bool is_taken(const struct command *c, int id) {
     struct str rest = str_c(c->options);
     struct str name;
-    while (id >= EVERYBODYS && str_cut(&rest, ' ', &name)) {
-        if (str_is(name, rows[id].name)) {
-            return true;
-        }
+    bool taken = id < EVERYBODYS;
+    while (!taken && str_cut(&rest, ' ', &name)) {
+        taken = str_is(name, rows[id].name);
     }
-    return id < EVERYBODYS;
+    return taken;
 }
 
 void command_add_name(struct buf *out, const struct command *c) {

@@ -1,9 +1,9 @@
 -- An attempt: its lease, and its end.
 
 -- renew: keeps leases alive, lists long-running jobs, brings cancel requests
--- K s r x0 x1   A consumer, (id, job, started_ms|0)…   → {lost ids…}, {ids whose cancel was requested…}
+-- K s r x0 x1 l   A consumer, (id, job, started_ms|0)…   → {lost ids…}, {ids whose cancel was requested…}
 local function renew(K, A)
-  local s, r, x0, x1 = unpack(K)
+  local s, r, x0, x1, l = unpack(K)
   local cancels = redis.call('EXISTS', x0, x1) > 0
   local lost, cancel = {}, {}
   for i = 2, #A, 3 do
@@ -17,6 +17,7 @@ local function renew(K, A)
       lost[#lost + 1] = id
     end
   end
+  redis.call('HSET', l, 'at', now_ms())
   return {lost, cancel}
 end
 
@@ -145,14 +146,15 @@ local function sweep(K, A)
     out = redis.call('XCLAIM', s, G, A[1], 0, unpack(ids))
     orphans = #ids - #out
   end
+  if lease == 0 then return {out, orphans} end
   local state = redis.call('HMGET', l, 'until', 'cursor', 'at')
-  local free_at, swept_at = tonumber(state[1] or 0), tonumber(state[3] or now)
-  if lease == 0 or #out >= room or (free_at > now and free_at <= now + 4000) then return {out, orphans} end
-  -- Nobody swept for seconds: Redis was away, or everybody was. Leases ended that nobody could renew; their holders come first.
-  if now - swept_at > 3000 then
-    redis.call('HSET', l, 'until', now + 4000, 'at', now)
-    return {out, orphans}
-  end
+  local free_at, seen_at = tonumber(state[1] or 0), tonumber(state[3] or now)
+  redis.call('HSET', l, 'at', now)
+  -- Nobody came by for seconds, to renew or to sweep: Redis was away, or everybody was. Leases ended that nobody could renew; their
+  -- holders come first.
+  local silent = now - seen_at > 5000
+  if silent then redis.call('HSET', l, 'until', now + 4000) end
+  if silent or #out >= room or (free_at > now and free_at <= now + 4000) then return {out, orphans} end
   -- One XAUTOCLAIM looks at 10 x COUNT pending entries; a sweep with little room must not need minutes for a long list.
   local cursor, looked = state[2] or '0-0', 0
   repeat
@@ -163,6 +165,6 @@ local function sweep(K, A)
     orphans = orphans + #a[3]
   until #out >= room or cursor == '0-0' or looked >= 2 * MOST
   -- A full batch: more may wait, and the next sweeper need not. Thousands of leases end at once when a machine dies.
-  redis.call('HSET', l, 'until', #out < room and now + 1000 or 0, 'cursor', cursor, 'at', now)
+  redis.call('HSET', l, 'until', #out < room and now + 1000 or 0, 'cursor', cursor)
   return {out, orphans}
 end

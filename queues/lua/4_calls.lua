@@ -37,7 +37,7 @@ end
 local NEW, DRAINS, READS = {}, {'allow-oom'}, {'no-writes', 'allow-oom'}
 define{'pen_add_1', add, keys = 5, lead = 0, group = 3, each = 1, header = 2, flags = NEW}
 define{'pen_enqueue_1', enqueue, keys = 6, lead = 1, group = 5, integers = {1}, each = 3, header = 4, flags = NEW}
-define{'pen_renew_1', renew, keys = 4, lead = 1, group = 3, each = 3, flags = DRAINS}
+define{'pen_renew_1', renew, keys = 5, lead = 1, group = 3, each = 3, flags = DRAINS}
 define{'pen_settle_1', settle, keys = 5, lead = 5, group = 1, integers = {1, 2, 3, 4, 5}, check = settle_fits, flags = DRAINS}
 define{'pen_retry_1', retry, keys = 5, lead = 1, group = 3, each = 2, header = 3, flags = DRAINS}
 define{'pen_dead_1', dead, keys = 4, lead = 1, group = 2, flags = DRAINS}

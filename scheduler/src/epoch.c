@@ -121,8 +121,7 @@ static void on_rebuilding(void *arg, struct err err, int64_t count) {
         return;
     }
     FAILPOINT(EPOCH_AFTER_REBUILDING);
-    if (w->depth.epoch[0] != '\0' ||
-        w->depth.waiting + w->depth.running + w->depth.delayed > 0) { /* else the shard is new, or wiped: that shows below */
+    if (w->lost) {
         series_add(metric_series(M_STREAM_LOST_EPOCHS, w->queue->name, NULL, NULL), 1);
     }
     rewrite_aof_once(w->scheduler);
@@ -153,11 +152,19 @@ static bool epoch_is_current(const struct shard_watch *w) {
     return strncmp(w->depth.epoch, prefix, (size_t)n) == 0;
 }
 
+/* A shard without an epoch may be a new one: it is lost when we have seen it ready, or when there is something in it. */
+static bool is_lost(const struct shard_watch *w) {
+    const struct queue_depth *d = &w->depth;
+    return !epoch_is_current(w) && (w->seen_ready || d->epoch[0] != '\0' || d->waiting + d->running + d->delayed > 0);
+}
+
 void epoch_check(struct shard_watch *w) {
     struct scheduler *s = w->scheduler;
+    w->seen_ready |= epoch_is_current(w);
     if (w->healing || w->auditing || s->run_id[0] == '\0' || !scheduler_leads(s) || (epoch_is_current(w) && !w->heal_wanted)) {
         return;
     }
+    w->lost = is_lost(w);
     w->healing = true;
     w->heal_wanted = false;
     (void)snprintf(w->run_id, sizeof w->run_id, "%s", s->run_id);

@@ -41,6 +41,7 @@ struct shard_watch {
     int64_t promote_at_us; /* when the timer fires; 0: not set */
     /* epoch.c */
     bool healing, heal_wanted; /* wanted: the audit saw rows that another epoch marked, late */
+    bool seen_ready, lost;     /* lost: the pass is for an epoch that Redis has not kept */
     char run_id[64];           /* that the pass is for */
     int64_t nonce;
     struct presence presence;

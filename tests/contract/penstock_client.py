@@ -175,7 +175,7 @@ class Client:
                 long = e.started_ms and now - e.started_ms > 1000
                 e.listed = e.listed or bool(long)
                 args += [e.id, e.job.id, e.started_ms if long else 0]
-            gone, wanted = self._call("renew", "s r x:0 x:1", self.consumer, *args)
+            gone, wanted = self._call("renew", "s r x:0 x:1 l", self.consumer, *args)
             lost += [self.held.pop(x) for x in gone]
             cancel += [self.held[x] for x in wanted]
         return lost, cancel

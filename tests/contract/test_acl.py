@@ -95,6 +95,7 @@ def worker(stage: Stage, r: redis.Redis) -> None:
     assert s.claim("c1", 2)
     s.call("retry", "c1", ids[2], MINUTE // 2, header(jobs[2]))
     s.call("park", "c1", ids[3])
+    r.hlen(s.key("p"))
     s.call("unpark", 10)
     s.call("dead", "c1", ids[4], b"{}")
     s.call("hand_back", "q", "c2", ids[5])

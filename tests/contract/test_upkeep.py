@@ -73,14 +73,32 @@ def test_a_sweep_takes_what_was_not_renewed_and_only_that(shard):
 
 def test_one_sweep_a_second_for_all(shard):
     enqueue(shard, 2)
-    age(shard, shard.claim("c1"), 20000)
-    first = shard.call("sweep", "c2", 1, 10000)[0]
-    assert len(first) == 1
+    ids = shard.claim("c1")
+    age(shard, ids[:1], 20000)
+    assert len(shard.call("sweep", "c2", 10, 10000)[0]) == 1
+    age(shard, ids[1:], 20000)
     assert shard.call("sweep", "c3", 10, 10000) == [[], 0]
     until = int(shard.r.hget(shard.key("l"), "until"))
     assert 0 < until - shard.now() <= 1000
     let_sweep(shard)
     assert len(shard.call("sweep", "c3", 10, 10000)[0]) == 1
+
+
+def test_after_a_full_sweep_anybody_goes_on(shard):
+    enqueue(shard, 3)
+    age(shard, shard.claim("c1"), 20000)
+    assert [len(shard.call("sweep", c, 1, 10000)[0]) for c in ("c2", "c3", "c2", "c3")] == [1, 1, 1, 0]
+
+
+def test_after_a_silence_holders_come_first(shard):
+    enqueue(shard, 1)
+    old = shard.claim("c1")
+    age(shard, old, 20000)
+    shard.r.hset(shard.key("l"), "at", shard.now() - 6000)  # Redis was away: nobody could renew
+    assert shard.call("sweep", "c2", 10, 10000) == [[], 0]
+    assert 3000 < int(shard.r.hget(shard.key("l"), "until")) - shard.now() <= 4000
+    let_sweep(shard)
+    assert [e[0] for e in shard.call("sweep", "c2", 10, 10000)[0]] == old
 
 
 def test_a_sweep_lock_from_the_future_is_ignored(shard):

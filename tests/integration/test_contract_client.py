@@ -45,7 +45,7 @@ class ForeignWorker(threading.Thread):
     def run(self) -> None:
         renewed = swept = time.monotonic()
         while not self._over.is_set() or self.client.held:
-            entries = [] if self._over.is_set() else self.client.claim(SLOTS, block_ms=100)
+            entries = [] if self._over.is_set() else self._claim()
             if time.monotonic() - swept > 1:
                 swept = time.monotonic()
                 entries += self.client.sweep(SLOTS)
@@ -56,6 +56,15 @@ class ForeignWorker(threading.Thread):
                 self.problems.append(f"lost {lost}, to be cancelled {cancel}")
             for entry in entries:
                 self._attempt(entry)
+
+    def _claim(self) -> list:
+        try:
+            return self.client.claim(SLOTS, block_ms=100)
+        except redis.ResponseError as e:
+            if not str(e).startswith("NOGROUP"):
+                raise
+            self._over.wait(0.2)  # the scheduler makes it within seconds
+            return []
 
     def _attempt(self, entry) -> None:
         job = entry.job

@@ -133,4 +133,4 @@ def test_stream_class__lost_with_redis_then_it_is_counted(stack, client):
 
     before = epochs()
     lose(stack, stack.redis_client().flushall)
-    assert ports.wait_until(lambda: epochs() == before + 1, 10)
+    assert ports.wait_until(lambda: epochs() == before + 1, 10), (before, epochs())

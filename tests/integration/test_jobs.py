@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from observe import attempts, log_size
+from observe import attempts, log_lines, log_size
 from penstock_client import Client as ProtocolClient
 from penstock_client import Header, new_job_id
 from penstock_ops import ports
@@ -65,10 +65,11 @@ def restart_worker(stack, client) -> None:
         alive = children_of(stack.roles["worker"].pid)
         return {p["pid"] for p in client.get("/v1/workers").json()["items"] if p.get("queue") == QUEUE and p["pid"] in alive}
 
-    before = readers()
+    before, since = readers(), log_size(stack.roles["worker"].log)
     for pid in before:
         os.kill(pid, signal.SIGTERM)
     assert ports.wait_until(lambda: len(readers() - before) >= len(before), WAIT_S)
+    assert ports.wait_until(lambda: len(log_lines(stack.roles["worker"].log, "worker.ready", since)) >= len(before), WAIT_S)
 
 
 def seconds(line: dict) -> float:
@@ -210,7 +211,8 @@ def test_unknown_version__then_parked_until_a_worker_knows_it(stack, client, pro
     job_id = park(stack, protocol, stream_class)
     key = uuid.UUID(job_id).bytes
     assert client.job(job_id)["state"] == "parked"
-    restart_worker(stack, client)  # which does not know it either
+    restart_worker(stack, client)  # which tries, and does not know it either
+    assert ports.wait_until(lambda: log_lines(stack.roles["worker"].log, "jobs.unparked", since), WAIT_S)
     assert ports.wait_until(lambda: protocol.find(key)[0] == "parked", WAIT_S)
     assert notes(stack, job_id) == 0
     home = protocol.r.hget(protocol.key("p"), key)  # as if the next worker knew that version

@@ -65,6 +65,13 @@ def may(db: psycopg.Connection, table: str, column: str, privilege: str) -> bool
     return True
 
 
+def test_accounts__so_far_nobody_asked_for_more_than_it_may(stack):
+    """On this stack other tests have had everything done. First of this file, whose other tests ask on purpose."""
+    refused = [(entry["username"], entry["object"]) for entry in stack.redis_client().acl_log() if entry["username"].startswith("penstock_")]
+    assert refused == []
+    assert "permission denied" not in stack.postgres.log.read_text(encoding="utf-8", errors="replace")
+
+
 @pytest.mark.parametrize("role", MODULES)
 def test_postgres__a_module_sees_its_own_schema_alone(stack, log_in, role):
     db = log_in(role)

@@ -8,12 +8,14 @@ def cut_log(redis: Redis, most: int) -> int:
     """What the page cache held of the AOF's end is gone, at most so many bytes; how many. Restarted twice, since a torn MULTI bites the
     second time."""
     redis.kill9()
-    increments = sorted((redis.dir / "appendonlydir").glob("*.incr.aof"), key=lambda f: f.stat().st_mtime)
+    folder = redis.dir / "appendonlydir"
+    manifest = (folder / "appendonly.aof.manifest").read_text().splitlines()
+    increments = [line.split()[1] for line in manifest if line.endswith("type i")]  # in the order they are read; only the last has a tail
     cut = 0
     if increments:
-        size = increments[-1].stat().st_size
-        cut = min(size, most)
-        os.truncate(increments[-1], size - cut)
+        last = folder / increments[-1]
+        cut = min(last.stat().st_size, most)
+        os.truncate(last, last.stat().st_size - cut)
     redis.start()
     redis.kill9()
     redis.start()

@@ -15,11 +15,13 @@ static size_t look_ahead(const struct process *p) {
     return slots < LOOK_AHEAD_MAX ? slots : LOOK_AHEAD_MAX;
 }
 
+_Static_assert(HELD_MAX / 2 + LOOK_AHEAD_MAX + SETTLING_ROOM <= HELD_MAX, "there is an entry for whatever is brought in");
+
 size_t claim_room(const struct process *p) {
     size_t held = p->running_n + p->waiting_n + p->asked_n;
     size_t wanted = process_slots(p) + look_ahead(p);
     size_t in_use = held + p->outgoing_n + p->finishing_n;
-    size_t most = wanted + SETTLING_ROOM < HELD_MAX ? wanted + SETTLING_ROOM : HELD_MAX;
+    size_t most = wanted + SETTLING_ROOM;
     if (held >= wanted || in_use >= most) {
         return 0;
     }

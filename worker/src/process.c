@@ -122,17 +122,18 @@ static void on_unparked(void *arg, struct err err, int64_t count) {
     }
 }
 
-static void on_parked(void *arg, struct err err, const struct queue_depth *depth) {
+static void on_parked(void *arg, struct err err, const struct reply *reply) {
     struct process *p = arg;
     if (!err_is_set(err)) {
-        p->parked_left = p->parked_left < 0 ? depth->parked : p->parked_left + depth->parked;
+        p->parked_left = (p->parked_left < 0 ? 0 : p->parked_left) + reply_int(reply, 0);
     }
 }
 
 static void unpark(struct process *p) {
     for (unsigned i = 0; i < p->queue->shards_n && p->parked_left != 0; i++) {
         if (p->parked_left < 0) {
-            queue_depth(&p->rt->redis, p->queue->shards[i], on_parked, p);
+            const struct str argv[] = {STR("HLEN"), p->queue->shards[i]->key[KEY_PARKED]};
+            broker_call(&p->rt->redis, 2, argv, on_parked, p);
         } else {
             queue_unpark(&p->rt->redis, p->queue->shards[i], p->parked_left < UNPARK_BATCH ? p->parked_left : UNPARK_BATCH,
                          on_unparked, p);

@@ -68,9 +68,12 @@ static void credit_body(struct http_conn *c, size_t n) {
 
 static void tell_done(struct http_conn *c) {
     struct http_exchange *x = c->x;
-    bool announced = x->announced;
+    bool announced = x != NULL && x->announced;
+    if (!announced) {
+        return;
+    }
     x->announced = false; /* before the call, which may close the server, and with it this connection */
-    if (announced && c->server->o.on_done != NULL) {
+    if (c->server->o.on_done != NULL) {
         c->server->o.on_done(c->server->o.arg, &x->req, x->status, x->handed);
     }
 }

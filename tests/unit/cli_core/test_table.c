@@ -81,6 +81,7 @@ static void test_cell__given_any_value_then_its_text(void **state) {
         {"{\"a\":[]}", "a", "-", COLUMN_TEXT},
         {"{\"a\":[{\"b\":1},{\"b\":2}]}", "a.last.b", "2", COLUMN_TEXT},
         {"{\"a\":[]}", "a.last.b", "-", COLUMN_TEXT},
+        {"{\"a\":[{\"b\":1}]}", "a.first.b", "-", COLUMN_TEXT},
         {"{\"a\":\"red\\u001b[31m\\n\\u007f\\u009b\"}", "a", "red?[31m????", COLUMN_TEXT},
         {"{\"a\":\"caf\\u00e9\"}", "a", "caf\xc3\xa9", COLUMN_TEXT},
         {"{\"a\":90.9}", "a", "90s", COLUMN_SECONDS},
