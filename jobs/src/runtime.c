@@ -61,8 +61,15 @@ static struct err open_module(struct runtime *rt, const struct module *m, struct
                                .queues = rt->queues,
                                .ids = &rt->ids,
                                .runtime = rt};
-    TRY(pg_pool_new(rt->loop, &o, &env->db));
-    return m->open != NULL ? m->open(env, &rt->services) : OK;
+    struct err e = pg_pool_new(rt->loop, &o, &env->db);
+    if (!err_is_set(e) && m->open != NULL) {
+        e = m->open(env, &rt->services);
+    }
+    if (err_is_set(e)) { /* what did not open is not closed */
+        pg_pool_close(env->db);
+        *env = (struct module_env){0};
+    }
+    return e;
 }
 
 static struct err open_connections(struct runtime *rt, const struct runtime_options *o) {
@@ -116,9 +123,7 @@ void runtime_close(struct runtime *rt) {
         return;
     }
     /* First whatever may still call back, then what it calls. */
-    if (rt->http != NULL) {
-        http_client_close(rt->http);
-    }
+    http_client_close(rt->http);
     for (size_t i = 0; i < RUNTIME_MODULES_MAX && rt->modules[i].module != NULL; i++) {
         pg_pool_shut(rt->modules[i].db);
     }

@@ -113,9 +113,12 @@ def end_lossless_part(cluster: Cluster, load: Load, chaos: Chaos) -> None:
     """Up to here Redis was only killed. Every stream-class job so far must run; from here on those that a wiped or cut Redis held are excused."""
     load.paused_kinds = set(STREAM)
     chaos.paused.set()
-    end = time.monotonic() + 40
-    while time.monotonic() < end and stream_jobs_left(cluster, load.sent):
+    cluster.arm("")  # until they have run: with a failpoint at every step one worker gets nowhere
+    end = time.monotonic() + 60
+    while (left := stream_jobs_left(cluster, load.sent)) and time.monotonic() < end:
         time.sleep(0.2)
+    if left:
+        raise RuntimeError(f"{left} stream-class jobs did not run within 60 s after the last fault")
     chaos.lossy_since = time.monotonic()
     progress("from here on Redis is wiped and its log cut as well")
     chaos.paused.clear()
@@ -132,6 +135,8 @@ def finish(cluster: Cluster, load: Load, chaos: Chaos, names: list[str], hits: i
     check = Check(cluster, load.sent, chaos.windows, sum(counts.values()) + sum(chaos.done.values()))
     quiet = check.await_quiet(150)
     verdict = check.run()
+    if verdict.problems:
+        print(f"Redis was killed at {chaos.kills}")
     short = {name: counts.get(name, 0) for name in names if counts.get(name, 0) < hits}
     verdict.want(not short, f"failpoints with fewer than {hits} hits: {short}")
     verdict.figures |= {"seconds of faults": round(ran), "seconds to quiet": round(quiet, 1)}

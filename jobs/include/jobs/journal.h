@@ -73,7 +73,7 @@ struct journal_heal {
     bool (*present)(void *arg, struct uuid id);
 };
 typedef void heal_cb(void *arg, struct err err, struct uuid last, size_t placed, bool more);
-void journal_heal(const struct journal *j, const struct journal_heal *h, heal_cb *cb, void *arg);
+void journal_heal(const struct journal *j, const struct journal_heal *spec, heal_cb *cb, void *arg);
 
 /* Ends journal jobs: one statement for at most LIMIT_BATCH of them. A row that is terminal already, or of a newer generation, is left
  * alone. errors is the JSON array for dead_job, used for OUTCOME_DEAD. */

@@ -61,7 +61,7 @@ struct module {
     size_t consumers_n;
     /* Fills its entry in services and makes env->state; called once per process. May be NULL. */
     struct err (*open)(struct module_env *env, struct services *services);
-    void (*close)(struct module_env *env);
+    void (*close)(struct module_env *env); /* only after open succeeded; may be NULL */
 };
 
 /* What the code of a module may reach in this process. */

@@ -66,9 +66,20 @@ def children_of(pid: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                if int(_stat(int(entry.name))[1]) == pid:
                     found.append(int(entry.name))
     return found
+
+
+def _stat(pid: int) -> list[str]:
+    """Of /proc/PID/stat what stands behind the name: state, parent …"""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _is_stopped(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return _stat(pid)[0] == "T"
+    return False
 
 
 def end(run_dir: Path, pid: int, sig: int, seconds: float) -> bool:
@@ -77,7 +88,8 @@ def end(run_dir: Path, pid: int, sig: int, seconds: float) -> bool:
     if is_ours(run_dir, pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, sig)
-            os.kill(pid, signal.SIGCONT)
+            if _is_stopped(pid):  # to others it could mean something: a leak check at their end stops them by SIGSTOP, which it would undo
+                os.kill(pid, signal.SIGCONT)
         if not wait_until(lambda: not is_ours(run_dir, pid), seconds):
             gently = False
             with contextlib.suppress(ProcessLookupError):

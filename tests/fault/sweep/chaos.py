@@ -25,6 +25,7 @@ class Chaos:
         self.paused = threading.Event()
         self.done: dict[str, int] = {}
         self.windows: list[Window] = []
+        self.kills: list[tuple[float, int]] = []  # of Redis: when, and what it held unwritten shortly before
         self._favoured: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -90,7 +91,15 @@ class Chaos:
         self.cluster.kill_role(self.rng.choice(list(self.cluster.roles)))
 
     def kill_redis(self) -> None:
+        """A kill costs nothing that was written; but while an fsync is slow Redis keeps what it has answered in its own memory, for up to two
+        seconds (flushAppendOnlyFile in its aof.c), and says so in aof_buffer_length."""
+        info = self.cluster.redis_do("INFO", "persistence")
+        held = int(info.split("aof_buffer_length:")[1].split()[0])
+        begin = time.monotonic() - 2
         self.cluster.redis.kill9()
+        self.kills.append((round(time.monotonic(), 1), held))
+        if held:
+            self.windows.append(Window(begin, time.monotonic()))
         time.sleep(self.rng.random() * 0.5)
         self.cluster.redis.start()
 

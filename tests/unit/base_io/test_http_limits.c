@@ -369,7 +369,8 @@ static void test_http_limits__ipv6_then_peer_in_brackets(void **state) {
     }
     struct sockaddr_in6 a = {
         .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)http_server_port(f.server)), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    c = (struct client){.fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    memset(&c, 0, sizeof c); /* too large for a literal on the stack */
+    c.fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(0, connect(c.fd, (struct sockaddr *)&a, sizeof a));
     assert_true(client_send(&c, STR("GET /wait HTTP/1.1\r\n" H END)));
     pump(&f, one_waits, &f);

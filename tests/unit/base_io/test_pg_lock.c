@@ -98,7 +98,8 @@ static void test_pg_lock__stopped_for_longer_than_the_idle_timeout_then_not_held
     assert_ok(loop_new(&l));
     assert_ok(take(l, &a, 7));
     assert_true(wait_until(l, 3000, is_held, &a));
-    (void)nanosleep(&(struct timespec){PAST_IDLE_MS / 1000, PAST_IDLE_MS % 1000 * 1000000L}, NULL); /* as SIGSTOP does it: the loop does not turn */
+    (void)nanosleep(&(struct timespec){PAST_IDLE_MS / 1000, PAST_IDLE_MS % 1000 * 1000000L},
+                    NULL); /* as SIGSTOP does it: the loop does not turn */
     assert_false(pg_lock_held(a.lock));
     assert_true(wait_until(l, 3000, is_lost, &a)); /* the server hung up */
     assert_true(wait_until(l, 3000, is_held, &a)); /* and it is free again */

@@ -41,11 +41,11 @@ static void test_schema__given_payloads_then_taken_or_refused(void **state) {
 static void test_schema__a_text_at_its_limit_then_taken_and_past_it_refused(void **state) {
     (void)state;
     static char payload[10100];
-    for (int extra = 0; extra < 2; extra++) {
+    for (size_t n = 10000; n <= 10001; n++) {
         char *at = payload + snprintf(payload, sizeof payload, "{\"text\":\"");
-        memset(at, 'x', (size_t)(10000 + extra));
-        (void)snprintf(at + 10000 + extra, 8, "\"}");
-        const struct payload_row row = {"demo.note", payload, extra == 0};
+        memset(at, 'x', n);
+        (void)snprintf(at + n, 8, "\"}");
+        const struct payload_row row = {"demo.note", payload, n == 10000};
         assert_payloads(&custom_module, &row, 1);
     }
 }

@@ -88,7 +88,9 @@ static const char *effect_of(struct uuid root) {
         "");
 }
 
-static int facts_of(struct uuid root) { return atoi(of_id(root, "SELECT count(*) FROM unit.fact WHERE root_id = ", "")); }
+static int facts_of(struct uuid root) {
+    return (int)strtol(of_id(root, "SELECT count(*) FROM unit.fact WHERE root_id = ", ""), NULL, 10);
+}
 
 static void add_effect(struct uuid root, const char *rest) {
     run_for_id(db.admin, root, "INSERT INTO unit.effect VALUES (", rest);

@@ -237,7 +237,7 @@ static void test_sql__given_40_runners_at_one_gate_then_one_passes(void **state)
 
 static const char *const *refund_values(int i) {
     uuid_text(id_new(&db.ids), crowd_values.id[i]);
-    (void)snprintf(crowd_values.key[i], sizeof crowd_values.key[i], "%d:%s", i, crowd_values.payment + 28);
+    (void)snprintf(crowd_values.key[i], sizeof crowd_values.key[i], "%d:%.8s", i, crowd_values.payment + 28);
     const char *const v[] = {
         crowd_values.id[i], crowd_values.key[i], crowd_values.payment, "default", NULL, "100", NULL, "-", "fake", "0", NULL};
     memcpy(crowd_values.v, v, sizeof v);

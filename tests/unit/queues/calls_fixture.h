@@ -296,7 +296,7 @@ static const struct op {
     {"sweep", run_sweep, "FCALL pen_sweep_1 2 pen:{q:0}:s pen:{q:0}:l host:1:7 10 10000", "[[['1-2' ['h' 'H' 'p' 'P']]] :3]",
      "0/1-2 h=H p=P; orphans 3"},
     {"renew", run_renew,
-     "FCALL pen_renew_1 4 pen:{q:0}:s pen:{q:0}:r pen:{q:0}:x:0 pen:{q:0}:x:1 host:1:7 1-2 " JOB_A
+     "FCALL pen_renew_1 5 pen:{q:0}:s pen:{q:0}:r pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:0}:l host:1:7 1-2 " JOB_A
      " 1730406023291 18446744073709551615-0 " JOB_B " 0",
      "[['1-2'] ['18446744073709551615-0']]", "[ 1-2 ][ 18446744073709551615-0 ]"},
     {"hand_back", run_hand_back, "FCALL pen_hand_back_1 1 pen:{q:0}:s q host:1:7 1-2 3-4", "['3-4']", "[ 3-4 ]"},

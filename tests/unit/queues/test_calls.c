@@ -199,7 +199,7 @@ static void test_calls__given_full_batches_of_the_longest_arguments_then_they_ar
     queue_enter(&fake.broker, &shard, INT64_MAX, items, LIMIT_BATCH, on_enter_said, &said);
     assert_int_equal(3 + 6 + 1 + 5 * LIMIT_BATCH, fake.argc);
     queue_renew(&fake.broker, &shard, STR("c"), held, LIMIT_BATCH, on_renew_said, &said);
-    assert_int_equal(3 + 4 + 1 + 3 * LIMIT_BATCH, fake.argc);
+    assert_int_equal(3 + 5 + 1 + 3 * LIMIT_BATCH, fake.argc);
     queue_settle(&fake.broker, &shard, settled, LIMIT_BATCH, on_done_said, &said);
     assert_int_equal(3 + 5 + 5 + 4 * LIMIT_BATCH, fake.argc);
     queue_retry(&fake.broker, &shard, STR("c"), retried, LIMIT_BATCH, on_lost_said, &said);

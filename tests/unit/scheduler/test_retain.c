@@ -31,7 +31,7 @@ static const char *add_old_job(int days, const char *state, int finished_days_ag
 }
 
 static void add_key(const char *job, const char *key) {
-    char sql[256];
+    char sql[320];
     (void)snprintf(sql, sizeof sql,
                    "INSERT INTO platform.idempotency (tenant, key, fingerprint, job_id) VALUES ('acme', '%s', '', '%s')", key,
                    job);
@@ -39,7 +39,7 @@ static void add_key(const char *job, const char *key) {
 }
 
 static int exists(const char *table, const char *column, const char *id) {
-    char sql[160];
+    char sql[320];
     (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM %s WHERE %s = '%s'", table, column, id);
     return sql_int(db.admin, sql);
 }
