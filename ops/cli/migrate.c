@@ -1,7 +1,7 @@
 /* penstock migrate: everything the servers must have before a role starts, made or brought up to date; safe to run again. Works under the
  * administrators' URLs (PENSTOCK_ADMIN_POSTGRES_URL, PENSTOCK_ADMIN_REDIS_URL; default: the roles' own), blocking: it is a command. */
-#include "cli.h"
 #include "migrate.h"
+#include "cli.h"
 
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -24,7 +24,9 @@ static const char *const roles[] = {"api", "worker", "scheduler"};
 static struct err run(PGconn *pg, const char *what, const char *sql) {
     PGresult *res = PQexec(pg, sql);
     ExecStatusType status = PQresultStatus(res);
-    struct err e = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? OK : err_make(ERR_PG_ERROR, "%s: %s", what, PQresultErrorMessage(res));
+    struct err e = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK
+                       ? OK
+                       : err_make(ERR_PG_ERROR, "%s: %s", what, PQresultErrorMessage(res));
     PQclear(res);
     return e;
 }
@@ -48,10 +50,11 @@ static struct err make_role(PGconn *pg, const char *name, const char *password) 
     if (quoted == NULL) {
         return err_make(ERR_NOMEM, "role %s", name);
     }
-    struct err e = runf(pg, name,
-                        "DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'penstock_%s') THEN CREATE ROLE penstock_%s; END IF; END$$; "
-                        "ALTER ROLE penstock_%s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %s",
-                        name, name, name, password[0] != '\0' ? quoted : "NULL");
+    struct err e = runf(
+        pg, name,
+        "DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'penstock_%s') THEN CREATE ROLE penstock_%s; END IF; END$$; "
+        "ALTER ROLE penstock_%s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %s",
+        name, name, name, password[0] != '\0' ? quoted : "NULL");
     PQfreemem(quoted);
     return e;
 }
@@ -60,10 +63,13 @@ static struct err migrate_platform(PGconn *pg, const char *password) {
     TRY(run(pg, "platform.sql", platform_ddl));
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         TRY(make_role(pg, roles[i], password));
-        TRY(runf(pg, roles[i], "GRANT USAGE ON SCHEMA platform TO penstock_%s; REVOKE ALL ON ALL TABLES IN SCHEMA platform FROM penstock_%s", roles[i], roles[i]));
+        TRY(runf(pg, roles[i],
+                 "GRANT USAGE ON SCHEMA platform TO penstock_%s; REVOKE ALL ON ALL TABLES IN SCHEMA platform FROM penstock_%s",
+                 roles[i], roles[i]));
     }
     for (size_t i = 0; i < sizeof grants / sizeof grants[0]; i++) {
-        TRY(runf(pg, grants[i].table, "GRANT %s ON platform.%s TO penstock_%s", grants[i].privileges, grants[i].table, grants[i].role));
+        TRY(runf(pg, grants[i].table, "GRANT %s ON platform.%s TO penstock_%s", grants[i].privileges, grants[i].table,
+                 grants[i].role));
     }
     return OK;
 }

@@ -112,7 +112,8 @@ static void on_deadline(void *arg) { end(arg, err_make(ERR_REDIS_DOWN, "Redis di
 
 struct err migrate_redis(const char *url, const char *password) {
     struct migration m = {.password = password};
-    const struct redis_options o = {.url = url, .name = "migrate", .connect_ms = DEADLINE_MS, .command_ms = DEADLINE_MS, .on_state = on_state, .arg = &m};
+    const struct redis_options o = {
+        .url = url, .name = "migrate", .connect_ms = DEADLINE_MS, .command_ms = DEADLINE_MS, .on_state = on_state, .arg = &m};
     TRY(loop_new(&m.loop));
     m.err = timer_new(m.loop, on_deadline, &m, &m.deadline);
     if (!err_is_set(m.err)) {

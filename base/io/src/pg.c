@@ -38,7 +38,7 @@ struct pg_pool {
     unsigned attempt_at;
 
     bool closed;
-    bool shut; /* closed, and kept for late calls until pg_pool_close */
+    bool shut;                                      /* closed, and kept for late calls until pg_pool_close */
     enum { TOLD_NOTHING, TOLD_UP, TOLD_DOWN } told; /* to on_state */
     unsigned depth;                                 /* of callbacks in progress */
     enum err_code why;
