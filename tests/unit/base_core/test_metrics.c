@@ -196,63 +196,64 @@ static void test_metrics__given_parts_then_families_are_together_and_say_their_p
     free(text);
 }
 
+static const char *const malformed[] = {
+    "",
+    " ",
+    "penstock_workers",
+    "penstock_workers ",
+    "penstock_workers  1",
+    "penstock_workers 1 ",
+    "penstock_workers 1 2",
+    "penstock_workers x",
+    "penstock_workers 0x1p3",
+    "penstock_workers 1e999",
+    "penstock_workers nan",
+    "penstock_workers --1",
+    "penstock_workers infinity",
+    "penstock_workers 1e",
+    "penstock_workers 1\r",
+    "penstock_workers\t1",
+    "penstock_workers_sum 1",
+    "penstock_worker 1",
+    "workers 1",
+    "penstock_loop_lag_seconds 1",
+    "penstock_loop_lag_seconds_bucke 1",
+    "# EOF",
+    "# TYPE penstock_workers counter",
+    "penstock_workers{",
+    "penstock_workers{}",
+    "penstock_workers{} 1",
+    "penstock_workers{a} 1",
+    "penstock_workers{a=} 1",
+    "penstock_workers{a=\"} 1",
+    "penstock_workers{a=\"b} 1",
+    "penstock_workers{a=\"b\" 1",
+    "penstock_workers{a=\"b\",} 1",
+    "penstock_workers{,a=\"b\"} 1",
+    "penstock_workers{a=\"b\"c=\"d\"} 1",
+    "penstock_workers{a=\"b\"}1",
+    "penstock_workers{a=\"b\"}",
+    "penstock_workers{=\"b\"} 1",
+    "penstock_workers{a=\"\\x\"} 1",
+    "penstock_workers{a=\"\\\"} 1",
+    "penstock_workers{a=\"\\",
+    "penstock_workers{a=\"\xff\"} 1",
+    "penstock_workers{a=\"\x01\"} 1",
+    "penstock_workers{process=\"forged\"} 1",
+    "penstock_workers{a=\"b\",process=\"forged\"} 1",
+    "penstock_workers{1a=\"b\"} 1",
+    "penstock_workers 11111111111111111111111111111111111111111111111111111111111111111111111111",
+};
+
 static void test_metrics__given_malformed_lines_then_they_are_left_out(void **state) {
     (void)state;
-    static const char *const bad[] = {
-        "",
-        " ",
-        "penstock_workers",
-        "penstock_workers ",
-        "penstock_workers  1",
-        "penstock_workers 1 ",
-        "penstock_workers 1 2",
-        "penstock_workers x",
-        "penstock_workers 0x1p3",
-        "penstock_workers 1e999",
-        "penstock_workers nan",
-        "penstock_workers --1",
-        "penstock_workers infinity",
-        "penstock_workers 1e",
-        "penstock_workers 1\r",
-        "penstock_workers\t1",
-        "penstock_workers_sum 1",
-        "penstock_worker 1",
-        "workers 1",
-        "penstock_loop_lag_seconds 1",
-        "penstock_loop_lag_seconds_bucke 1",
-        "# EOF",
-        "# TYPE penstock_workers counter",
-        "penstock_workers{",
-        "penstock_workers{}",
-        "penstock_workers{} 1",
-        "penstock_workers{a} 1",
-        "penstock_workers{a=} 1",
-        "penstock_workers{a=\"} 1",
-        "penstock_workers{a=\"b} 1",
-        "penstock_workers{a=\"b\" 1",
-        "penstock_workers{a=\"b\",} 1",
-        "penstock_workers{,a=\"b\"} 1",
-        "penstock_workers{a=\"b\"c=\"d\"} 1",
-        "penstock_workers{a=\"b\"}1",
-        "penstock_workers{a=\"b\"}",
-        "penstock_workers{=\"b\"} 1",
-        "penstock_workers{a=\"\\x\"} 1",
-        "penstock_workers{a=\"\\\"} 1",
-        "penstock_workers{a=\"\\",
-        "penstock_workers{a=\"\xff\"} 1",
-        "penstock_workers{a=\"\x01\"} 1",
-        "penstock_workers{process=\"forged\"} 1",
-        "penstock_workers{a=\"b\",process=\"forged\"} 1",
-        "penstock_workers{1a=\"b\"} 1",
-        "penstock_workers 11111111111111111111111111111111111111111111111111111111111111111111111111",
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
         char snapshot_text[200];
-        (void)snprintf(snapshot_text, sizeof snapshot_text, "%s\n", bad[i]);
+        (void)snprintf(snapshot_text, sizeof snapshot_text, "%s\n", malformed[i]);
         struct metrics_part part = {"p", str_c(snapshot_text)};
         char *text = render(&part, 1, false);
         if (text[0] != '\0') {
-            fail_msg("%s gave %s", bad[i], text);
+            fail_msg("%s gave %s", malformed[i], text);
         }
         free(text);
     }
