@@ -176,7 +176,7 @@ static void place(struct accept *s, struct batch *b) {
         jobs[i] = job_of(b->rows[i]);
     }
     if (b->n > 0) {
-        journal_place(&s->api->rt->journal, jobs, b->n, on_placed, b);
+        journal_place(&s->api->rt->journal, jobs, b->n, JOURNAL_PLACED, on_placed, b);
     } else {
         free(b);
     }

@@ -86,7 +86,7 @@ static void on_written(void *arg, struct err err, const PGresult *res) {
         return;
     }
     keep_inserted(&w->batch, res);
-    journal_place(w->journal, w->batch.jobs, w->batch.n, on_placed, w);
+    journal_place(w->journal, w->batch.jobs, w->batch.n, JOURNAL_MARKED, on_placed, w);
 }
 
 static void add_row(struct pg_columns *c, const struct journal_job *j) {
@@ -167,7 +167,7 @@ static void on_unmarked(void *arg, struct err err, const PGresult *res) {
     if (r->n == 0) {
         on_relayed(r, OK);
     } else {
-        journal_place(r->journal, jobs, r->n, on_relayed, r);
+        journal_place(r->journal, jobs, r->n, JOURNAL_MARKED, on_relayed, r);
     }
     arena_free(&a);
 }

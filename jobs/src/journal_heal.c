@@ -71,7 +71,7 @@ static void on_page(void *arg, struct err err, const PGresult *res) {
     }
     if (h->placed > 0) {
         h->waiting++;
-        journal_place(h->journal, absent, h->placed, on_placed, h);
+        journal_place(h->journal, absent, h->placed, JOURNAL_MARKED, on_placed, h);
     }
     answered(h, OK);
     arena_free(&a);

@@ -13,12 +13,13 @@ struct place {
     const struct journal *journal;
     journal_cb *cb;
     void *arg;
+    enum journal_until until;
     struct err err;
     size_t waiting; /* groups without an answer, and one for the call itself */
 };
 
 struct group {
-    struct place *place;
+    struct place *place; /* NULL: nobody waits any more */
     size_t n;
     struct journal_mark marks[LIMIT_BATCH];
 };
@@ -45,7 +46,9 @@ static void on_marked(void *arg, struct err err, const PGresult *res) {
     struct place *p = g->place;
     free(g);
     FAILPOINT(PLACE_AFTER_MARK);
-    place_answered(p, err);
+    if (p != NULL) {
+        place_answered(p, err);
+    } /* else what is not marked is added again by the relay, and its second copy absorbed */
 }
 
 static void on_added(void *arg, struct err err, int64_t epoch) {
@@ -57,7 +60,12 @@ static void on_added(void *arg, struct err err, int64_t epoch) {
         return;
     }
     FAILPOINT(PLACE_AFTER_ENQUEUE);
-    journal_mark(p->journal->platform, epoch, g->marks, g->n, on_marked, g);
+    const struct journal *j = p->journal;
+    if (p->until == JOURNAL_PLACED) {
+        g->place = NULL;
+        place_answered(p, OK);
+    }
+    journal_mark(j->platform, epoch, g->marks, g->n, on_marked, g);
 }
 
 static struct envelope envelope_of(const struct journal_job *j) {
@@ -112,14 +120,15 @@ static void send_group(struct place *p, const struct shard *s, const struct jour
     queue_add(p->journal->redis, s, items, g->n, on_added, g);
 }
 
-void journal_place(const struct journal *j, const struct journal_job *jobs, size_t n, journal_cb *cb, void *arg) {
+void journal_place(const struct journal *j, const struct journal_job *jobs, size_t n, enum journal_until until, journal_cb *cb,
+                   void *arg) {
     bool taken[LIMIT_BATCH] = {false};
     struct place *p = malloc(sizeof *p);
     if (p == NULL) {
         cb(arg, err_make(ERR_NOMEM, "journal"));
         return;
     }
-    *p = (struct place){.journal = j, .cb = cb, .arg = arg, .waiting = 1};
+    *p = (struct place){.journal = j, .cb = cb, .arg = arg, .until = until, .waiting = 1};
     for (size_t i = 0; i < n && i < LIMIT_BATCH; i++) {
         const struct queue_info *q = queue_table_find(j->queues, jobs[i].queue);
         unsigned shard = id_job_place(jobs[i].id).shard;

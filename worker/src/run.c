@@ -101,17 +101,7 @@ static void end_failed(struct held *h, struct err err, int64_t after_ms) {
     }
 }
 
-static void on_end(struct attempt *a, const struct attempt_end *end) {
-    struct held *h = held_of(a);
-    struct process *p = h->process;
-    int64_t us = loop_now(p->rt->loop).us - h->started.us;
-    uint32_t attempt = a->job.attempt + 1;
-    TAILQ_REMOVE(&p->running, h, link);
-    p->running_n--;
-    h->state = HELD_ENDING;
-    h->wrote_follow_ups = end->follow_ups;
-    p->service_ms += ((double)us / 1000 - p->service_ms) / AVERAGE_WEIGHT;
-    series_observe(metric_series(M_JOB_DURATION, p->queue->name, a->type->name, NULL), (double)us / 1e6);
+static void end_by_kind(struct held *h, const struct attempt_end *end) {
     switch (end->kind) {
     case END_FINISHED:
         end_finished(h, end);
@@ -123,6 +113,24 @@ static void on_end(struct attempt *a, const struct attempt_end *end) {
     default:
         end_failed(h, end->err, end->delay_ms);
         break;
+    }
+}
+
+static void on_end(struct attempt *a, const struct attempt_end *end) {
+    struct held *h = held_of(a);
+    struct process *p = h->process;
+    int64_t us = loop_now(p->rt->loop).us - h->started.us;
+    uint32_t attempt = a->job.attempt + 1;
+    TAILQ_REMOVE(&p->running, h, link);
+    p->running_n--;
+    h->state = HELD_ENDING;
+    h->wrote_follow_ups = end->follow_ups;
+    p->service_ms += ((double)us / 1000 - p->service_ms) / AVERAGE_WEIGHT;
+    series_observe(metric_series(M_JOB_DURATION, p->queue->name, a->type->name, NULL), (double)us / 1e6);
+    if (p->done) {
+        h->label = "released"; /* cut short by the process's own end, which has handed the entry back */
+    } else {
+        end_by_kind(h, end);
     }
     metric_inc(M_ATTEMPTS, p->queue->name, a->type->name, h->label);
     log_attempt(h, end, attempt, us / 1000);

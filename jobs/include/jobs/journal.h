@@ -52,9 +52,11 @@ struct journal {
 typedef void journal_cb(void *arg, struct err err);
 void journal_write(const struct journal *j, const struct journal_job *jobs, size_t n, journal_cb *cb, void *arg);
 
-/* Places jobs whose rows are committed: one Function call per shard, then one statement that marks them with the epoch. err only says
- * whether all of it went through; what did not is the relay's. */
-void journal_place(const struct journal *j, const struct journal_job *jobs, size_t n, journal_cb *cb, void *arg);
+/* Places jobs whose rows are committed: one Function call per shard, then one statement that marks them with the epoch. cb runs after the
+ * first or the second; err only says whether it went through; what did not is the relay's. */
+enum journal_until { JOURNAL_PLACED, JOURNAL_MARKED };
+void journal_place(const struct journal *j, const struct journal_job *jobs, size_t n, enum journal_until until, journal_cb *cb,
+                   void *arg);
 
 /* Copies one batch of a module's job_outbox into the journal, drops it there, places it. more: the batch was full. */
 typedef void outbox_cb(void *arg, struct err err, size_t moved, bool more);
