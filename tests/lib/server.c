@@ -232,7 +232,7 @@ static bool redis_is_ready(const struct server *s) {
 
 static void find_redis(char *out, size_t size) {
     static const char *const places[] = {"/usr/bin/redis-server", "/usr/local/bin/redis-server", "/usr/bin/redis-check-rdb"};
-    const char *named = getenv("PENSTOCK_TEST_REDIS_SERVER");
+    const char *named = getenv("TEST_REDIS_SERVER");
     for (size_t i = 0; named == NULL && i < sizeof places / sizeof places[0]; i++) {
         named = access(places[i], X_OK) == 0 ? places[i] : NULL;
     }
@@ -295,7 +295,7 @@ static bool init_database(struct server *s, const char *bin) {
 }
 
 struct server *server_postgres_start(const char *const *extra) {
-    const char *bin = getenv("PENSTOCK_TEST_POSTGRES_BIN");
+    const char *bin = getenv("TEST_POSTGRES_BIN");
     struct server *s = new_server();
     if (s == NULL) {
         return NULL;

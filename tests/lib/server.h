@@ -1,8 +1,8 @@
 /* Private servers for tests: real Redis and Postgres on a free loopback port, with their data in a new folder below /tmp.
  * They die with the process that started them. Every function that cannot do its work says why on standard error.
  *
- * Binaries: PENSTOCK_TEST_REDIS_SERVER, else redis-server, else redis-check-rdb (the same binary on Debian, told apart by its
- * name); PENSTOCK_TEST_POSTGRES_BIN (a folder), else /usr/lib/postgresql/15/bin. As root Postgres runs under the uid of postgres,
+ * Binaries: TEST_REDIS_SERVER, else redis-server, else redis-check-rdb (the same binary on Debian, told apart by its
+ * name); TEST_POSTGRES_BIN (a folder), else /usr/lib/postgresql/15/bin. As root Postgres runs under the uid of postgres,
  * or of nobody. */
 #ifndef TESTS_SERVER_H
 #define TESTS_SERVER_H

@@ -92,7 +92,7 @@ static struct err read_and_insert(struct flow *f, const json_t *payload) {
     }
     buf_init(&notify, 1 << 20);
     const json_t *n = json_object_get(payload, "notify");
-    struct err e = OK;
+    struct err e;
     if (n != NULL) {
         e = json_write(n, &notify);
     } else {

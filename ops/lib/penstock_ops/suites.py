@@ -81,7 +81,7 @@ def environment(suite: Suite, folders: list[Path], postgres: Path, full: bool) -
     env = {name: value for name, value in os.environ.items()
            if not name.startswith("PENSTOCK_") or name == "PENSTOCK_FORCE_UNPACK"}
     if suite.name == "unit":  # the C fixtures'; the others would hand it on to programs that refuse unknown variables
-        env["PENSTOCK_TEST_POSTGRES_BIN"] = str(postgres)
+        env["TEST_POSTGRES_BIN"] = str(postgres)
     env |= {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
     if folders:
         env["TEST_BUILD"] = str(folders[0])
