@@ -35,6 +35,23 @@ static bool is_http(const char *url) {
     return ok;
 }
 
+static bool is_loopback(const char *host) {
+    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 || strncmp(host, "127.", 4) == 0;
+}
+
+/* A proxy could read the key on its way to http://, and its loopback is not ours. */
+static bool needs_no_proxy(const char *url) {
+    char *scheme = NULL, *host = NULL;
+    CURLU *u = curl_url();
+    bool direct = u == NULL || curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK ||
+                  curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK || strcmp(scheme, "https") != 0 ||
+                  curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK || is_loopback(host);
+    curl_free(scheme);
+    curl_free(host);
+    curl_url_cleanup(u);
+    return direct;
+}
+
 static void add_escaped(struct buf *b, const char *s) {
     char *text = curl_easy_escape(NULL, s, 0);
     if (text == NULL) {
@@ -149,6 +166,9 @@ static CURLcode configure(CURL *curl, const char *url, const struct curl_slist *
     rc |= curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, text);
     rc |= curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     rc |= curl_easy_setopt(curl, CURLOPT_WRITEDATA, out);
+    if (needs_no_proxy(url)) {
+        rc |= curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    }
     if (r->body.p != NULL) {
         rc |= curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
         rc |= curl_easy_setopt(curl, CURLOPT_POSTFIELDS, r->body.p);

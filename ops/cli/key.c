@@ -116,10 +116,16 @@ static int query(const struct options *o, const char *sql, int n, const char *co
 
 /* ---- create ---- */
 
+static const char scope_names[] = /* each behind a space */
+#define S(id, bit, name) " " name
+#include <api/scopes.def>
+#undef S
+    ;
+
 static bool is_scope(struct str name) {
-    static const char *const scopes[] = {"view", "enqueue", "operate", "replay", "admin"};
-    for (size_t i = 0; i < sizeof scopes / sizeof scopes[0]; i++) {
-        if (str_is(name, scopes[i])) {
+    struct str rest = str_c(scope_names), known;
+    while (str_cut(&rest, ' ', &known)) {
+        if (name.n > 0 && str_eq(name, known)) {
             return true;
         }
     }
@@ -136,8 +142,7 @@ static int check(const struct options *o, const char *tenant, const char *scopes
     for (const char *at = scopes; at != NULL; at = strchr(at, ',') != NULL ? strchr(at, ',') + 1 : NULL) {
         struct str scope = str_of(at, strcspn(at, ","));
         if (!is_scope(scope)) {
-            return cli_fail(o, EXIT_BAD_INPUT, "\"%.*s\" is no scope; there are view, enqueue, operate, replay, admin",
-                            STR_ARG(scope));
+            return cli_fail(o, EXIT_BAD_INPUT, "\"%.*s\" is no scope; there are%s", STR_ARG(scope), scope_names);
         }
     }
     return strlen(name) > NAME_MAX_BYTES ? cli_fail(o, EXIT_BAD_INPUT, "--name is longer than %d bytes", NAME_MAX_BYTES)

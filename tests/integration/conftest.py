@@ -1,4 +1,4 @@
-"""One stack for all tests that leave it as they found it, and one for each that does not."""
+"""One stack for all tests that leave it as they found it; a module with others brings its own."""
 import sys
 from pathlib import Path
 
@@ -23,13 +23,3 @@ def stack(tmp_path_factory):
 @pytest.fixture
 def client(stack):
     return Client(stack.api.url)
-
-
-@pytest.fixture
-def own_stack(tmp_path):
-    """A stack for one test alone, not started."""
-    made = Stack(tmp_path / "stack")
-    try:
-        yield made
-    finally:
-        made.stop()

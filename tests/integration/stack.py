@@ -30,7 +30,7 @@ class Stack:
         self.redis = Redis(self.dir)
         self.postgres = Postgres(self.dir)
         self.mail = MailSink(self.dir)
-        self.sim = Sim(self.dir, BUILD, secrets.value("provider"))
+        self.sim = Sim(self.dir, BUILD, secrets.file("provider"))
         self.conf = self.dir / "penstock.conf"
         self.secrets = secrets
         self.api: Api | None = None
@@ -104,7 +104,7 @@ class Client:
         return self.ask("DELETE", path, **more)
 
     def enqueue(self, job_type: str, payload: dict | None = None, key: str | None = None, **members) -> dict:
-        answer = self.post("/v1/jobs", {"type": job_type, "payload": payload or {}, **members}, key)
+        answer = self.post("/v1/jobs", {"type": job_type, "payload": payload or {}, **members}, new_key() if key is None else key)
         assert answer.status_code == 202, answer.text
         return answer.json()
 

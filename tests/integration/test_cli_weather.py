@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from penstock_ops import ports
+from stack import Stack
 from test_cli import UUID, Cli, Said, cli_of
 
 
@@ -36,7 +37,7 @@ class Answer(BaseHTTPRequestHandler):
 def answering(answer):
     server = ThreadingHTTPServer((ports.HOST, 0), Answer)
     server.answer = answer
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield Cli({"PENSTOCK_URL": f"http://{ports.HOST}:{server.server_port}/"})
@@ -78,6 +79,13 @@ def test_an_acceptance_without_an_id_is_none():
         assert "has no id" in cli("enqueue", "demo.note", code=76).err
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
+def test_no_proxy_is_asked(name):
+    """It could read the key."""
+    with answering((200, b'{"items":[]}')) as cli:
+        cli("queue", "list", **{name: f"http://{ports.HOST}:{ports.any_free()}"})
+
+
 def test_a_silent_server_is_a_timeout():
     with socket.create_server((ports.HOST, 0)) as silent:
         cli = Cli({"PENSTOCK_URL": f"http://{ports.HOST}:{silent.getsockname()[1]}"})
@@ -92,22 +100,27 @@ def test_health_of_an_api_that_takes_no_work():
         assert said.rows[1] == ["h:1", "not_ready", "false", "false", "postgres,redis", "0", "90s"]
 
 
-def test_a_wait_outlives_the_api(own_stack):
-    """The job was accepted; that the API is away for a moment changes nothing."""
-    stack = own_stack.start()
-    cli = cli_of(stack)
-    stack.roles["worker"].stop()
-    done = []
-    waiting = threading.Thread(target=lambda: done.append(cli("enqueue", "demo.note", "-d", '{"text":"x"}', "--wait", "60s")))
-    waiting.start()
-    assert ports.wait_until(lambda: stack.sql("SELECT id FROM platform.job"), 20)
-    stack.api.restart()
-    stack.roles["worker"].start()
-    waiting.join(70)
-    assert done and re.fullmatch(rf"job/{UUID} done\n", done[0].out)
-
-
 # ---- doctor ----
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """With all roles."""
+    made = Stack(tmp_path_factory.mktemp("whole"))
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """With an API alone. What its tests do to it grows worse; the last leaves it broken."""
+    made = Stack(tmp_path_factory.mktemp("bare"))
+    try:
+        yield made.start(roles=())
+    finally:
+        made.stop()
 
 
 def finds(cli: Cli, code: int, **env: str) -> dict[str, str]:
@@ -126,9 +139,13 @@ def bad(found: dict[str, str], state: str = "FAIL") -> set[str]:
     return {name for name, s in found.items() if s == state}
 
 
-def test_doctor_finds_a_healthy_penstock_healthy(own_stack):
-    stack = own_stack.start()
-    cli = cli_of(stack)
+def failing(cli: Cli, **env: str) -> set[str]:
+    """The same, by one call."""
+    return {item["name"] for item in cli("doctor", "-o", "json", code=1, **env).json["items"] if item["state"] == "FAIL"}
+
+
+def test_doctor_finds_a_healthy_penstock_healthy(whole):
+    cli = cli_of(whole)
     assert ports.wait_until(lambda: cli("doctor", "-q", code=None) == Said(0, "", ""), 20), cli("doctor").out
     found = finds(cli, 0)
     wanted = {"settings", "postgres.api", "postgres.worker", "postgres.scheduler", "postgres.clock", "postgres.orders",
@@ -138,41 +155,56 @@ def test_doctor_finds_a_healthy_penstock_healthy(own_stack):
     assert set(found) >= wanted and not bad(found) and not bad(found, "WARN")
 
 
-def test_doctor_names_what_is_wrong(own_stack):
-    stack = own_stack.start(roles=())
-    cli = cli_of(stack)
-    redis = stack.redis_client()
+def test_doctor_when_servers_are_away(bare):
+    cli = cli_of(bare)
+    bare.redis.stop()
+    found = finds(cli, 1)
+    assert "redis.scheduler" in bad(found) and "postgres.api" not in bad(found)
+    bare.postgres.stop()
+    assert {"postgres.server", "redis.scheduler"} <= failing(cli)
+    found = finds(cli, 78, PENSTOCK_REDIS_URK="x")
+    assert found == {"settings": "FAIL"}
+    bare.postgres.start()
+    bare.redis.start()
+    assert ports.wait_until(bare.api.is_ready, 10)
+
+
+def test_doctor_names_what_is_wrong(bare):
+    cli, redis = cli_of(bare), bare.redis_client()
     silent = {"scheduler", "worker", "worker.default", "worker.orders", "worker.payments", "worker.notifications"}
     found = finds(cli, 1)
     assert bad(found) == silent and "redis.epoch" in bad(found, "WARN")
     for name, value, check in (("maxmemory-policy", "allkeys-lru", "redis.memory"), ("appendonly", "no", "redis.appendonly")):
         before = redis.config_get(name)[name]
         redis.config_set(name, value)
-        assert check in bad(finds(cli, 1))
+        assert check in failing(cli)
         redis.config_set(name, before)
     redis.function_flush()
-    assert "redis.functions" in bad(finds(cli, 1))
-    stack.sql("REVOKE SELECT ON platform.job FROM penstock_worker")
-    stack.sql("DROP TABLE orders.inbox CASCADE")
+    assert "redis.functions" in failing(cli)
+    bare.sql("REVOKE SELECT ON platform.job FROM penstock_worker")
+    bare.sql("DROP TABLE orders.inbox CASCADE")
     found = finds(cli, 1)
-    assert {"postgres.worker"} <= bad(found) and "postgres.orders" not in found, "one line is enough where migrate is needed"
-    stack.sql("GRANT SELECT ON platform.job TO penstock_worker")
-    assert {"postgres.orders"} <= bad(finds(cli, 1))
-    stack.sql("ALTER ROLE penstock_payments PASSWORD 'other'")
+    assert "postgres.worker" in bad(found) and "postgres.orders" not in found, "one line is enough where migrate is needed"
+    bare.sql("GRANT SELECT ON platform.job TO penstock_worker")
+    assert "postgres.orders" in failing(cli)
+    bare.sql("ALTER ROLE penstock_payments PASSWORD 'other'")
     redis.acl_deluser("penstock_worker")
-    assert {"postgres.payments", "redis.worker"} <= bad(finds(cli, 1))
-    assert finds(cli, 1, PENSTOCK_URL=f"http://{ports.HOST}:{ports.any_free()}")["api.ready"] == "FAIL"
+    assert {"postgres.payments", "redis.worker"} <= failing(cli)
+    assert "api.ready" in failing(cli, PENSTOCK_URL=f"http://{ports.HOST}:{ports.any_free()}")
 
 
-def test_doctor_when_servers_are_away(own_stack):
-    stack = own_stack.start(roles=())
-    cli = cli_of(stack)
-    stack.redis.stop()
-    found = finds(cli, 1)
-    assert "redis.scheduler" in bad(found) and "postgres.api" not in bad(found)
-    stack.postgres.stop()
-    assert {"postgres.server", "redis.scheduler"} <= bad(finds(cli, 1))
-    found = finds(cli, 78, PENSTOCK_REDIS_URK="x")
-    assert found == {"settings": "FAIL"}
-    stack.postgres.start()
-    stack.redis.start()
+# ---- a wait ----
+
+
+def test_a_wait_outlives_the_api(whole):
+    """The job was accepted; that the API is away for a moment changes nothing."""
+    cli = cli_of(whole)
+    whole.roles["worker"].stop()
+    done = []
+    waiting = threading.Thread(target=lambda: done.append(cli("enqueue", "demo.note", "-d", '{"text":"x"}', "--wait", "60s")))
+    waiting.start()
+    assert ports.wait_until(lambda: whole.sql("SELECT id FROM platform.job WHERE state = 'waiting'"), 20)
+    whole.api.restart()
+    whole.roles["worker"].start()
+    waiting.join(70)
+    assert done and re.fullmatch(rf"job/{UUID} done\n", done[0].out)

@@ -128,6 +128,7 @@ def test_protocol__a_foreign_worker_that_vanishes_then_ours_take_over_after_the_
         return len(claimed) == 5
 
     assert ports.wait_until(all_claimed, WAIT_S)
+    stack.redis_client().xclaim(vanishing.key("s"), "g", vanishing.consumer, 0, [entry.id for entry in claimed], idle=20000)  # so long ago
     client.post(f"/v1/queues/{QUEUE}/resume", {})
     ids = [str(uuid.UUID(bytes=entry.job.id)) for entry in claimed]
     runs = "SELECT count(*) FROM custom.note WHERE root_id = ANY(%s::uuid[])"

@@ -145,11 +145,18 @@ def test_signals__tstp_then_nothing_is_begun_until_cont(stack, client, supervise
     role = supervise()
     ids = begin(stack, client, 2 * SLOTS, 1500, SLOTS)
     os.kill(role.pid, signal.SIGTSTP)
-    quiet = lambda: all(p["quiet"] for p in client.get("/v1/workers").json()["items"] if p["pid"] in children_of(role.pid))
-    assert ports.wait_until(quiet, 5)
+
+    def quiet() -> list[int]:
+        return [p["pid"] for p in client.get("/v1/workers").json()["items"] if p["pid"] in children_of(role.pid) and p["quiet"]]
+
+    queues = len(children_of(role.pid))
+    assert ports.wait_until(lambda: len(quiet()) == queues, 5)
+    scale(client, 2)  # one that comes later is quiet as well
+    assert ports.wait_until(lambda: len(quiet()) == queues + 1, 10)
     ids += enqueue_all(client, tallies(10, 0))
     assert ports.wait_until(lambda: sum(n for c, n in pending(stack).items() if c != "handback") == 0, WAIT_S)
-    assert not ports.wait_until(lambda: begun(stack, ids) > SLOTS, 2.2)  # longer than a read may last
+    before = begun(stack, ids)
+    assert not ports.wait_until(lambda: begun(stack, ids) > before, 2.2)  # longer than a read may last
     os.kill(role.pid, signal.SIGCONT)
     assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
     assert {len(at) for at in runs(stack, ids).values()} == {1}
@@ -213,7 +220,12 @@ def test_supervisor__killed_then_its_processes_drain(stack, client, supervise):
     ids = begin(stack, client, 2 * SLOTS, 1500, SLOTS)
     children = children_of(role.pid)
     os.kill(role.pid, signal.SIGKILL)  # it alone: kill9() would end its group
-    assert ports.wait_until(lambda: not role.is_running() and not any(is_ours(stack.dir, pid) for pid in children), DRAIN_MS / 1000 + 1)
+    left = lambda: [pid for pid in children if is_ours(stack.dir, pid)]
+    try:
+        assert ports.wait_until(lambda: not role.is_running() and not left(), DRAIN_MS / 1000 + 1)
+    finally:
+        for pid in left():  # nobody else would
+            os.kill(pid, signal.SIGKILL)
     assert begun(stack, ids) == SLOTS
     assert {c: n for c, n in pending(stack).items() if n} == {"handback": SLOTS}
     supervise()
@@ -226,7 +238,7 @@ def test_drain__past_its_deadline_then_all_that_runs_is_handed_back_uncharged(st
     stack.sql("UPDATE platform.queue SET slots = %s WHERE name = %s", running, QUEUE)
     role = supervise(PENSTOCK_WORKER_DRAIN_MS=1000)
     since = log_size(role.log)
-    ids = begin(stack, client, running, 4000, running)
+    ids = begin(stack, client, running, 2500, running)
     assert role.stop() and role.exit_code() == 0
     assert {c: n for c, n in pending(stack).items() if n} == {"handback": running}
     supervise()

@@ -25,7 +25,9 @@ class Sim:
         self.book, self.options = book, options
 
     def start(self) -> None:
-        command = [BUILD / "penstock-sim", "--listen", "127.0.0.1:0", "--book", self.book, "--secret", SECRET, *self.options]
+        secret_file = self.book.with_name("secret")
+        secret_file.write_text(SECRET + "\n", encoding="ascii")
+        command = [BUILD / "penstock-sim", "--listen", "127.0.0.1:0", "--book", self.book, "--secret-file", secret_file, *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         said = self.process.stdout.readline()
         assert said.startswith("penstock-sim listening on "), said

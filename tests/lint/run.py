@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from tree import ROOT, code_only, files, without_comments
 
@@ -172,9 +173,31 @@ def layout(paths: list[str]) -> list[str]:
     return [f"{path}: not laid out as .clang-format says: clang-format -i {path}" for path in bad]
 
 
+_FOLDER_ROW = re.compile(r"^\| ([a-z_/, ]+) \|", re.MULTILINE)
+
+
+def table_of_folders(table: str, folders: set[str], modules: set[str]) -> list[str]:
+    """ARCHITECTURE.md's table against the tree: every module and every folder at the top is in it, and nothing that is not there."""
+    named = {name for m in _FOLDER_ROW.finditer(table) for name in m[1].split(", ")} - {"folder"}
+    tops = {name for name in folders if "/" not in name and not any(n.startswith(f"{name}/") for n in named)}
+    return ([f"ARCHITECTURE.md: its table of folders lacks {name}" for name in sorted((modules | tops) - named)]
+            + [f"ARCHITECTURE.md: there is no folder {name}" for name in sorted(named - folders)])
+
+
+def architecture(paths: list[str]) -> list[str]:
+    planted = table_of_folders("| folder | |\n| a/b, gone | |\n", {"a", "a/b", "a/c", "d"}, {"a/b", "a/c"})
+    if [said.split()[-1] for said in planted] != ["a/c", "d", "gone"]:
+        return [f"the table of folders: missed what was planted, said {planted}"]
+    folders = {str(parent) for path in paths for parent in Path(path).parents if not path.startswith(".")} - {"."}
+    made = [Path(path) for path in paths if path.endswith("/CMakeLists.txt")]
+    modules = {str(p.parent) for p in made if re.search(r"^penstock_module\(", (ROOT / p).read_text(encoding="utf-8"), re.MULTILINE)}
+    table = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("\n## Layers\n")[2].partition("\n## ")[0]
+    return table_of_folders(table, folders, modules)
+
+
 def main() -> int:
     paths = files()
-    said = [*blind(), *rules(paths), *functions(paths), *layout(paths)]
+    said = [*blind(), *rules(paths), *functions(paths), *layout(paths), *architecture(paths)]
     print("\n".join(said) if said else f"{len(paths)} files clean")
     return 1 if said else 0
 

@@ -3,8 +3,12 @@ import os
 import signal
 import smtplib
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -171,6 +175,52 @@ def test_pids__of_a_stranger_are_not_ended(run_dir):
     processes.record(run_dir, "redis", os.getpid())
     processes.end(run_dir, os.getpid(), signal.SIGKILL, 1)  # still here
     assert processes.recorded(run_dir) == []
+
+
+def test_pids__bad_lines_are_skipped_and_the_file_is_replaced_whole(run_dir):
+    server = Redis(run_dir)
+    server.start()
+    pids = run_dir / "pids"
+    with pids.open("ab") as f:
+        f.write(b"\n\0\0\0\nworker\nworker 12x\nw\xc3rker -1\n")
+    before = pids.stat().st_ino
+    assert processes.recorded(run_dir) == [("redis", server.pid)]
+    processes.record(run_dir, "mail", os.getpid())
+    assert pids.read_text() == f"redis {server.pid}\nmail {os.getpid()}\n"
+    assert pids.stat().st_ino != before
+
+
+def test_pids__of_another_user_are_a_problem():
+    with tempfile.TemporaryDirectory(prefix="penstock-pids-") as folder:
+        Path(folder).chmod(0o755)
+        run = Path(folder) / "run"
+        processes.record(run, "worker", 2**22 + 1)  # above every id
+        run.chmod(0o555)
+        was = os.geteuid()
+        os.seteuid(was or 65534)
+        try:
+            with pytest.raises(Problem, match="another user"):
+                processes.recorded(run)
+        finally:
+            os.seteuid(was)
+            run.chmod(0o755)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_end__only_what_is_stopped_is_told_to_go_on(run_dir, stopped):
+    """A CONT takes a pending STOP away; a leak check at the end of a sanitized process waits for its own STOP, for ever."""
+    run_dir.mkdir()
+    code = ("import pathlib, signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCONT});"
+            "pathlib.Path('ready').touch(); signal.sigwait({signal.SIGTERM}); time.sleep(0.2);"
+            "signal.SIGCONT in signal.sigpending() and pathlib.Path('went-on').touch()")
+    with subprocess.Popen([sys.executable, "-c", code], cwd=run_dir, start_new_session=True) as child:
+        processes.record(run_dir, "worker", child.pid)
+        assert ports.wait_until((run_dir / "ready").exists, 10)
+        if stopped:
+            os.kill(child.pid, signal.SIGSTOP)
+            os.waitpid(child.pid, os.WUNTRACED)
+        assert processes.end(run_dir, child.pid, signal.SIGTERM, 10)
+    assert (run_dir / "went-on").exists() == stopped
 
 
 def test_secrets__are_kept_and_private(run_dir):

@@ -1,6 +1,7 @@
-/* penstock-sim --listen 127.0.0.1:8090 --book FILE --secret S [--lateness-ms 0] */
+/* penstock-sim --listen 127.0.0.1:8090 --book FILE --secret-file FILE [--lateness-ms 0]; the secret is the file's first line. */
 #include "sim.h"
 
+#include <base/conf.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -111,14 +112,14 @@ static void on_bad(void *arg, int status, const char *reason, struct buf *body) 
 }
 
 struct options {
-    const char *listen, *book, *secret;
+    const char *listen, *book, *secret_file;
     int64_t lateness_ms;
 };
 
 static bool options_read(int argc, char **argv, struct options *out) {
     static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
                                           {"book", required_argument, NULL, 'b'},
-                                          {"secret", required_argument, NULL, 's'},
+                                          {"secret-file", required_argument, NULL, 's'},
                                           {"lateness-ms", required_argument, NULL, 'm'},
                                           {NULL, 0, NULL, 0}};
     int c;
@@ -128,16 +129,17 @@ static bool options_read(int argc, char **argv, struct options *out) {
         } else if (c == 'b') {
             out->book = optarg;
         } else if (c == 's') {
-            out->secret = optarg;
+            out->secret_file = optarg;
         } else if (c != 'm' || !str_to_i64(str_c(optarg), &out->lateness_ms) || out->lateness_ms < 0) {
             return false;
         }
     }
-    return optind == argc && out->listen != NULL && out->book != NULL && out->secret != NULL;
+    return optind == argc && out->listen != NULL && out->book != NULL && out->secret_file != NULL && out->secret_file[0] != '\0';
 }
 
 static struct err start(struct sim *s, const struct options *o) {
     struct http_server *server;
+    char *secret;
     const struct http_server_options server_options = {.listen = o->listen,
                                                        .max_connections = MAX_CONNECTIONS,
                                                        .max_body_bytes = LIMIT_HTTP_BODY_BYTES,
@@ -150,7 +152,8 @@ static struct err start(struct sim *s, const struct options *o) {
     json_setup();
     TAILQ_INIT(&s->due);
     s->commit = (struct turn_end){.run = order_commit, .arg = s};
-    s->secret = str_c(o->secret);
+    TRY(conf_secret(o->secret_file, &secret));
+    s->secret = str_c(secret);
     s->lateness_ms = o->lateness_ms;
     TRY(book_open(o->book, &s->book));
     TRY(hooks_open(s, o->book));
@@ -165,7 +168,7 @@ int main(int argc, char **argv) {
     static struct sim s;
     struct options o = {0};
     if (!options_read(argc, argv, &o)) {
-        (void)fprintf(stderr, "usage: penstock-sim --listen ADDRESS:PORT --book FILE --secret SECRET [--lateness-ms MS]\n");
+        (void)fprintf(stderr, "usage: penstock-sim --listen ADDRESS:PORT --book FILE --secret-file FILE [--lateness-ms MS]\n");
         return EXIT_USAGE;
     }
     struct err e = start(&s, &o);

@@ -16,7 +16,7 @@ def _curl(arguments: list[str]) -> tuple[int, dict, str]:
     key = os.environ.get("PENSTOCK_KEY", "")
     header = f"Authorization: Bearer {key}\n" if key else ""
     shape = ["-w", "\n%{http_code} %header{location}"]
-    made = subprocess.run(["curl", "-sS", "--max-time", str(SECONDS), "-H", "@-", *shape, *arguments],
+    made = subprocess.run(["curl", "-sS", "--noproxy", "*", "--max-time", str(SECONDS), "-H", "@-", *shape, *arguments],
                           input=header, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise Problem(f"the first order: {made.stderr.strip()}")
@@ -39,16 +39,18 @@ def _order(sim_url: str) -> dict:
 
 def place(api_url: str, sim_url: str) -> None:
     key = str(uuid.uuid4())
+    deadline = time.monotonic() + SECONDS
     request = ["-X", "POST", f"{api_url}/v1/orders", "-H", "Content-Type: application/json", "-H", f"Idempotency-Key: {key}",
                "--data", json.dumps(_order(sim_url))]
     print(f"\n$ curl {shlex.join(request)}")
     status, body, location = _curl(request)
     print(f"{status} {json.dumps(body)}")
-    deadline = time.monotonic() + SECONDS
-    while status == 202 and time.monotonic() < deadline:  # slower than the wait of the POST: ask its job
-        status, body, _ = _curl([f"{api_url}{location}?wait=5s"])
-        if body.get("state") in ("done", "dead", "cancelled", "expired"):
-            status, body = body.get("status", status), body.get("result", body)
+    while body.get("state") == "waiting" and time.monotonic() < deadline:  # slower than the wait of the POST: ask its job
+        _, body, _ = _curl([f"{api_url}{location}?wait=5s"])
+    if body.get("state") == "waiting":
+        raise Problem(f"the first order still waits after {SECONDS} s, as job {body['id']} of the queue {body['queue']}")
+    if body.get("state") == "done":
+        status, body = body["status"], body["result"]
     if status != 201:
         raise Problem(f"the first order was not placed: {json.dumps(body)}")
     _timeline(f"{api_url}/v1/orders/{body['order_id']}")

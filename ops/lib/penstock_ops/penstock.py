@@ -17,6 +17,7 @@ OPS_VARIABLES = {
 }
 # In the generated file, where they carry no administrator's password.
 FROM_FILE = {"PENSTOCK_REDIS_URL", "PENSTOCK_POSTGRES_URL"}
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the API is here, whatever http_proxy says
 
 
 def users_settings() -> dict[str, str]:
@@ -26,22 +27,22 @@ def users_settings() -> dict[str, str]:
 
 
 class Sim(Server):
-    """Payment provider and webhook sink; its book is <dir>/sim/book. options: more of its command line."""
+    """Payment provider and webhook sink; its book is <dir>/sim/book. secret_file: with what callers sign. options: more of its command line."""
 
     role = "sim"
 
-    def __init__(self, run_dir: Path, build: Path, secret: str, port: int = 0, options: tuple[str, ...] = ()):
+    def __init__(self, run_dir: Path, build: Path, secret_file: Path, port: int = 0, options: tuple[str, ...] = ()):
         super().__init__(run_dir)
         self.binary = Path(build) / "penstock-sim"
         self.port = port or ports.any_free()
-        self.secret = secret
+        self.secret_file = secret_file
         self.options = options
         self.book = self.run_dir / "sim" / "book"
         self.url = f"http://{ports.HOST}:{self.port}"
 
     def argv(self) -> list[str]:
         return [str(self.binary), "--listen", f"{ports.HOST}:{self.port}", "--book", str(self.book),
-                "--secret", self.secret, *self.options]
+                "--secret-file", str(self.secret_file), *self.options]
 
     def require_port(self) -> None:
         ports.require_free(self.port, "penstock-sim", "PENSTOCK_SIM_PORT")
@@ -90,7 +91,7 @@ class Api(Role):
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url + "/readyz", timeout=2) as answer:
+            with _DIRECTLY.open(self.url + "/readyz", timeout=2) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False

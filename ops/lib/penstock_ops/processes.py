@@ -4,6 +4,7 @@ its id later."""
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -15,23 +16,35 @@ from .steps import tail
 
 @contextlib.contextmanager
 def _pid_file(run_dir: Path):
-    """The lines of <dir>/pids as a list to change."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with open(run_dir / "pids", "a+", encoding="ascii") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
-        f.seek(0)
-        before = [(role, int(pid)) for role, pid in (line.split() for line in f)]
-        lines = list(before)
-        yield lines
-        if lines != before:
-            f.seek(0)
-            f.truncate()
-            f.writelines(f"{role} {pid}\n" for role, pid in lines)
+    """The lines of <dir>/pids as a list to change. The file is replaced as a whole, so the lock is the directory's."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            before = _read_pids(run_dir / "pids")
+            lines = list(before)
+            yield lines
+            if lines != before:
+                fresh = run_dir / "pids.new"
+                fresh.write_text("".join(f"{role} {pid}\n" for role, pid in lines), encoding="ascii")
+                fresh.rename(run_dir / "pids")
+        finally:
+            os.close(folder)
+    except PermissionError as e:
+        raise Problem(f"{run_dir} belongs to another user: be that user, or root") from e
+
+
+def _read_pids(path: Path) -> list[tuple[str, int]]:
+    """A line that is none of ours names no process."""
+    text = path.read_text(encoding="ascii", errors="ignore") if path.exists() else ""
+    words = [line.split() for line in text.splitlines()]
+    return [(w[0], int(w[1])) for w in words if len(w) == 2 and re.fullmatch("[1-9][0-9]{0,8}", w[1])]
 
 
 def recorded(run_dir: Path) -> list[tuple[str, int]]:
     """(role, pid) of the recorded processes that are alive, in the order of their start."""
-    if not (run_dir / "pids").exists():
+    if not run_dir.is_dir():
         return []
     with _pid_file(run_dir) as lines:
         lines[:] = [(role, pid) for role, pid in lines if is_ours(run_dir, pid)]

@@ -11,9 +11,13 @@ from . import Problem
 QUIET_SECONDS = 15  # a step that prints nothing for longer looks stuck
 
 
+def say(text: str, end: str = "\n") -> None:
+    with contextlib.suppress(OSError):  # nobody reads on, but what was begun has to be ended in order
+        print(text, end=end, flush=True)
+
+
 def _show(text: str, seconds: float, end: str = "\n") -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody reads on, but what was begun has to be ended in order
-        print(f"{seconds:4.0f}s  {text}", end=end, flush=True)
+    say(f"{seconds:4.0f}s  {text}", end)
 
 
 @contextlib.contextmanager
@@ -21,12 +25,12 @@ def step(text: str):
     began = time.monotonic()
     on_terminal = sys.stdout.isatty()
     if on_terminal:
-        print(f"   …  {text}", end="\r", flush=True)
+        say(f"   …  {text}", end="\r")
     try:
         yield
     except BaseException:
         if on_terminal:
-            print()
+            say("")
         raise
     _show(text, time.monotonic() - began)
 

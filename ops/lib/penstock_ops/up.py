@@ -2,22 +2,25 @@
 import argparse
 import fcntl
 import os
+import shlex
 import signal
 import sys
 import time
 from urllib.parse import urlsplit, urlunsplit
 
-from . import RUN, Problem, first_order, penstock, processes
+from . import RUN, Problem, down, first_order, penstock, processes
 from .build import build, folder
 from .mail_sink import MailSink
 from .postgres_server import Postgres
 from .processes import Server
 from .redis_server import Redis
-from .settings import Secrets, write_conf
-from .steps import step
+from .settings import Secrets, write_conf, write_private
+from .steps import say, step
 
 ROLES = ("api", "scheduler", "worker")
 ADDRESSES = RUN / "addresses"
+ENV = RUN / "env"  # what the operators' commands need, for a shell to source
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CRASHES, CRASH_SECONDS = 3, 30  # a program that ends this often in this time is not started again
 
 
@@ -31,6 +34,10 @@ def port_from(variable: str, default: int) -> int:
 def without_user(url: str) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def is_own(kind: str) -> bool:
+    return f"PENSTOCK_{kind}_URL" in os.environ
 
 
 class _Own:
@@ -53,14 +60,13 @@ class Plan:
     def __init__(self):
         self.secrets = Secrets(RUN)
         self.settings = penstock.users_settings()
-        own = {kind for kind in ("REDIS", "POSTGRES") if f"PENSTOCK_{kind}_URL" in os.environ}
-        self.redis = _Own("REDIS", 6379) if "REDIS" in own else Redis(
+        self.redis = _Own("REDIS", 6379) if is_own("REDIS") else Redis(
             RUN, port_from("PENSTOCK_REDIS_PORT", 16379), self.secrets.value("redis-admin"))
-        self.postgres = _Own("POSTGRES", 5432) if "POSTGRES" in own else Postgres(
+        self.postgres = _Own("POSTGRES", 5432) if is_own("POSTGRES") else Postgres(
             RUN, port_from("PENSTOCK_POSTGRES_PORT", 15432), self.secrets.value("postgres-admin"))
         self.mail = MailSink(RUN, port_from("PENSTOCK_MAIL_PORT", 12525))
         binaries, self.conf = folder("release"), RUN / "penstock.conf"
-        self.sim = penstock.Sim(RUN, binaries, self.secrets.value("provider"), port_from("PENSTOCK_SIM_PORT", 18090))
+        self.sim = penstock.Sim(RUN, binaries, self.secrets.file("provider"), port_from("PENSTOCK_SIM_PORT", 18090))
         listen = self.settings.get("PENSTOCK_API_LISTEN", "127.0.0.1:8080")
         self.api = penstock.Api(RUN, binaries, self.conf, listen, self.settings)
         self.others = [penstock.Role(RUN, binaries, role, self.conf, self.settings) for role in ("scheduler", "worker")]
@@ -79,12 +85,17 @@ class Plan:
             "payments.provider_secret": self.secrets.value("provider"),
         })
 
+    def write_env(self) -> None:
+        values = {"PENSTOCK_CONFIG": str(self.conf), "PENSTOCK_URL": self.api.url,
+                  "PENSTOCK_ADMIN_POSTGRES_URL": self.postgres.admin_url, "PENSTOCK_ADMIN_REDIS_URL": self.redis.admin_url}
+        write_private(ENV, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items()))
+
     def addresses(self) -> str:
         return (f"API        {self.api.url}   (OpenAPI at /openapi.json, metrics at /metrics)\n"
                 f"simulator  {self.sim.url}   (payment provider and webhook sink)\n"
                 f"settings   {self.conf}\n"
                 f"logs       {RUN / 'log'}; mails in {RUN / 'mail' / 'mails'}\n"
-                f"binary     {self.api.binary}\n")
+                f"operators  . {ENV}; {self.api.binary} doctor\n")
 
 
 def start(server: Server, started: list[Server]) -> None:
@@ -100,13 +111,23 @@ def bring_up(plan: Plan, started: list[Server]) -> None:
     for server in plan.servers:
         start(server, started)
     plan.write_conf()
+    plan.write_env()
     with step("migrate"):
         penstock.migrate(RUN, folder("release"), plan.conf, plan.postgres.admin_url, plan.redis.admin_url, plan.settings)
     for role in (plan.api, *plan.others):
         start(role, started)
-    first_order.place(plan.api.url, plan.sim.url)
+    place_first_order(plan)
     ADDRESSES.write_text(plan.addresses(), encoding="utf-8")
     print("\n" + plan.addresses())
+
+
+def place_first_order(plan: Plan) -> None:
+    """What keeps it from running, a paused queue for one, is mended with the commands: so everything stays up."""
+    try:
+        first_order.place(plan.api.url, plan.sim.url)
+    except Problem as problem:
+        print(f"ops/up: warning: {problem}\nEverything is up. To see why: . {ENV}; {plan.api.binary} doctor; {plan.api.binary} queue "
+              f"list (a paused queue goes on by {plan.api.binary} queue resume QUEUE)", file=sys.stderr)
 
 
 def stop_all(started: list[Server]) -> None:
@@ -130,25 +151,33 @@ def watch(started: list[Server]) -> None:
             processes.forget(RUN, server.pid)
             if len(recent) >= CRASHES:
                 raise Problem(f"{how}, {CRASHES} times within {CRASH_SECONDS} s; its log is {server.log}")
-            print(f"{how}; starting it again", flush=True)
+            say(f"{how}; starting it again")
             server.start()
 
 
+def wanted() -> set[str]:
+    """All that is ours to run."""
+    own = {kind.lower() for kind in ("REDIS", "POSTGRES") if is_own(kind)}
+    return {*ROLES, MailSink.role, penstock.Sim.role, Redis.role, Postgres.role} - own
+
+
 def is_up() -> bool:
-    """True when all roles run. What is left of a run that did not end well is ended."""
+    """True when all of them run. What is left of a run that did not end well is ended."""
     alive = processes.recorded(RUN)
-    if set(ROLES) <= {role for role, _ in alive}:
+    missing = wanted() - {role for role, _ in alive}
+    if not missing:
         return True
+    if alive:
+        say(f"not running: {', '.join(sorted(missing))}; ending what is left, to start anew")
     for role, pid in reversed(alive):
-        with step(f"end {role}, left from an earlier run"):
-            processes.end(RUN, pid, signal.SIGTERM, 10)
+        down.end(role, pid)
     return False
 
 
 def say_up(how: str) -> int:
-    print(f"{how}; ops/down ends it")
+    say(f"{how}; ops/down ends it")
     if ADDRESSES.exists():
-        print("\n" + ADDRESSES.read_text(encoding="utf-8"), end="")
+        say("\n" + ADDRESSES.read_text(encoding="utf-8"), end="")
     return 0
 
 
@@ -165,7 +194,9 @@ def run(detach: bool) -> int:
     if is_up():
         return say_up("already up")
     ADDRESSES.unlink(missing_ok=True)
-    signal.signal(signal.SIGTERM, interrupt)
+    for sig in ENDINGS:
+        if signal.getsignal(sig) != signal.SIG_IGN:  # nohup's choice holds
+            signal.signal(sig, interrupt)
     started: list[Server] = []
     stays = False
     try:
@@ -178,14 +209,11 @@ def run(detach: bool) -> int:
             watch(started)
         return 0
     except KeyboardInterrupt:
-        print()
+        say("")
         return 0
-    except Problem as problem:
-        print(f"ops/up: {problem}", file=sys.stderr)
-        return 1
     finally:
         if not stays:
-            for sig in (signal.SIGINT, signal.SIGTERM):
+            for sig in ENDINGS:
                 signal.signal(sig, signal.SIG_IGN)
             stop_all(started)
             processes.forget(RUN, os.getpid())
@@ -196,7 +224,11 @@ def main() -> int:
     parser.add_argument("--detach", action="store_true", help="leave it running; ops/down ends it")
     arguments = parser.parse_args()
     os.chdir(RUN)  # which tells ops/down that this process is one of ours
-    return run(arguments.detach)
+    try:
+        return run(arguments.detach)
+    except Problem as problem:
+        print(f"ops/up: {problem}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

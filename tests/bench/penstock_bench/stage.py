@@ -80,7 +80,7 @@ class Stage:
         self.redis_server = Redis(run_dir)
         self.postgres = Postgres(run_dir, settings={"track_commit_timestamp": "on"})  # tells when an effect was committed
         self.mail = MailSink(run_dir)
-        self.sim = penstock.Sim(run_dir, build, secrets.value("provider"))
+        self.sim = penstock.Sim(run_dir, build, secrets.file("provider"))
         self.conf = run_dir / "penstock.conf"
         self.api = penstock.Api(run_dir, build, self.conf)
         self.scheduler = penstock.Role(run_dir, build, "scheduler", self.conf)

@@ -26,10 +26,11 @@ class Cluster:
         secrets = run_dir / "secrets"
         secrets.mkdir(exist_ok=True, mode=0o700)
         (secrets / "servers").write_text("sweep-password\n")
+        (secrets / "provider").write_text("sim-secret\n")
         self.redis = Redis(run_dir)
         self.postgres = Postgres(run_dir, settings={"max_connections": "200"})
         self.mail = MailSink(run_dir)
-        self.sim = Sim(run_dir, build, "sim-secret")
+        self.sim = Sim(run_dir, build, secrets / "provider")
         self.proxies: dict[str, Proxy] = {}
         self.spec = run_dir / "faults"
         self.hits = run_dir / "hits"
