@@ -99,8 +99,9 @@ DROP TRIGGER IF EXISTS sums ON orders.order_line;
 CREATE CONSTRAINT TRIGGER sums AFTER INSERT OR UPDATE OR DELETE ON orders.order_line DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION orders.check_line_sum();
 
--- A flow that was closed as expired, in whatever state, gives back what it holds: by order.release, in the shard of the order's
--- job (its id: base/ids.h). A dead one may be replayed and keeps what it has.
+-- A flow expires before it asks for the payment; but another runner of it may have gone on meanwhile. So an order whose flow was
+-- closed as expired gives back what it holds, in whatever state it is: by order.release, in the shard of the order's job (its id:
+-- base/ids.h). A dead one may be replayed and keeps what it has.
 CREATE OR REPLACE FUNCTION orders.sibling_id(root uuid, step text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
     SELECT encode(substring(r FROM 1 FOR 6) || set_byte(substring(d FROM 7 FOR 2), 0, 128 | (get_byte(d, 6) & 15)) ||
                   substring(r FROM 9 FOR 2) ||
@@ -119,7 +120,7 @@ BEGIN
     END IF;
     IF o.status = 'expired' THEN
         INSERT INTO orders.event_outbox (id, type, aggregate_id, aggregate_version, tenant, traceparent, data)
-        VALUES (gen_random_uuid(), 'order.expired', o.id, o.version, o.tenant, o.traceparent,
+        VALUES (orders.sibling_id(o.id, 'expired'), 'order.expired', o.id, o.version, o.tenant, o.traceparent,
                 jsonb_build_object('order_id', o.id, 'customer_id', o.customer_id, 'notify', o.notify))
         ON CONFLICT DO NOTHING;
     END IF;

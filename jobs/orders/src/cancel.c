@@ -62,6 +62,9 @@ static void request(struct flow *f) {
 
 static void act(struct flow *f) {
     switch (order_cancel_next(&f->row, f->if_version)) {
+    case CANCEL_EXPIRE:
+        flow_expire(f);
+        break;
     case CANCEL_NOT_FOUND:
         flow_refuse(f, OUTCOME_DONE, &(struct refusal){404, "order_not_found", "No such order", STR(""), NULL});
         break;

@@ -19,9 +19,10 @@ static struct err read_row(struct flow *f, const PGresult *res, struct order_row
         .total = pg_col_int(res, 0, COL_TOTAL),
         .capture = pg_col_bool(res, 0, COL_CAPTURE),
         .cancel_requested = pg_col_bool(res, 0, COL_CANCEL_REQUESTED),
-        .place_is_dead = str_is(pg_col(res, 0, COL_PLACE_OUTCOME), "dead"),
+        .place_is_over = pg_col_bool(res, 0, COL_PLACE_IS_OVER),
         .closed = pg_col_bool(res, 0, COL_CLOSED),
         .own = pg_col_bool(res, 0, COL_OWN),
+        .late = attempt_is_late(f->a),
     };
     const struct {
         int col;
@@ -131,10 +132,10 @@ static void on_released(void *arg, struct err err, const struct payment_answer *
     const struct release *r = arg;
     if (err_is_set(err) || answer->outcome == PAYMENT_PENDING) {
         flow_unpaid(r->f, err, answer);
-    } else if (answer->outcome == PAYMENT_DECLINED) {
-        r->refused(r->f, answer->code);
-    } else {
+    } else if (answer->outcome == PAYMENT_OK) {
         r->released(r->f);
+    } else {
+        r->refused(r->f, answer->code);
     }
 }
 
@@ -175,6 +176,11 @@ void flow_close(struct flow *f, enum job_outcome outcome, int status, struct str
 
 void flow_refuse(struct flow *f, enum job_outcome outcome, const struct refusal *r) {
     flow_close(f, outcome, r->status, refusal_json(f->a->arena, r));
+}
+
+void flow_expire(struct flow *f) {
+    flow_refuse(f, OUTCOME_EXPIRED,
+                &(struct refusal){410, "expired", "Expired", STR("its deadline passed before it was begun"), NULL});
 }
 
 void flow_commit_canceled(struct flow *f, enum job_outcome outcome, int status, struct str result) {

@@ -30,7 +30,7 @@ void flow_move(struct flow *f, const char *status, bool own);
 
 /* The request that authorize was or will be called with; *room holds its key. False: the attempt has ended. */
 bool flow_payment(struct flow *f, struct payment_request *out);
-/* Calls release; when everything is given back, cb. Else the attempt ends here. */
+/* Calls release; released when everything is given back, refused when it cannot be. Else the attempt ends here. */
 void flow_release(struct flow *f, void (*released)(struct flow *f), void (*refused)(struct flow *f, struct str code));
 /* Ends the attempt with an error of the payments service, or with its "not known yet". */
 void flow_unpaid(struct flow *f, struct err err, const struct payment_answer *answer);
@@ -39,6 +39,8 @@ void flow_unpaid(struct flow *f, struct err err, const struct payment_answer *an
 void flow_close(struct flow *f, enum job_outcome outcome, int status, struct str result);
 void flow_refuse(struct flow *f, enum job_outcome outcome, const struct refusal *r);
 void flow_commit(struct flow *f, const struct attempt_effect *e);
+/* Past the job's deadline. An order that is there expires with it (orders.sql). */
+void flow_expire(struct flow *f);
 /* The order as canceled. */
 void flow_commit_canceled(struct flow *f, enum job_outcome outcome, int status, struct str result);
 

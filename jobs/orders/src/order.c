@@ -66,7 +66,10 @@ enum place_act order_place_next(const struct order_row *o) {
         return PLACE_TAKE_OVER;
     }
     if (!o->exists) {
-        return o->cancel_requested ? PLACE_CANCEL_UNPLACED : PLACE_INSERT;
+        if (o->cancel_requested) {
+            return PLACE_CANCEL_UNPLACED;
+        }
+        return o->late ? PLACE_EXPIRE : PLACE_INSERT;
     }
     if (str_is(o->status, "canceling")) {
         return PLACE_RELEASE;
@@ -77,12 +80,18 @@ enum place_act order_place_next(const struct order_row *o) {
     if (o->cancel_requested) {
         return PLACE_TO_CANCELING;
     }
-    return str_is(o->status, "authorizing") ? PLACE_AUTHORIZE : PLACE_TO_AUTHORIZING;
+    if (str_is(o->status, "authorizing")) {
+        return PLACE_AUTHORIZE;
+    }
+    return o->late ? PLACE_EXPIRE : PLACE_TO_AUTHORIZING;
 }
 
 enum cancel_act order_cancel_next(const struct order_row *o, int64_t if_version) {
     if (o->closed) {
         return CANCEL_TAKE_OVER;
+    }
+    if (o->late && !o->own) {
+        return CANCEL_EXPIRE;
     }
     if (!o->exists) {
         return CANCEL_NOT_FOUND;
@@ -96,7 +105,7 @@ enum cancel_act order_cancel_next(const struct order_row *o, int64_t if_version)
     if (str_is(o->status, "canceling")) {
         return CANCEL_RELEASE;
     }
-    if (is_being_placed(o->status) && !o->place_is_dead) {
+    if (is_being_placed(o->status) && !o->place_is_over) {
         return CANCEL_REQUEST;
     }
     return order_edge_exists(o->status, "canceling") ? CANCEL_TO_CANCELING : CANCEL_ILLEGAL;

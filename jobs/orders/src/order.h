@@ -41,15 +41,17 @@ struct order_row {
     int64_t version, total;
     bool capture;
     bool cancel_requested; /* of the flow that places it */
-    bool place_is_dead;    /* that flow's job is */
+    bool place_is_over;    /* that flow's job is: dead, or done without an end of the order */
     bool closed;           /* the job that reads this has its effect */
     bool own;              /* it is being canceled by the job that reads this */
+    bool late;             /* the deadline of the job that reads this has passed */
 };
 
 enum place_act {
     PLACE_TAKE_OVER, /* the effect is there: end by it */
     PLACE_INSERT,
     PLACE_CANCEL_UNPLACED,
+    PLACE_EXPIRE, /* late, and no payment was asked for yet */
     PLACE_TO_AUTHORIZING,
     PLACE_TO_CANCELING,
     PLACE_AUTHORIZE,
@@ -60,6 +62,7 @@ enum place_act order_place_next(const struct order_row *o);
 
 enum cancel_act {
     CANCEL_TAKE_OVER,
+    CANCEL_EXPIRE, /* late, and it has not begun */
     CANCEL_NOT_FOUND,
     CANCEL_STALE,
     CANCEL_ILLEGAL,

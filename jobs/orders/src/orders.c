@@ -47,6 +47,7 @@ static const struct job_type types[] = {
      .retry = RETRY,
      .key_required = true,
      .flow = true,
+     .no_cancel = true,
      .start = job_cancel_start},
     {.name = "order.release",
      .version = 1,
@@ -56,6 +57,7 @@ static const struct job_type types[] = {
      .timeout_ms = 20000,
      .retry = RETRY,
      .flow = true,
+     .no_cancel = true,
      .internal = true,
      .start = job_release_start},
 };

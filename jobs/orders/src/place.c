@@ -140,6 +140,18 @@ static void decline(struct flow *f, const struct payment_answer *answer) {
                                             .result = refusal_json(f->a->arena, &r)});
 }
 
+/* Neither paid nor refused. The job ends, since only a person can go on; the order stays authorizing, for order.cancel, or for
+ * that person. */
+static void freeze(struct flow *f, struct uuid payment_id) {
+    char order[UUID_TEXT_BYTES], payment[UUID_TEXT_BYTES], members[128];
+    uuid_text(f->order, order);
+    uuid_text(payment_id, payment);
+    (void)snprintf(members, sizeof members, ",\"order_id\":\"%s\",\"payment_id\":\"%s\"", order, payment);
+    flow_refuse(f, OUTCOME_DONE,
+                &(struct refusal){409, "payment_frozen", "The provider's books do not fit ours; a person has to decide",
+                                  STR("the order stays open until then"), members});
+}
+
 static void confirm(struct flow *f, struct uuid payment_id) {
     char payment[PG_UUID_BYTES], version[PG_INT_BYTES], event[PG_UUID_BYTES], capture[PG_UUID_BYTES], order[UUID_TEXT_BYTES];
     struct uuid capture_id;
@@ -171,6 +183,8 @@ static void on_authorized(void *arg, struct err err, const struct payment_answer
         flow_unpaid(f, err, answer);
     } else if (answer->outcome == PAYMENT_DECLINED) {
         decline(f, answer);
+    } else if (answer->outcome == PAYMENT_FROZEN) {
+        freeze(f, answer->payment_id);
     } else {
         confirm(f, answer->payment_id);
     }
@@ -202,6 +216,9 @@ static void act(struct flow *f) {
         break;
     case PLACE_CANCEL_UNPLACED:
         refuse_cancelled(f);
+        break;
+    case PLACE_EXPIRE:
+        flow_expire(f);
         break;
     case PLACE_TO_AUTHORIZING:
         flow_move(f, "authorizing", false);

@@ -18,7 +18,7 @@ const struct pg_stmt orders_stmt_load = {
     "orders.load",
     "SELECT o.id, o.status, o.version, o.currency, o.total, o.token, o.capture, o.customer_id, o.tenant, "
     "EXISTS (SELECT FROM orders.effect c WHERE c.root_id = k.id AND c.step = 'cancel_request'), "
-    "(SELECT outcome FROM orders.effect f WHERE f.root_id = k.id AND f.step = ''), " ROOT_IS_CLOSED("$2::uuid", "$4::int") ", "
+    "EXISTS (SELECT FROM orders.effect f WHERE f.root_id = k.id AND f.step = ''), " ROOT_IS_CLOSED("$2::uuid", "$4::int") ", "
     "o.cancel_root IS NOT NULL AND o.cancel_root = $2::uuid, "
     "CASE WHEN k.id <> $2::uuid AND o.status = 'canceled' THEN orders.order_view(o, o.status, o.version) "
     "WHEN k.id <> $2::uuid AND o.id IS NOT NULL THEN orders.order_view(o, 'canceled', o.version + 1) END "

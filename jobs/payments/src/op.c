@@ -88,7 +88,7 @@ enum op_act op_next(const struct op_row *o, bool no_sending) {
     if (no_sending || o->frozen) {
         return OP_ACT_CANCEL;
     }
-    if (!o->over) {
+    if (!o->must_not_send) {
         return OP_ACT_GATE;
     }
     return o->dead ? OP_ACT_NONE : OP_ACT_CANCEL;
@@ -160,7 +160,7 @@ enum release_act payment_release_next(const struct payment_sums *p, bool has_op)
         return RELEASE_DONE;
     }
     if (has_op) {
-        return RELEASE_SETTLE_OP;
+        return RELEASE_DECIDE_OP;
     }
     if (payment_allows(p, OP_VOID)) {
         return RELEASE_VOID;

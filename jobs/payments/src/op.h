@@ -29,12 +29,11 @@ struct op_row {
     int32_t calls;
     struct str code, token, parent, tenant, payment_status, traceparent, view;
     int64_t payment_version;
-    int64_t
-        late_in_ms; /* sent, unknown: until "not found" means "never arrived", by Postgres' clock when it was read; negative: it
-                           would by now */
-    bool frozen;    /* its payment is */
-    bool over;      /* its job is closed, or to be cancelled: what did not leave must not */
-    bool dead;      /* and that only until it is replayed */
+    /* sent, unknown: until "not found" means "never arrived", by Postgres' clock when it was read; negative: it would by now */
+    int64_t late_in_ms;
+    bool frozen;        /* its payment is */
+    bool must_not_send; /* its job is closed, or to be cancelled: what did not leave must not */
+    bool dead;          /* and that only until it is replayed */
 };
 
 enum op_act {
@@ -63,13 +62,13 @@ const char *op_mismatch(const struct op_row *o, const struct provider_answer *a)
 /* When to ask again about an operation that is not decided. */
 int64_t op_ask_again_ms(const struct op_row *o);
 
-/* What release does next with a payment. op: its latest operation that is not decided and is no refund; NULL: none. */
+/* What release does next with a payment. has_op: one of its operations is not decided. */
 enum release_act {
     RELEASE_DONE,
-    RELEASE_SETTLE_OP, /* bring op to a decision, without sending it unless it is a void */
+    RELEASE_DECIDE_OP, /* bring it to a decision: send it when a release opened it, else only ask about what has left */
     RELEASE_VOID,      /* open a void of what is authorized and not captured */
     RELEASE_REFUND,    /* open a refund of what is captured and not refunded */
-    RELEASE_WAIT,      /* refunds are under way */
+    RELEASE_WAIT,      /* somebody else is to go on with it first */
     RELEASE_REFUSE,    /* frozen */
 };
 struct payment_sums {

@@ -50,6 +50,11 @@ static void refuse_cancelled(struct op_job *j) {
     refuse(j, OUTCOME_CANCELLED, &(struct refusal){409, "cancelled", "Cancelled before it reached the provider", STR(""), NULL});
 }
 
+static void refuse_expired(struct op_job *j) {
+    refuse(j, OUTCOME_EXPIRED,
+           &(struct refusal){410, "expired", "Expired", STR("its deadline passed before it was begun"), NULL});
+}
+
 static void allowed_list(const struct payment_sums *p, char out[ALLOWED_BYTES]) {
     int n = snprintf(out, ALLOWED_BYTES, ",\"allowed\":[");
     const char *comma = "";
@@ -138,7 +143,7 @@ static void commit_decided(struct op_job *j, const struct op_row *o) {
     if (o->state == OP_DECLINED) {
         struct str detail = arena_printf(j->a->arena, "the provider declined: %.*s", STR_ARG(o->code));
         refuse(j, OUTCOME_DONE, &(struct refusal){402, "payment_declined", "The provider declined", detail, NULL});
-    } else if (o->over && !doubted && o->state != OP_SUCCEEDED) { /* by whom and how, the effect says if it is there */
+    } else if (o->must_not_send && !doubted && o->state != OP_SUCCEEDED) { /* by whom and how, the effect says if it is there */
         refuse_cancelled(j);
     } else if (doubted || (o->state == OP_CANCELED && o->frozen)) {
         refuse(j, OUTCOME_DONE,
@@ -156,7 +161,9 @@ static void commit_decided(struct op_job *j, const struct op_row *o) {
 
 static void on_run(void *arg, struct err err, const struct op_end *end) {
     struct op_job *j = arg;
-    if (err.code == ERR_NOT_FOUND) {
+    if (err.code == ERR_NOT_FOUND && attempt_is_late(j->a)) {
+        refuse_expired(j);
+    } else if (err.code == ERR_NOT_FOUND) {
         peek(j);
     } else if (err_is_set(err)) {
         op_attempt_failed(j->a, err);
@@ -167,6 +174,11 @@ static void on_run(void *arg, struct err err, const struct op_end *end) {
     }
 }
 
+static void run(struct op_job *j) {
+    const struct op_goal goal = {.key = j->open.key, .generation = j->open.generation, .give_up = j->a->give_up};
+    op_run(j->m, &goal, on_run, j);
+}
+
 static void on_opened(void *arg, struct err err, const PGresult *res) {
     struct op_job *j = arg;
     (void)res; /* opened, or known, or refused: the next step looks */
@@ -174,8 +186,7 @@ static void on_opened(void *arg, struct err err, const PGresult *res) {
         attempt_fail(j->a, err);
         return;
     }
-    const struct op_goal goal = {.key = j->open.key, .generation = j->open.generation, .give_up = j->a->give_up};
-    op_run(j->m, &goal, on_run, j);
+    run(j);
 }
 
 static void open_job_op(struct op_job *j) {
@@ -183,7 +194,11 @@ static void open_job_op(struct op_job *j) {
         attempt_later(j->a, AGAIN_MS, err_make(ERR_CONFLICT, "the payment keeps changing"));
         return;
     }
-    op_open(j->m, &j->open, on_opened, j);
+    if (attempt_is_late(j->a)) {
+        run(j); /* what was opened in time goes on */
+    } else {
+        op_open(j->m, &j->open, on_opened, j);
+    }
 }
 
 static struct err read_payload(struct op_job *j, const json_t *o) {

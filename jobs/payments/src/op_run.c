@@ -68,47 +68,59 @@ static void on_recorded(void *arg, struct err err, const PGresult *res) {
     load(r);
 }
 
-static void record_frozen(struct op_run *r, const struct provider_answer *a, bool ref_is_taken) {
-    char id[PG_UUID_BYTES], event[PG_UUID_BYTES], amount[PG_INT_BYTES];
-    const char *field = ref_is_taken ? "provider_ref" : op_mismatch(&r->row, a);
-    const struct pg_value values[] = {
-        pg_uuid(r->row.id, id),
-        ref_is_taken ? PG_NULL : pg_text(a->provider_ref),
-        pg_int(a->amount, amount),
-        pg_text(a->currency),
-        pg_uuid(id_new(r->m->env->ids), event),
-        pg_text(str_c(field)),
-    };
-    exec(r, &payments_stmt_frozen, values, on_recorded, r);
-}
-
-/* What of the answer the second statement needs, when the first finds the reference taken. */
+/* A booking, kept for the statement that follows when one finds its reference taken. field: what of it does not fit; NULL: all
+ * does. */
 struct booking {
     struct op_run *run;
     struct provider_answer answer;
+    const char *field;
 };
 
-static void on_succeeded(void *arg, struct err err, const PGresult *res) {
+static void record_frozen(struct booking *b);
+
+static void on_booked(void *arg, struct err err, const PGresult *res) {
     struct booking *b = arg;
-    if (err.code == ERR_PG_UNIQUE) {
-        record_frozen(b->run, &b->answer, true);
+    if (err.code == ERR_PG_UNIQUE && b->answer.provider_ref.p != NULL) {
+        b->field = b->field != NULL ? b->field : "provider_ref";
+        b->answer.provider_ref = STR_NONE;
+        record_frozen(b);
         return;
     }
     on_recorded(b->run, err, res);
 }
 
-static void record_succeeded(struct op_run *r, const struct provider_answer *a) {
-    struct booking *b = ARENA_NEW(&r->arena, struct booking);
-    struct str currency = arena_str(&r->arena, a->currency);
-    if (b == NULL || currency.p == NULL) {
-        finish(r, err_make(ERR_NOMEM, "booking"), NULL);
-        return;
-    }
-    *b = (struct booking){r, {.kind = a->kind, .amount = a->amount, .currency = currency}};
+static void record_frozen(struct booking *b) {
+    struct op_run *r = b->run;
+    char id[PG_UUID_BYTES], event[PG_UUID_BYTES], amount[PG_INT_BYTES];
+    const struct pg_value values[] = {
+        pg_uuid(r->row.id, id),      pg_text_or_null(b->answer.provider_ref), pg_int(b->answer.amount, amount),
+        pg_text(b->answer.currency), pg_uuid(id_new(r->m->env->ids), event),  pg_text(str_c(b->field)),
+    };
+    exec(r, &payments_stmt_frozen, values, on_booked, b);
+}
+
+static void record_succeeded(struct booking *b) {
+    struct op_run *r = b->run;
+    const struct provider_answer *a = &b->answer;
     char id[PG_UUID_BYTES], event[PG_UUID_BYTES], amount[PG_INT_BYTES];
     const struct pg_value values[] = {pg_uuid(r->row.id, id), pg_text(a->provider_ref), pg_int(a->amount, amount),
                                       pg_text(a->currency), pg_uuid(id_new(r->m->env->ids), event)};
-    exec(r, &payments_stmt_succeeded, values, on_succeeded, b);
+    exec(r, &payments_stmt_succeeded, values, on_booked, b);
+}
+
+static void record_booking(struct op_run *r, const struct provider_answer *a, const char *mismatch) {
+    struct booking *b = ARENA_NEW(&r->arena, struct booking);
+    struct str currency = arena_str(&r->arena, a->currency), ref = arena_str(&r->arena, a->provider_ref);
+    if (b == NULL || currency.p == NULL || ref.p == NULL) {
+        finish(r, err_make(ERR_NOMEM, "booking"), NULL);
+        return;
+    }
+    *b = (struct booking){r, {.amount = a->amount, .currency = currency, .provider_ref = ref}, mismatch};
+    if (mismatch != NULL) {
+        record_frozen(b);
+    } else {
+        record_succeeded(b);
+    }
 }
 
 static void record_not_done(struct op_run *r, const char *state, struct str code, const char *from) {
@@ -166,10 +178,10 @@ static void on_answer(void *arg, const struct provider_answer *a) {
     FAILPOINT(PROVIDER_AFTER_CALL);
     switch (op_judge(&r->row, a, r->asked)) {
     case OP_RECORD_SUCCEEDED:
-        record_succeeded(r, a);
+        record_booking(r, a, NULL);
         break;
     case OP_RECORD_FROZEN:
-        record_frozen(r, a, false);
+        record_booking(r, a, op_mismatch(&r->row, a));
         break;
     case OP_RECORD_DECLINED:
         record_not_done(r, "declined", a->code, "{sent,unknown}");
@@ -264,7 +276,7 @@ static struct err read_row(struct op_run *r, const PGresult *res, struct op_row 
         .calls = (int32_t)pg_col_int(res, 0, OP_COL_CALLS),
         .payment_version = pg_col_int(res, 0, OP_COL_VERSION),
         .late_in_ms = pg_col_int(res, 0, OP_COL_LATE_IN),
-        .over = pg_col_bool(res, 0, OP_COL_OVER),
+        .must_not_send = pg_col_bool(res, 0, OP_COL_MUST_NOT_SEND),
         .dead = pg_col_bool(res, 0, OP_COL_DEAD),
     };
     const struct {

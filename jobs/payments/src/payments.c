@@ -77,6 +77,7 @@ static const struct job_type types[] = {
      .timeout_ms = 20000,
      .retry = RETRY,
      .flow = true,
+     .no_cancel = true,
      .internal = true,
      .start = job_sync_start},
 };

@@ -1,5 +1,6 @@
 /* A payment provider. An adapter turns these calls into its protocol and its answers into these outcomes; it decides nothing and
- * retries nothing. Callbacks run once, never before the call returns; answers are borrowed for the callback. */
+ * retries nothing. Callbacks run once, and not before the call returns unless memory is out; answers are borrowed for the
+ * callback. */
 #ifndef PAYMENTS_PROVIDER_H
 #define PAYMENTS_PROVIDER_H
 

@@ -50,7 +50,10 @@ static void send(struct sim *s, const struct http_spec *spec, const struct askin
         return;
     }
     *q = *asking;
-    (void)http_send(s->env->http, spec, on_reply, q);
+    if (http_send(s->env->http, spec, on_reply, q) == NULL) {
+        free(q);
+        fail(asking->cb, asking->arg, err_make(ERR_NOMEM, "provider"));
+    }
 }
 
 static void call(struct provider *p, const struct provider_call *c, provider_cb *cb, void *arg) {

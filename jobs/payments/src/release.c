@@ -11,7 +11,7 @@ struct releasing {
     struct payment_request r;
     struct str key;
     struct uuid payment, op;
-    enum op_kind op_kind;
+    bool op_is_ours;
     struct str op_key;
     int rounds;
     payment_cb *cb;
@@ -58,26 +58,34 @@ static void on_opened(void *arg, struct err err, const PGresult *res) {
     op_run(s->m, &goal, on_undone, s);
 }
 
-static void undo(struct releasing *s, enum op_kind kind, int64_t amount) {
-    s->op_key = arena_printf(&s->arena, "%.*s:%s", STR_ARG(s->key), op_kind_name(kind));
-    if (s->op_key.p == NULL) {
+static void undo(struct releasing *s, enum op_kind kind, int64_t amount, struct str key) {
+    s->op_key = key;
+    if (key.p == NULL) {
         finish(s, err_make(ERR_NOMEM, "release"), NULL);
         return;
     }
     const struct open_spec spec = {
         .payment = s->payment,
         .tenant = s->r.tenant,
-        .key = s->op_key,
+        .key = key,
         .reason = kind == OP_REFUND ? STR("released") : STR_NONE,
-        .want = {.kind = kind, .amount = kind == OP_REFUND ? amount : 0},
+        .want = {.kind = kind, .amount = amount},
         .trace = s->r.trace,
     };
     op_open(s->m, &spec, on_opened, s);
 }
 
+static void undo_hold(struct releasing *s) { undo(s, OP_VOID, 0, arena_printf(&s->arena, "%.*s:void", STR_ARG(s->key))); }
+
+/* The key says from where on it refunds: one that is done must not stand for what is left after it. */
+static void undo_captures(struct releasing *s, const struct payment_sums *p) {
+    undo(s, OP_REFUND, payment_left(p, OP_REFUND),
+         arena_printf(&s->arena, "%.*s:refund:%lld", STR_ARG(s->key), (long long)p->refunded));
+}
+
 /* --- what is there already --- */
 
-static void on_settled(void *arg, struct err err, const struct op_end *end) {
+static void on_decided(void *arg, struct err err, const struct op_end *end) {
     struct releasing *s = arg;
     if (err_is_set(err) && err.code != ERR_NOT_FOUND) {
         finish(s, err, NULL);
@@ -88,11 +96,12 @@ static void on_settled(void *arg, struct err err, const struct op_end *end) {
     }
 }
 
-/* Somebody else's void is as good as ours; anything else is not to be sent any more. */
-static void settle_op(struct releasing *s) {
+/* What a release opened, this one or another, is driven by whoever comes by: no job of its own does. What a job opened and has
+ * not sent is canceled, so that neither a slow job nor a dead one is in the way; what it has sent is asked about. */
+static void decide_op(struct releasing *s) {
     const struct op_goal goal = {
-        .id = s->op, .generation = GENERATION_ANY, .no_sending = s->op_kind != OP_VOID, .give_up = s->r.give_up};
-    op_run(s->m, &goal, on_settled, s);
+        .id = s->op, .generation = GENERATION_ANY, .no_sending = !s->op_is_ours, .give_up = s->r.give_up};
+    op_run(s->m, &goal, on_decided, s);
 }
 
 static void on_buried(void *arg, struct err err, const PGresult *res) {
@@ -126,20 +135,20 @@ static void act(struct releasing *s, const struct payment_sums *sums, bool has_o
     case RELEASE_DONE:
         finish_as(s, PAYMENT_OK, STR(""), 0);
         break;
-    case RELEASE_SETTLE_OP:
-        settle_op(s);
+    case RELEASE_DECIDE_OP:
+        decide_op(s);
         break;
     case RELEASE_VOID:
-        undo(s, OP_VOID, 0);
+        undo_hold(s);
         break;
     case RELEASE_REFUND:
-        undo(s, OP_REFUND, payment_left(sums, OP_REFUND));
+        undo_captures(s, sums);
         break;
     case RELEASE_WAIT:
         finish_as(s, PAYMENT_PENDING, STR(""), WAIT_MS);
         break;
     case RELEASE_REFUSE:
-        finish_as(s, PAYMENT_DECLINED, STR("payment_frozen"), 0);
+        finish_as(s, PAYMENT_FROZEN, STR("payment_frozen"), 0);
         break;
     }
 }
@@ -158,7 +167,8 @@ static void on_looked(void *arg, struct err err, const PGresult *res) {
         finish(s, err_make(ERR_PG_ERROR, "payment id"), NULL);
         return;
     }
-    bool has_op = pg_col_uuid(res, 0, SUM_COL_OP, &s->op) && op_kind_parse(pg_col(res, 0, SUM_COL_KIND), &s->op_kind);
+    bool has_op = pg_col_uuid(res, 0, SUM_COL_OP, &s->op);
+    s->op_is_ours = pg_col_bool(res, 0, SUM_COL_OURS);
     struct payment_sums sums = payment_sums_read(res);
     act(s, &sums, has_op);
 }

@@ -37,8 +37,8 @@ static void on_payment(void *arg, struct err err, const PGresult *res) {
 
 static void answer_row(struct authorizing *s, const struct op_row *o) {
     struct payment_answer answer = {.outcome = PAYMENT_DECLINED, .payment_id = o->payment_id, .code = o->code};
-    if (o->state == OP_SUCCEEDED && o->code.n == 0) {
-        answer.outcome = PAYMENT_OK;
+    if (o->state == OP_SUCCEEDED) { /* with a code: integrity_failed */
+        answer.outcome = o->code.n == 0 ? PAYMENT_OK : PAYMENT_FROZEN;
     }
     finish(s, OK, &answer);
 }

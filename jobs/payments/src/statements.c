@@ -216,11 +216,12 @@ const struct pg_stmt payments_stmt_peek = {
     4,
 };
 
-/* $1 key. The undecided operation is one at most: each begins by a state that no other may begin from. */
+/* $1 key. With one of the payment's operations that are not decided. Those of jobs have a root; so have authorizations none, but
+ * no release opens them. */
 const struct pg_stmt payments_stmt_payment_by_key = {
     "payments.payment_by_key",
-    "SELECT " SUMS "o.id, o.kind FROM payments.payment p LEFT JOIN payments.payment_op o ON o.payment_id = p.id "
-    "AND o.kind <> 'refund' AND o.state IN ('init', 'sent', 'errored', 'unknown') WHERE p.key = $1::text",
+    "SELECT " SUMS "o.id, o.root_id IS NULL AND o.kind <> 'authorize' FROM payments.payment p LEFT JOIN payments.payment_op o "
+    "ON o.payment_id = p.id AND o.state IN ('init', 'sent', 'errored', 'unknown') WHERE p.key = $1::text ORDER BY o.id LIMIT 1",
     1,
 };
 

@@ -34,7 +34,7 @@ enum {
     OP_COL_VERSION,
     OP_COL_TRACE,
     OP_COL_LATE_IN,
-    OP_COL_OVER,
+    OP_COL_MUST_NOT_SEND,
     OP_COL_DEAD,
     OP_COL_VIEW,
 };
@@ -51,7 +51,7 @@ enum {
     SUM_COL_REFUND_PENDING,
     SUM_COL_OVER, /* peek: the job is closed or to be cancelled */
     SUM_COL_OP = SUM_COL_OVER,
-    SUM_COL_KIND, /* payment_by_key: its undecided operation that is no refund, or NULL */
+    SUM_COL_OURS, /* payment_by_key: one of its operations that are not decided, or NULL; and whether a release opened it */
 };
 
 #endif

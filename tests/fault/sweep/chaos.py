@@ -125,7 +125,7 @@ class Chaos:
         self.cluster.proxies[self.rng.choice(list(self.cluster.proxies))].say("cut")
 
     def sim_faults(self) -> None:
-        rules = [{"op": self.rng.choice(["authorize", "capture", "void"]),
+        rules = [{"op": self.rng.choice(["authorize", "capture", "void", "refund"]),
                   "action": self.rng.choice(["drop_before", "drop_after", "drop_after", "delay", "error500"]),
                   "ms": self.rng.randrange(50, 2500), "probability": 0.5, "count": self.rng.randrange(1, 10)} for _ in range(3)]
         post_json(self.cluster.sim.url + "/v1/faults", {"rules": rules, "seed": self.rng.randrange(1 << 30)})

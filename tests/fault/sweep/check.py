@@ -12,8 +12,13 @@ from .cluster import Cluster
 from .load import Sent
 
 JOURNAL_JOBS = {"note", "delayed", "retried", "dead"}
-ORDERS = {"order", "order_capture", "order_declined"}
+# Kinds of orders: what becomes of them when nobody cancels them, and whether their money is taken then.
+ORDERS = {"order": ("confirmed", False), "order_capture": ("confirmed", True), "order_declined": ("payment_failed", False),
+          "order_cancel": ("confirmed", False), "order_capture_cancel": ("confirmed", True), "order_refund": ("confirmed", False),
+          "order_refund_cancel": ("confirmed", False)}
 STREAM = {"tally", "slow", "dead_stream"}
+STEPS = {"cancel", "capture", "refund", "refund_raced"}
+MAY_BE_REFUSED = {"order_declined": (402,), "refund_raced": (409, 422)}  # raced: the cancellation was faster
 
 
 @dataclass
@@ -70,7 +75,7 @@ class Check:
     # The promises
     def run(self) -> Verdict:
         acked = [s for s in self.sent if s.acked_at]
-        refused = [s for s in acked if s.status >= 400 and not (s.kind == "order_declined" and s.status == 402)]
+        refused = [s for s in acked if s.status >= 400 and s.status not in MAY_BE_REFUSED.get(s.kind, ())]
         self.verdict.figures |= {"sent": len(self.sent), "acknowledged": len(acked), "requests": sum(s.tries for s in self.sent)}
         self.verdict.want(not refused, f"{len(refused)} requests refused, first: {refused[:1]}")
         self.answered(acked)
@@ -89,6 +94,9 @@ class Check:
         self.verdict.want(not unanswered, f"{len(unanswered)} requests were never answered, first: {unanswered[:1]}")
         for s in acked:
             for status, answer in s.repeats:
+                if s.kind in STEPS:
+                    self.verdict.want(status != s.status or answer == s.answer, f"key {s.key} of {s.kind}: {s.answer}, then {answer}")
+                    continue
                 one, two = job_id(s.answer), job_id(answer)
                 forgotten = s.kind in STREAM and self.windows  # the dedupe of this class goes with its Redis
                 self.verdict.want(one == two or one is None or two is None or forgotten,
@@ -125,17 +133,19 @@ class Check:
         lost = [s for s in jobs if s.body["customer_id"] not in placed]
         self.verdict.want(not lost, f"{len(lost)} orders are not there, first: {lost[:1]}")
         self.verdict.want(max(counts.values(), default=1) == 1, "a request made two orders")
-        want = {"order": "confirmed", "order_capture": "confirmed", "order_declined": "payment_failed"}
-        odd = [(s.kind, placed[s.body["customer_id"]][1]) for s in jobs
-               if s.body["customer_id"] in placed and placed[s.body["customer_id"]][1] != want[s.kind]]
+        there = [(s, *placed[s.body["customer_id"]]) for s in jobs if s.body["customer_id"] in placed]
+        odd = [(s.kind, status) for s, _, status, _ in there if status != ("canceled" if is_canceled(s) else ORDERS[s.kind][0])]
         self.verdict.want(not odd, f"orders ended otherwise: {Counter(odd)}")
+        self.verdict.figures |= {kind.replace("_", " "): n for kind, n in sorted(Counter(s.kind for s in jobs).items())}
         self.money(by_reference, placed)
+        self.accounts(book, there)
 
     def money(self, by_reference: dict, placed: dict) -> None:
-        """Every authorisation in the book belongs to one confirmed order, and the other way round; captures likewise."""
+        """Every entry in the book belongs to one operation of ours, and the other way round; every confirmed order was charged once, and
+        but for canceled ones no other."""
         ops = self.rows("SELECT o.id::text, o.kind, o.state, o.amount, p.order_id::text FROM payments.payment_op o "
                         "JOIN payments.payment p ON p.id = o.payment_id")
-        confirmed = {order_id for order_id, status, _ in placed.values() if status == "confirmed"}
+        confirmed, canceled = ({order_id for order_id, now, _ in placed.values() if now == status} for status in ("confirmed", "canceled"))
         charged = Counter()
         for op_id, kind, state, amount, order_id in ops:
             entries = by_reference.pop(op_id, [])
@@ -145,11 +155,57 @@ class Check:
             if kind == "authorize" and entries:
                 charged[order_id] += len(entries)
         self.verdict.want(not by_reference, f"the book has {len(by_reference)} entries that no operation of ours explains")
-        self.verdict.want(set(charged) == confirmed and all(n == 1 for n in charged.values()),
-                          f"{len(confirmed)} confirmed orders, {sum(charged.values())} charges")
+        self.verdict.want(confirmed <= set(charged) <= confirmed | canceled and all(n == 1 for n in charged.values()),
+                          f"{len(confirmed)} confirmed and {len(canceled)} canceled orders, {sum(charged.values())} charges")
         uneven = self.rows("SELECT count(*) FROM (SELECT op_id FROM payments.ledger_entry GROUP BY 1 HAVING sum(amount) <> 0) x")[0][0]
         self.verdict.want(uneven == 0, f"{uneven} ledger entries do not balance")
-        self.verdict.figures |= {"orders confirmed": len(confirmed), "charges": sum(charged.values())}
+        self.verdict.figures |= {"orders confirmed": len(confirmed), "orders canceled": len(canceled), "charges": sum(charged.values())}
+
+    def authorizations(self, book: list[dict]) -> dict[str, Counter]:
+        """The book's sums by operation for each authorization. It is captured and voided once at the most, and at no line of the book was more
+        taken than was held, or more given back than was taken."""
+        sums: dict[str, Counter] = {}
+        times: Counter = Counter()
+        for entry in book:
+            reference = entry["provider_ref"] if entry["op"] == "authorize" else entry["parent"]
+            b = sums.setdefault(reference, Counter())
+            b[entry["op"]] += entry["amount"]
+            times[reference, entry["op"]] += 1
+            fits = b["capture"] + b["void"] <= b["authorize"] and b["refund"] <= b["capture"]
+            self.verdict.want(fits, f"authorization {reference}: after {entry} its sums are {dict(b)}")
+        twice = [key for key, n in times.items() if n > 1 and key[1] != "refund"]
+        self.verdict.want(not twice, f"{len(twice)} authorizations were captured or voided twice, first: {twice[:1]}")
+        total = Counter(op for _, op in times.elements())
+        self.verdict.figures |= {"captures": total["capture"], "voids": total["void"], "refunds": total["refund"]}
+        return sums
+
+    def accounts(self, book: list[dict], there: list[tuple]) -> None:
+        """By the book alone: what is held and what was taken, of each order, is what was asked for; of canceled ones it is nothing. And our
+        own sums say the same."""
+        booked = self.authorizations(book)
+        own = self.rows("SELECT order_id::text, provider_ref, status, authorized, captured, voided, refunded, capture_pending + refund_pending "
+                        "FROM payments.payment")
+        sums = {}
+        for order, reference, status, *ours, pending in own:
+            b = booked.get(reference, Counter())
+            sums[order] = b
+            self.verdict.want(pending == 0 and status != "frozen", f"the payment of order {order} is {status}, {pending} pending")
+            self.verdict.want(ours == [b["authorize"], b["capture"], b["void"], b["refund"]], f"order {order}: {ours} here, {dict(b)} in the book")
+        ledger = dict(self.rows("SELECT p.order_id::text, sum(l.amount)::bigint FROM payments.ledger_entry l JOIN payments.payment_op o "
+                                "ON o.id = l.op_id JOIN payments.payment p ON p.id = o.payment_id WHERE l.account = 'provider_receivable' GROUP BY 1"))
+        for s, order, status, total in there:
+            b = sums.get(order, Counter())
+            held, taken = b["authorize"] - b["capture"] - b["void"], b["capture"] - b["refund"]
+            if status == "canceled":
+                want = (0, 0)
+            elif status == "confirmed":
+                kept = total - sum(step.body["amount_minor"] for step in s.steps if step.kind == "refund" and step.acked_at)
+                captures = ORDERS[s.kind][1] or any(step.kind == "capture" and step.acked_at for step in s.steps)
+                want = (0, kept) if captures else (total, 0)
+            else:
+                continue
+            self.verdict.want((held, taken) == want, f"{s.kind} {order} is {status}: {held} held and {taken} taken, not {want}; {dict(b)}")
+            self.verdict.want(ledger.get(order, 0) == taken, f"order {order}: the ledger has {ledger.get(order, 0)}, the provider {taken}")
 
     def stream(self, jobs: list[Sent]) -> None:
         runs = Counter(dict(self.rows("SELECT root_id::text, count(*) FROM custom.note WHERE text = 'tally' GROUP BY 1")))
@@ -206,6 +262,10 @@ def stream_jobs_left(cluster: Cluster, sent: list[Sent]) -> int:
     with psycopg.connect(cluster.postgres.admin_url) as db:
         ran = {row[0] for row in db.execute("SELECT DISTINCT root_id::text FROM custom.note WHERE text = 'tally'")}
     return sum(1 for s in sent if s.kind in STREAM and s.acked_at and s.status < 400 and s.answer["id"] not in ran)
+
+
+def is_canceled(sent: Sent) -> bool:
+    return any(step.kind == "cancel" and step.acked_at for step in sent.steps)
 
 
 def job_id(answer: dict) -> str | None:

@@ -21,6 +21,7 @@ class Sent:
     answer: dict = field(default_factory=dict)
     tries: int = 0
     repeats: list = field(default_factory=list)  # answers to deliberate repetitions of an acknowledged request
+    steps: list = field(default_factory=list)  # what was asked for afterwards, of the same order
 
 
 # kind: (path, Prefer, makes the body, share of the load)
@@ -38,6 +39,10 @@ def kinds(sim_url: str):
         "note": (job, "", lambda r: {"type": "demo.note", "payload": {"text": "sweep"}}, 30),
         "order": ("/v1/orders", "wait=5", lambda r: order_body(r, sim_url, False), 14),
         "order_capture": ("/v1/orders", "respond-async", lambda r: order_body(r, sim_url, True), 14),
+        "order_cancel": ("/v1/orders", "respond-async", lambda r: order_body(r, sim_url, False), 5),
+        "order_capture_cancel": ("/v1/orders", "respond-async", lambda r: order_body(r, sim_url, True), 5),
+        "order_refund": ("/v1/orders", "wait=5", lambda r: order_body(r, sim_url, False), 3),
+        "order_refund_cancel": ("/v1/orders", "wait=5", lambda r: order_body(r, sim_url, False), 4),
         "order_declined": ("/v1/orders", "wait=5", lambda r: order_body(r, sim_url, False, "tok_declined"), 3),
         "tally": (job, "", lambda r: {"type": "demo.tally", "payload": {"ms": 0}}, 15),
         "slow": (job, "", lambda r: {"type": "demo.tally", "payload": {"ms": 1500}}, 2),
@@ -78,46 +83,131 @@ class Load:
             t.join(20)
 
     def _run(self, seed: int, pause_s: float) -> None:
-        rng = random.Random(seed)
+        producer = Producer(self, seed)
+        rng = producer.rng
         names, weights = list(self.kinds), [k[3] for k in self.kinds.values()]
-        connection: http.client.HTTPConnection | None = None
         while not self._stop.is_set():
             name = rng.choices(names, weights)[0]
             if name in self.paused_kinds:
                 time.sleep(0.05)
                 continue
             path, prefer, make, _ = self.kinds[name]
-            sent = Sent(name, str(uuid.UUID(int=rng.getrandbits(128))), make(rng), begun_at=time.monotonic())
-            self.sent.append(sent)
-            connection = self._until_answered(connection, sent, path, prefer)
-            if sent.acked_at and rng.random() < 0.15:
-                again = Sent(name, sent.key, sent.body)
-                connection = self._until_answered(connection, again, path, prefer)
-                if again.acked_at:
-                    sent.repeats.append((again.status, again.answer))
+            sent = producer.send(name, path, prefer, make(rng))
+            if sent.acked_at and sent.status < 300 and name in FLOWS:
+                FLOWS[name](producer, sent)
             time.sleep(pause_s * rng.random() * 2)
 
-    def _until_answered(self, connection, sent: Sent, path: str, prefer: str):
-        body = json.dumps(sent.body)
-        headers = {"Content-Type": "application/json", "Idempotency-Key": sent.key}
-        if prefer:
-            headers["Prefer"] = prefer
-        while not self._give_up.is_set():
+    def is_given_up(self) -> bool:
+        return self._give_up.is_set()
+
+
+class Producer:
+    """One thread's connection; whatever it asks for is asked until it is answered."""
+
+    def __init__(self, load: Load, seed: int):
+        self.load = load
+        self.rng = random.Random(seed)
+        self._connection: http.client.HTTPConnection | None = None
+
+    def send(self, kind: str, path: str, prefer: str, body: dict) -> Sent:
+        """A request with a key of its own; now and then repeated when it has been answered."""
+        sent = Sent(kind, str(uuid.UUID(int=self.rng.getrandbits(128))), body, begun_at=time.monotonic())
+        self.load.sent.append(sent)
+        self._until_answered(sent, path, prefer)
+        if sent.acked_at and self.rng.random() < 0.15:
+            again = Sent(kind, sent.key, body)
+            self._until_answered(again, path, prefer)
+            if again.acked_at:
+                sent.repeats.append((again.status, again.answer))
+        return sent
+
+    def look(self, path: str, condition) -> dict | None:
+        """What is at the path, when it is there and so; None: given up."""
+        while not self.load.is_given_up():
+            status, answer = self._exchange("GET", path)
+            if status == 200 and condition(answer):
+                return answer
+            time.sleep(0.1)
+        return None
+
+    def _until_answered(self, sent: Sent, path: str, prefer: str) -> None:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": sent.key} | ({"Prefer": prefer} if prefer else {})
+        while not self.load.is_given_up():
             sent.tries += 1
-            try:
-                if connection is None:
-                    connection = http.client.HTTPConnection(self.api.hostname, self.api.port, timeout=15)
-                connection.request("POST", path, body, headers)
-                answer = connection.getresponse()
-                text = answer.read()
-                if answer.status < 500 and answer.status not in (408, 409, 429):
-                    sent.status, sent.answer, sent.acked_at = answer.status, json.loads(text), time.monotonic()
-                    return connection
-                retry = 0.1
-            except (OSError, http.client.HTTPException, ValueError):
-                if connection is not None:
-                    connection.close()
-                connection = None
-                retry = 0.05
-            time.sleep(retry)
-        return connection
+            status, answer = self._exchange("POST", path, json.dumps(sent.body), headers)
+            undecided = status == 409 and answer.get("code") == "acceptance_undecided"
+            if 0 < status < 500 and status not in (408, 429) and not undecided:
+                sent.status, sent.answer, sent.acked_at = status, answer, time.monotonic()
+                return
+            time.sleep(0.1 if status else 0.05)
+
+    def _exchange(self, method: str, path: str, body: str | None = None, headers: dict | None = None) -> tuple[int, dict]:
+        """Status and answer; 0: there was none."""
+        try:
+            if self._connection is None:
+                self._connection = http.client.HTTPConnection(self.load.api.hostname, self.load.api.port, timeout=15)
+            self._connection.request(method, path, body, headers or {})
+            answer = self._connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            return 0, {}
+
+
+# What is done with an order after it was accepted. Each step is in the order's steps once it was answered, or given up.
+def order_id(sent: Sent) -> str:
+    return sent.answer.get("order_id") or sent.answer["id"]
+
+
+def paid(producer: Producer, order: str, status: str) -> dict | None:
+    """The order's payment, when it is so."""
+    placed = producer.look(f"/v1/orders/{order}", lambda o: o.get("payment_id"))
+    return placed and producer.look(f"/v1/payments/{placed['payment_id']}", lambda p: p["status"] == status)
+
+
+def cancel(producer: Producer, sent: Sent) -> None:
+    prefer = producer.rng.choice(["respond-async", "wait=5"])
+    sent.steps.append(producer.send("cancel", f"/v1/orders/{order_id(sent)}/cancel", prefer, {}))
+
+
+def cancel_soon(producer: Producer, sent: Sent) -> None:
+    """While it is placed, paid for, captured, or after it: as soon as there is an order, or a little later."""
+    if producer.look(f"/v1/orders/{order_id(sent)}", lambda o: True):
+        time.sleep(producer.rng.choice([0, 0, 0.02, 0.3]))
+        cancel(producer, sent)
+
+
+def cancel_captured(producer: Producer, sent: Sent) -> None:
+    if producer.rng.random() < 0.5:
+        cancel_soon(producer, sent)
+    elif paid(producer, order_id(sent), "captured"):
+        cancel(producer, sent)
+
+
+def capture_and_refund(producer: Producer, sent: Sent, kind: str, prefer: str) -> bool:
+    payment = paid(producer, order_id(sent), "authorized")
+    if payment is None:
+        return False
+    path = f"/v1/payments/{payment['payment_id']}"
+    sent.steps.append(producer.send("capture", f"{path}/capture", "wait=5", {}))
+    if paid(producer, order_id(sent), "captured") is None:
+        return False
+    part = producer.rng.randrange(1, payment["amount_minor"] + 1)
+    sent.steps.append(producer.send(kind, f"{path}/refunds", prefer, {"amount_minor": part, "reason": "sweep"}))
+    return True
+
+
+def refund(producer: Producer, sent: Sent) -> None:
+    capture_and_refund(producer, sent, "refund", "wait=5")
+
+
+def refund_and_cancel(producer: Producer, sent: Sent) -> None:
+    """The refund is under way when the rest of the money is given back, or in its way."""
+    if capture_and_refund(producer, sent, "refund_raced", "respond-async"):
+        cancel(producer, sent)
+
+
+FLOWS = {"order_cancel": cancel_soon, "order_capture_cancel": cancel_captured, "order_refund": refund,
+         "order_refund_cancel": refund_and_cancel}

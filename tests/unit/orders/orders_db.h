@@ -9,7 +9,7 @@
 
 static struct module_db db;
 
-enum pay_script { PAY_OK, PAY_DECLINE, PAY_PENDING, PAY_NOT_SENT, PAY_CONFLICT, PAY_HOLD };
+enum pay_script { PAY_OK, PAY_DECLINE, PAY_PENDING, PAY_NOT_SENT, PAY_CONFLICT, PAY_HOLD, PAY_FROZEN };
 enum { PAY_MAX = 64 };
 
 /* One call at a time; the answer comes from a timer. */
@@ -28,8 +28,9 @@ static struct {
 static inline void pay_answer(void *arg) {
     (void)arg;
     static const enum payment_outcome outcomes[] = {
-        [PAY_OK] = PAYMENT_OK,       [PAY_DECLINE] = PAYMENT_DECLINED, [PAY_PENDING] = PAYMENT_PENDING,
-        [PAY_NOT_SENT] = PAYMENT_OK, [PAY_CONFLICT] = PAYMENT_OK,      [PAY_HOLD] = PAYMENT_OK};
+        [PAY_OK] = PAYMENT_OK,        [PAY_DECLINE] = PAYMENT_DECLINED, [PAY_PENDING] = PAYMENT_PENDING,
+        [PAY_NOT_SENT] = PAYMENT_OK,  [PAY_CONFLICT] = PAYMENT_OK,      [PAY_HOLD] = PAYMENT_OK,
+        [PAY_FROZEN] = PAYMENT_FROZEN};
     struct payment_answer a = {
         .outcome = outcomes[pay.now], .payment_id = pay.payment, .code = STR("card_declined"), .delay_ms = 7};
     struct err e = OK;

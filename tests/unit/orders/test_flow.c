@@ -72,6 +72,17 @@ static void test_flow__given_a_repeated_attempt_then_it_takes_the_first_answer_o
     assert_string_equal("order.created order.confirmed", events_of(root));
 }
 
+/* What a crash right after the insert leaves; by hand. */
+static void make_placed(struct uuid order) {
+    char sql[256], id[UUID_TEXT_BYTES];
+    uuid_text(order, id);
+    (void)snprintf(sql, sizeof sql,
+                   "ALTER TABLE orders.orders DISABLE TRIGGER guard; UPDATE orders.orders SET status = 'placed', version = 1 "
+                   "WHERE id = '%s'; ALTER TABLE orders.orders ENABLE TRIGGER guard",
+                   id);
+    sql_run(db.admin, sql);
+}
+
 static void test_flow__given_a_crash_at_any_step_then_the_next_attempt_goes_on(void **state) {
     (void)state;
     /* The statuses that a crash can leave behind: authorizing, and placed, which is made of it by hand. */
@@ -83,14 +94,7 @@ static void test_flow__given_a_crash_at_any_step_then_the_next_attempt_goes_on(v
         module_run_free(&r);
         assert_string_equal("authorizing", of_order(root, "status"));
         if (i == 0) {
-            char sql[256], id[UUID_TEXT_BYTES];
-            uuid_text(root, id);
-            (void)snprintf(
-                sql, sizeof sql,
-                "ALTER TABLE orders.orders DISABLE TRIGGER guard; UPDATE orders.orders SET status = 'placed', version = 1 "
-                "WHERE id = '%s'; ALTER TABLE orders.orders ENABLE TRIGGER guard",
-                id);
-            sql_run(db.admin, sql);
+            make_placed(root);
         }
         r = run_once("order.place", root, 0, ORDER("false"));
         assert_int_equal(201, r.end.status);
@@ -268,6 +272,9 @@ static void test_flow__given_a_flow_that_expired_then_order_release_gives_the_mo
     close_job(order, OUTCOME_EXPIRED);
     assert_string_equal("expired", of_order(order, "status"));
     assert_string_equal("order.created order.expired", events_of(order));
+    assert_string_equal("true", /* events are kept by the time in their ids */
+                        of_order(order, "(SELECT bool_and(left(e.id::text, 5) = left(o.id::text, 5)) FROM orders.event_outbox e "
+                                        "WHERE e.aggregate_id = o.id)::text"));
     const char *payload =
         of_order(order, "(SELECT convert_from(payload, 'UTF8') FROM orders.job_outbox j WHERE type = 'order.release' "
                         "AND j.id = orders.sibling_id(o.id, 'release'))");
@@ -279,6 +286,89 @@ static void test_flow__given_a_flow_that_expired_then_order_release_gives_the_mo
     assert_int_equal(OUTCOME_EXPIRED, r.end.outcome);
     module_run_free(&r);
     assert_int_equal(1, pay.authorizes);
+}
+
+/* One attempt of a job whose deadline has passed. */
+static struct module_run run_late(const char *type, struct uuid root, const char *payload) {
+    struct module_run *r = calloc(1, sizeof *r), copy;
+    assert_non_null(r);
+    module_run_prepare(&db, r, type, root, 0, payload);
+    r->attempt.job.deadline.ms = loop_wall(db.loop).ms - 1;
+    r->attempt.type->start(&r->attempt);
+    module_run_wait(&db, r);
+    copy = *r;
+    free(r);
+    return copy;
+}
+
+static void test_flow__given_a_deadline_that_passed_then_no_payment_is_asked_for(void **state) {
+    (void)state;
+    struct uuid fresh = new_root(), order = new_root();
+    for (int i = 0; i < 2; i++) { /* the second attempt takes the first one's end over */
+        struct module_run r = run_late("order.place", fresh, ORDER("true"));
+        assert_int_equal(OUTCOME_EXPIRED, r.end.outcome);
+        assert_int_equal(410, r.end.status);
+        module_run_free(&r);
+    }
+    assert_string_equal("", of_order(fresh, "status"));
+    pay.script[0] = PAY_NOT_SENT;
+    struct module_run r = run_once("order.place", order, 0, ORDER("true"));
+    module_run_free(&r);
+    make_placed(order);
+    r = run_late("order.place", order, ORDER("true"));
+    assert_int_equal(OUTCOME_EXPIRED, r.end.outcome);
+    module_run_free(&r);
+    assert_string_equal("expired", of_order(order, "status"));
+    assert_string_equal("order.created order.expired", events_of(order));
+    assert_int_equal(1, pay.authorizes); /* that of the attempt in time */
+}
+
+static void test_flow__given_a_deadline_that_passed_while_it_is_paid_for_then_it_goes_on(void **state) {
+    (void)state;
+    struct uuid order = new_root();
+    pay.script[0] = PAY_NOT_SENT;
+    struct module_run r = run_once("order.place", order, 0, ORDER("false"));
+    module_run_free(&r);
+    r = run_late("order.place", order, ORDER("false"));
+    assert_int_equal(201, r.end.status);
+    module_run_free(&r);
+}
+
+static void test_flow__given_an_order_cancel_past_its_deadline_then_nothing_is_canceled(void **state) {
+    (void)state;
+    struct uuid order = placed(ORDER("true"), 201), begun = new_root();
+    struct module_run r = run_late("order.cancel", new_root(), cancel_payload(order, ""));
+    assert_int_equal(OUTCOME_EXPIRED, r.end.outcome);
+    module_run_free(&r);
+    assert_string_equal("confirmed", of_order(order, "status"));
+    pay.script[pay.calls] = PAY_PENDING;
+    r = run_once("order.cancel", begun, 0, cancel_payload(order, ""));
+    assert_int_equal(END_LATER, r.end.kind);
+    module_run_free(&r);
+    r = run_late("order.cancel", begun, cancel_payload(order, ""));
+    assert_int_equal(200, r.end.status);
+    module_run_free(&r);
+}
+
+static void test_flow__given_a_frozen_payment_then_the_order_is_neither_refused_nor_confirmed(void **state) {
+    (void)state;
+    struct uuid order = new_root();
+    char payment[UUID_TEXT_BYTES];
+    uuid_text(pay.payment, payment);
+    pay.script[0] = PAY_FROZEN;
+    struct module_run r = run_once("order.place", order, 0, ORDER("true"));
+    assert_int_equal(OUTCOME_DONE, r.end.outcome);
+    assert_int_equal(409, r.end.status);
+    assert_non_null(strstr(r.end.result.p, "\"code\":\"payment_frozen\""));
+    assert_non_null(strstr(r.end.result.p, payment));
+    module_run_free(&r);
+    assert_string_equal("authorizing", of_order(order, "status"));
+    assert_string_equal("order.created", events_of(order));
+    pay.script[1] = PAY_FROZEN; /* and a cancellation does not wait for the job that has ended */
+    assert_int_equal(409, cancel_status(order, ""));
+    assert_string_equal("canceling", of_order(order, "status"));
+    assert_int_equal(200, cancel_status(order, "")); /* a person has decided */
+    assert_string_equal("canceled", of_order(order, "status"));
 }
 
 static void test_flow__given_a_dead_flow_then_a_replay_goes_on_or_order_cancel_ends_it(void **state) {
@@ -351,6 +441,11 @@ int main(void) {
         cmocka_unit_test_setup(test_flow__given_order_cancel_while_it_is_placed_then_that_flow_cancels_it, orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_a_flow_that_expired_then_order_release_gives_the_money_back, orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_a_dead_flow_then_a_replay_goes_on_or_order_cancel_ends_it, orders_db_reset),
+        cmocka_unit_test_setup(test_flow__given_a_deadline_that_passed_then_no_payment_is_asked_for, orders_db_reset),
+        cmocka_unit_test_setup(test_flow__given_a_deadline_that_passed_while_it_is_paid_for_then_it_goes_on, orders_db_reset),
+        cmocka_unit_test_setup(test_flow__given_an_order_cancel_past_its_deadline_then_nothing_is_canceled, orders_db_reset),
+        cmocka_unit_test_setup(test_flow__given_a_frozen_payment_then_the_order_is_neither_refused_nor_confirmed,
+                               orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_get_then_the_view_and_only_for_its_tenant, orders_db_reset),
     };
     return cmocka_run_group_tests(tests, orders_db_setup, orders_db_teardown);

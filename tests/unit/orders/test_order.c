@@ -46,6 +46,16 @@ static void test_order__given_a_row_then_the_next_step_of_placing(void **state) 
         {{.exists = true, .status = STR("canceled")}, PLACE_ENDED},
         {{.exists = true, .status = STR("expired")}, PLACE_ENDED},
         {{.exists = true, .status = STR("confirmed"), .closed = true}, PLACE_TAKE_OVER},
+        /* past its deadline */
+        {{.exists = false, .late = true}, PLACE_EXPIRE},
+        {{.exists = false, .late = true, .cancel_requested = true}, PLACE_CANCEL_UNPLACED},
+        {{.exists = false, .late = true, .closed = true}, PLACE_TAKE_OVER},
+        {{.exists = true, .late = true, .status = STR("placed")}, PLACE_EXPIRE},
+        {{.exists = true, .late = true, .status = STR("placed"), .cancel_requested = true}, PLACE_TO_CANCELING},
+        {{.exists = true, .late = true, .status = STR("reserving")}, PLACE_EXPIRE},
+        {{.exists = true, .late = true, .status = STR("authorizing")}, PLACE_AUTHORIZE},
+        {{.exists = true, .late = true, .status = STR("canceling")}, PLACE_RELEASE},
+        {{.exists = true, .late = true, .status = STR("canceled")}, PLACE_ENDED},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(rows[i].act, order_place_next(&rows[i].row));
@@ -69,11 +79,15 @@ static void test_order__given_a_row_then_the_next_step_of_canceling(void **state
         {{.exists = true, .status = STR("canceled"), .own = true}, 0, CANCEL_DONE},
         {{.exists = true, .status = STR("canceled")}, 0, CANCEL_ILLEGAL},
         {{.exists = true, .status = STR("authorizing")}, 0, CANCEL_REQUEST},
-        {{.exists = true, .status = STR("authorizing"), .place_is_dead = true}, 0, CANCEL_TO_CANCELING},
+        {{.exists = true, .status = STR("authorizing"), .place_is_over = true}, 0, CANCEL_TO_CANCELING},
         {{.exists = true, .status = STR("payment_failed")}, 0, CANCEL_ILLEGAL},
         {{.exists = true, .status = STR("fulfilling")}, 0, CANCEL_ILLEGAL},
         {{.exists = true, .status = STR("expired")}, 0, CANCEL_ILLEGAL},
         {{.exists = true, .status = STR("confirmed"), .closed = true}, 0, CANCEL_TAKE_OVER},
+        {{.exists = true, .late = true, .status = STR("confirmed")}, 0, CANCEL_EXPIRE},
+        {{.exists = true, .late = true, .status = STR("canceling"), .own = true}, 0, CANCEL_RELEASE},
+        {{.exists = true, .late = true, .status = STR("canceled"), .own = true}, 0, CANCEL_DONE},
+        {{.exists = true, .late = true, .status = STR("confirmed"), .closed = true}, 0, CANCEL_TAKE_OVER},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(rows[i].act, order_cancel_next(&rows[i].row, rows[i].if_version));

@@ -17,7 +17,8 @@ enum fake_script {
     FAKE_DROP_AFTER,   /* no answer, booked */
     FAKE_WRONG_AMOUNT, /* booked with one unit less */
     FAKE_WRONG_CURRENCY,
-    FAKE_SAME_REF, /* booked under the reference of the booking before */
+    FAKE_SAME_REF,       /* booked under the reference of the booking before */
+    FAKE_WRONG_SAME_REF, /* both */
     FAKE_NOT_SENT,
     FAKE_REFUSED,
     FAKE_HOLD,        /* kept on its way until fake_let_go */
@@ -55,9 +56,11 @@ struct fake {
 static inline const struct fake_booking *fake_book(struct fake *f, const struct provider_call *c, enum fake_script s) {
     assert_in_range(f->booked, 0, FAKE_MAX - 1);
     struct fake_booking *b = &f->book[f->booked++];
-    *b = (struct fake_booking){.reference = c->reference, .kind = c->kind, .amount = c->amount - (s == FAKE_WRONG_AMOUNT)};
+    bool wrong_amount = s == FAKE_WRONG_AMOUNT || s == FAKE_WRONG_SAME_REF,
+         same_ref = s == FAKE_SAME_REF || s == FAKE_WRONG_SAME_REF;
+    *b = (struct fake_booking){.reference = c->reference, .kind = c->kind, .amount = c->amount - wrong_amount};
     (void)snprintf(b->currency, sizeof b->currency, "%s", s == FAKE_WRONG_CURRENCY ? "XXX" : c->currency);
-    (void)snprintf(b->ref, sizeof b->ref, "ref-%d", s == FAKE_SAME_REF ? f->refs : ++f->refs);
+    (void)snprintf(b->ref, sizeof b->ref, "ref-%d", same_ref ? f->refs : ++f->refs);
     return b;
 }
 

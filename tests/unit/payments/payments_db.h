@@ -132,6 +132,31 @@ static inline int job_on(const char *type, struct uuid payment, const char *rest
     return status;
 }
 
+static inline void on_closed(void *arg, struct err err, const struct effect_row *row) {
+    assert_ok(err);
+    assert_true(row->fresh);
+    *(bool *)arg = true;
+}
+
+/* Closes a job from outside. */
+static inline void close_job(struct uuid root, enum job_outcome outcome) {
+    bool closed = false;
+    effect_close(&db.env, root, 0, outcome, 0, STR_NONE, on_closed, &closed);
+    assert_true(wait_until(db.loop, MODULE_DB_WAIT_MS, module_db_flag_, &closed));
+}
+
+/* A job on a payment whose only attempt did not reach the provider, so that its operation is left errored; its root. */
+static inline struct uuid job_not_sent(const char *type, struct uuid payment, const char *rest) {
+    struct module_run run;
+    struct uuid root = module_job_id(&db, "payments");
+    fake->script[fake->calls] = FAKE_NOT_SENT;
+    module_run_start(&db, &run, type, root, 0, payload_of(payment, rest));
+    module_run_wait(&db, &run);
+    assert_int_equal(END_FAILED, run.end.kind);
+    module_run_free(&run);
+    return root;
+}
+
 /* --- looking --- */
 
 static inline const char *of_payment(struct uuid payment, const char *expression) {

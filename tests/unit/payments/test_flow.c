@@ -117,19 +117,23 @@ static void test_flow__given_a_booking_that_does_not_fit_then_the_payment_is_fro
     static const struct {
         enum fake_script script;
         const char *field;
-    } rows[] = {{FAKE_WRONG_AMOUNT, "amount"}, {FAKE_WRONG_CURRENCY, "currency"}, {FAKE_SAME_REF, "provider_ref"}};
+    } rows[] = {{FAKE_WRONG_AMOUNT, "amount"},
+                {FAKE_WRONG_CURRENCY, "currency"},
+                {FAKE_SAME_REF, "provider_ref"},
+                {FAKE_WRONG_SAME_REF, "amount"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct payment_request r = request_new();
         fake->script[fake->calls] = rows[i].script;
         struct service_call c = authorize(&r);
-        assert_int_equal(PAYMENT_DECLINED, c.answer.outcome);
+        assert_ok(c.err);
+        assert_int_equal(PAYMENT_FROZEN, c.answer.outcome);
         assert_string_equal("integrity_failed", c.code);
         assert_payment("frozen 0 0 0 0 0 0", c.answer.payment_id);
         assert_string_equal(rows[i].field, of_payment(c.answer.payment_id, "(SELECT data->>'field' FROM payments.event_outbox "
                                                                            "WHERE aggregate_id = p.id)"));
         int calls = fake->calls;
         assert_int_equal(409, job_on("payment.capture", c.answer.payment_id, "", NULL, 0));
-        assert_int_equal(PAYMENT_DECLINED, release(&r, "x:release").answer.outcome);
+        assert_int_equal(PAYMENT_FROZEN, release(&r, "x:release").answer.outcome);
         assert_int_equal(calls, fake->calls);
     }
 }
@@ -263,19 +267,35 @@ static void test_flow__given_a_cancel_request_then_what_did_not_leave_never_leav
     assert_string_equal("authorize:succeeded capture:canceled", ops_of(p)); /* the second one opened nothing */
 }
 
-struct closing {
-    bool done;
-};
-static void on_closed(void *arg, struct err err, const struct effect_row *row) {
-    assert_ok(err);
-    assert_true(row->fresh);
-    ((struct closing *)arg)->done = true;
+/* One attempt of a job whose deadline has passed; its status. */
+static int late_attempt(const char *type, struct uuid root, struct uuid payment, enum job_outcome *out_outcome) {
+    struct module_run run;
+    module_run_prepare(&db, &run, type, root, 0, payload_of(payment, ",\"amount_minor\":300"));
+    run.attempt.job.deadline.ms = loop_wall(db.loop).ms - 1;
+    run.attempt.type->start(&run.attempt);
+    module_run_wait(&db, &run);
+    assert_int_equal(END_FINISHED, run.end.kind);
+    *out_outcome = run.end.outcome;
+    int status = run.end.status;
+    module_run_free(&run);
+    return status;
 }
 
-static void close_job(struct uuid root, enum job_outcome outcome) {
-    struct closing c = {false};
-    effect_close(&db.env, root, 0, outcome, 0, STR_NONE, on_closed, &c);
-    assert_true(wait_until(db.loop, MODULE_DB_WAIT_MS, module_db_flag_, &c.done));
+static void test_flow__given_a_deadline_that_passed_then_nothing_is_begun_but_what_was_begun_goes_on(void **state) {
+    (void)state;
+    enum job_outcome outcome;
+    struct uuid p = authorized(NULL), fresh = module_job_id(&db, "payments");
+    for (int i = 0; i < 2; i++) { /* the second attempt takes the first one's end over */
+        assert_int_equal(410, late_attempt("payment.capture", fresh, p, &outcome));
+        assert_int_equal(OUTCOME_EXPIRED, outcome);
+    }
+    assert_payment("authorized 1000 0 0 0 0 0", p);
+    assert_int_equal(1, fake->calls);
+    struct uuid begun = job_not_sent("payment.capture", p, ",\"amount_minor\":300");
+    assert_int_equal(200, late_attempt("payment.capture", begun, p, &outcome));
+    assert_int_equal(OUTCOME_DONE, outcome);
+    assert_payment("partially_captured 1000 300 0 0 0 0", p);
+    assert_string_equal("authorize:succeeded capture:succeeded", ops_of(p));
 }
 
 static int syncs_of(struct uuid payment) {
@@ -380,6 +400,7 @@ int main(void) {
         cmocka_unit_test_setup(test_flow__given_a_repeated_job_then_it_answers_the_same_and_calls_nobody, reset),
         cmocka_unit_test_setup(test_flow__given_a_runner_that_sleeps_past_not_after_then_its_call_books_nothing, reset),
         cmocka_unit_test_setup(test_flow__given_a_cancel_request_then_what_did_not_leave_never_leaves, reset),
+        cmocka_unit_test_setup(test_flow__given_a_deadline_that_passed_then_nothing_is_begun_but_what_was_begun_goes_on, reset),
         cmocka_unit_test_setup(test_flow__given_a_job_closed_from_outside_then_its_operation_gets_a_sync, reset),
         cmocka_unit_test_setup(test_flow__given_the_sync_of_an_expired_job_then_what_did_not_leave_is_canceled, reset),
         cmocka_unit_test_setup(test_flow__given_a_dead_job_that_is_replayed_then_its_operation_goes_on, reset),

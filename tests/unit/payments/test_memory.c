@@ -1,5 +1,5 @@
-/* The k-th allocation fails, in the middle of charging: everything ends exactly once, and afterwards each request can be brought
- * to its end with one booking. */
+/* The k-th allocation fails, in the middle of charging and giving back: everything ends exactly once, and afterwards each request
+ * can be brought to its end with one booking of each kind. */
 #include "payments_db.h"
 
 enum { REQUESTS_MAX = 4000 };
@@ -37,6 +37,29 @@ static struct service_call authorize_at(int i) {
     return c;
 }
 
+static struct service_call release_at(int i) {
+    struct service_call c = {0};
+    struct payment_request r = request_at(i);
+    char key[64];
+    (void)snprintf(key, sizeof key, "%d:release", i);
+    db.services.payments.release(db.services.payments.self, &r, str_c(key), on_answered, &c);
+    assert_true(wait_until(db.loop, MODULE_DB_WAIT_MS, service_is_done, &c));
+    return c;
+}
+
+/* Until it is known. */
+static struct service_call repeat(struct service_call (*call)(int i), int i) {
+    struct service_call c = {0};
+    for (int k = 0; k < 40; k++) {
+        c = call(i);
+        if (c.answer.outcome != PAYMENT_PENDING) {
+            break;
+        }
+        wait_ms(db.loop, c.answer.delay_ms);
+    }
+    return c;
+}
+
 static void scenario(void *arg) {
     (void)arg;
     struct module_run run;
@@ -54,7 +77,11 @@ static void scenario(void *arg) {
     module_run_start(&db, &run, "payment.capture", requests[i].root, 0, payload_of(c.answer.payment_id, ""));
     module_run_wait(&db, &run);
     assert_true(run.end.kind == END_FINISHED || torture_is_failing());
+    bool captured = run.end.kind == END_FINISHED;
     module_run_free(&run);
+    if (captured) {
+        (void)release_at(i);
+    }
 }
 
 static void test_memory__given_any_allocation_that_fails_then_every_request_still_ends_with_one_booking(void **state) {
@@ -63,22 +90,16 @@ static void test_memory__given_any_allocation_that_fails_then_every_request_stil
     torture(scenario, NULL);
     assert_true(requests_n > 50);
     for (int i = 0; i < requests_n; i++) {
-        struct service_call c = {0};
         struct module_run run;
-        for (int k = 0; k < 40; k++) {
-            c = authorize_at(i);
-            if (c.answer.outcome != PAYMENT_PENDING) {
-                break;
-            }
-            wait_ms(db.loop, c.answer.delay_ms);
-        }
+        struct service_call c = repeat(authorize_at, i);
         assert_int_equal(PAYMENT_OK, c.answer.outcome);
         job_run(&run, "payment.capture", requests[i].root, payload_of(c.answer.payment_id, ""));
         assert_int_equal(200, run.end.status);
         module_run_free(&run);
-        assert_payment("captured 1000 1000 0 0 0 0", c.answer.payment_id);
+        assert_int_equal(PAYMENT_OK, repeat(release_at, i).answer.outcome);
+        assert_payment("captured 1000 1000 0 1000 0 0", c.answer.payment_id);
     }
-    assert_int_equal(2 * requests_n, fake->booked);
+    assert_int_equal(3 * requests_n, fake->booked);
 }
 
 int main(void) {

@@ -155,11 +155,32 @@ static void test_provider_sim__given_a_lookup_then_what_the_book_has(void **stat
     assert_string_equal("GET /v1/lookup?reference=0197a000-0000-7000-8000-000000000001 ", peer.request);
 }
 
+static void scenario(void *arg) {
+    (void)arg;
+    struct asked q = {0};
+    const struct provider_call c = {
+        .kind = OP_AUTHORIZE, .reference = reference, .amount = 5, .currency = "EUR", .token = STR("tok"), .deadline_ms = 200};
+    peer.status = 402;
+    peer.answer = "{\"outcome\":\"declined\",\"code\":\"no\"}";
+    provider->call(provider, &c, on_answer, &q);
+    assert_true(wait_until(loop, 5000, is_done, &q));
+    assert_true(q.answer.outcome == PROVIDER_DECLINED || torture_is_failing());
+    q = (struct asked){0};
+    provider->lookup(provider, reference, 200, on_answer, &q);
+    assert_true(wait_until(loop, 5000, is_done, &q));
+}
+
+static void test_provider_sim__given_any_allocation_that_fails_then_every_call_is_answered_once(void **state) {
+    (void)state;
+    torture(scenario, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_provider_sim__given_a_call_then_it_is_signed_and_its_answer_read),
         cmocka_unit_test(test_provider_sim__given_no_answer_then_unknown_and_given_nobody_then_not_sent),
         cmocka_unit_test(test_provider_sim__given_a_lookup_then_what_the_book_has),
+        cmocka_unit_test(test_provider_sim__given_any_allocation_that_fails_then_every_call_is_answered_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
