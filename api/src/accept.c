@@ -14,6 +14,8 @@ enum {
     GIVE_UP_MS = 10000,
     SWEEP_MS = 500,
     AGAIN_MS = 100,
+    SLOW_MS = 2000,    /* a statement without an answer is trouble */
+    REFUSED_MS = 3000, /* for so long a refusal is remembered when nothing is accepted meanwhile */
     RACES_MAX = 8,
     SCRATCH_BLOCK_BYTES = 16 << 10,
     SCRATCH_BYTES = 16 << 20
@@ -35,9 +37,13 @@ struct err acceptance_prepare(struct acceptance *a) {
     /* A tenant is a name, so that the NUL between cannot be part of it. */
     const struct str parts[] = {str_c(a->call->who.tenant), str_of("", 1), a->key};
     TRY(sha256_parts(parts, 3, a->key_hash));
+    bool stream_class = a->type->class == CLASS_STREAM;
     const struct job_place place = {
-        .stream_class = a->type->class == CLASS_STREAM, .queue_number = a->queue->number, .shard = (uint8_t)pick_shard(a)};
+        .stream_class = stream_class, .queue_number = a->queue->number, .shard = (uint8_t)pick_shard(a)};
     a->id = id_new_job(&api->rt->ids, place);
+    if (stream_class) {
+        TRY(id_put_tenant(&a->id, str_c(a->call->who.tenant)));
+    }
     a->trace = trace_child(&a->call->trace);
     a->estimate_s = sampler_estimate_s(api->sampler, a->queue, a->due, loop_wall(api->rt->loop));
     a->give_up = (struct mono){loop_now(api->rt->loop).us + GIVE_UP_MS * 1000};
@@ -78,6 +84,11 @@ struct accept {
     struct acceptance_list waiting;
     size_t waiting_n;
     struct batch *flying; /* the statement under way; NULL: none */
+    struct mono sent;
+    bool probing; /* an empty statement is under way */
+    struct mono probed;
+    bool refused; /* Postgres was there and did not take the last one */
+    struct mono refused_at;
     struct turn_end flush;
     struct timer *again; /* after a lost connection */
     struct timer *sweep; /* for those whose time is up */
@@ -140,6 +151,27 @@ static void repeat_alone(struct accept *s, struct batch *b, struct err err) {
             a->alone = true;
             put_back(s, a);
         }
+    }
+    free(b);
+    wake(s);
+}
+
+/* Postgres is there, and says that it does not: it is read only, or its disk is full, or the time of the statement was up. */
+static bool is_refusal(const struct accept *s, struct err err) {
+    return err.code == ERR_PG_SLOW || (err.code == ERR_PG_DOWN && pg_pool_is_up(s->api->rt->platform));
+}
+
+static void note_refusal(struct accept *s) {
+    s->refused = true;
+    s->refused_at = loop_now(s->api->rt->loop);
+}
+
+/* Nothing of the batch is kept, nor would it be a moment later. */
+static void refuse_all(struct accept *s, struct batch *b, struct err err) {
+    note_refusal(s);
+    for (size_t i = 0; i < b->n; i++) {
+        acceptance_tell(b->rows[i], ACCEPTED_FAILED, err);
+        drop(b->rows[i]);
     }
     free(b);
     wake(s);
@@ -210,7 +242,7 @@ static void judge_all(struct accept *s, struct batch *b, const PGresult *res) {
         } else if (a->verdict == ACCEPTED_FRESH) {
             fresh[fresh_n++] = a;
         } else {
-            acceptance_tell(a, a->verdict, OK);
+            acceptance_tell(a, a->verdict, a->err);
             drop(a);
         }
         arena_reset(&scratch);
@@ -226,6 +258,13 @@ static void on_answer(void *arg, struct err err, const PGresult *res) {
     struct batch *b = arg;
     struct accept *s = b->accept;
     s->flying = NULL;
+    if (is_refusal(s, err) && (s->refused || err.code == ERR_PG_SLOW)) {
+        refuse_all(s, b, err);
+        return;
+    }
+    if (is_refusal(s, err)) {
+        note_refusal(s); /* once more, in a moment: a server that shuts down says the same, and is waited for */
+    }
     if (err.code == ERR_PG_LOST || err.code == ERR_PG_DOWN || err.code == ERR_CLOSED) {
         repeat_all(s, b, err);
         return;
@@ -235,6 +274,7 @@ static void on_answer(void *arg, struct err err, const PGresult *res) {
         return;
     }
     FAILPOINT(ACCEPT_AFTER_COMMIT);
+    s->refused = false;
     judge_all(s, b, res);
     place(s, b);
     if (s->waiting_n > 0) {
@@ -270,6 +310,7 @@ static void send(struct accept *s, struct batch *b) {
     } else {
         FAILPOINT(ACCEPT_BEFORE_COMMIT);
         s->flying = b;
+        s->sent = loop_now(s->api->rt->loop);
         pg_exec(s->api->rt->platform, &accept_stmt, values, 0, 0, on_answer, b);
     }
     for (size_t i = 0; i < ACCEPT_COLUMNS; i++) {
@@ -312,6 +353,41 @@ static void on_sweep(void *arg) {
     for (size_t i = 0; s->flying != NULL && i < s->flying->n; i++) {
         tell_if_over(s, s->flying->rows[i]);
     }
+}
+
+/* ---- readiness ---- */
+
+static void on_probed(void *arg, struct err err, const PGresult *res) {
+    struct accept *s = arg;
+    (void)res;
+    s->probing = false;
+    if (is_refusal(s, err)) {
+        note_refusal(s);
+    }
+}
+
+/* The same statement over no rows. A success does not end a refusal: with rows there may be no room for them. */
+void accept_probe(struct accept *s) {
+    struct buf columns[ACCEPT_COLUMNS];
+    struct pg_value values[ACCEPT_COLUMNS];
+    if (s->probing) {
+        return;
+    }
+    if (!err_is_set(accept_columns(columns, NULL, 0, values))) {
+        s->probing = true;
+        s->probed = loop_now(s->api->rt->loop);
+        pg_exec(s->api->rt->platform, &accept_stmt, values, 0, 0, on_probed, s);
+    }
+    for (size_t i = 0; i < ACCEPT_COLUMNS; i++) {
+        buf_free(&columns[i]);
+    }
+}
+
+bool accept_is_refused(const struct accept *s) {
+    struct mono now = loop_now(s->api->rt->loop);
+    bool slow =
+        (s->flying != NULL && mono_ms_since(now, s->sent) >= SLOW_MS) || (s->probing && mono_ms_since(now, s->probed) >= SLOW_MS);
+    return slow || (s->refused && mono_ms_since(now, s->refused_at) < REFUSED_MS);
 }
 
 bool accept_is_full(const struct accept *s) { return s->waiting_n >= WAITING_MAX; }

@@ -21,9 +21,8 @@ enum acceptance_verdict {
     ACCEPTED_FRESH,    /* the job is this request's */
     ACCEPTED_KNOWN,    /* the key found an earlier job: row, and known_id */
     ACCEPTED_MISMATCH, /* the key found an earlier job of another request */
-    ACCEPTED_EXPIRED,  /* the key is known, its job is not kept any more */
     ACCEPTED_FULL,     /* stream class: the shard takes no more */
-    ACCEPTED_FAILED,   /* err; whether the job was kept is not known after ERR_PG_LOST, ERR_REDIS_LOST, ERR_TIMEOUT */
+    ACCEPTED_FAILED,   /* err; whether the job was kept is not known after ERR_PG_LOST, ERR_REDIS_LOST */
 };
 
 struct acceptance {
@@ -66,6 +65,9 @@ void accept_stop(struct accept *s); /* while the loop is there; NULL is fine */
 void accept_free(struct accept *s); /* when nothing calls back any more */
 void accept_add(struct accept *s, struct acceptance *a);
 bool accept_is_full(const struct accept *s); /* as many wait as may: refuse before adding */
+/* Postgres is there, perhaps, and yet takes no jobs: it refused the last of them some seconds ago at most, or does not answer. */
+bool accept_is_refused(const struct accept *s);
+void accept_probe(struct accept *s); /* once a second, so that this is known before somebody pays for it */
 
 MUST struct err enter_new(struct api *api, struct enter **out);
 void enter_stop(struct enter *s);

@@ -76,7 +76,7 @@ int accept_row(const PGresult *res, int row) {
     return pg_col_null(res, row, COLUMN_N) ? -1 : (int)pg_col_int(res, row, COLUMN_N);
 }
 
-/* A key that is there, with its job or without. */
+/* A key that is there. Its job is, too: keys go first. */
 static enum acceptance_verdict judge_known(struct acceptance *a, const PGresult *res, int row, struct arena *scratch) {
     struct str fingerprint = pg_col_bytes(res, row, COLUMN_FINGERPRINT, scratch);
     struct str estimate = pg_col(res, row, COLUMN_ESTIMATE);
@@ -84,8 +84,9 @@ static enum acceptance_verdict judge_known(struct acceptance *a, const PGresult 
     if (!str_eq(fingerprint, str_of(a->fingerprint, sizeof a->fingerprint))) {
         return ACCEPTED_MISMATCH;
     }
-    if (pg_col_null(res, row, COLUMN_ROW) || !job_row_read(res, row, COLUMN_ROW, scratch, &a->row)) {
-        return ACCEPTED_EXPIRED;
+    if (!job_row_read(res, row, COLUMN_ROW, scratch, &a->row)) {
+        a->err = err_make(ERR_NOMEM, "the job of this key cannot be read");
+        return ACCEPTED_FAILED;
     }
     a->known_id = a->row.id;
     a->known_estimate_s = str_copy_c(estimate, text, sizeof text) ? strtod(text, NULL) : 0;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "accept.h"
+#include "keys.h"
 #include "sampler.h"
 #include "server.h"
 #include "types.h"
@@ -93,20 +94,17 @@ static void on_keys(struct api *api, bool any) {
     }
 }
 
-static void on_keys_due(void *arg) { auth_find_any(arg, on_keys); }
-
 static struct err open_parts(struct api *api) {
     const struct runtime_options runtime = {.role = "api", .conf = api->options->conf, .registry = api->options->registry};
     TRY(runtime_open(&runtime, &api->rt));
     api->started = loop_now(api->rt->loop);
     TRY(types_new(api->options->registry, &api->types));
-    TRY(auth_new(api, &api->auth));
+    TRY(keys_new(api, &api->keys));
     TRY(sampler_new(api, &api->sampler));
     TRY(wait_table_new(api, &api->waits));
     TRY(accept_new(api, &api->accept));
     TRY(enter_new(api, &api->enter));
-    TRY(timer_new(api->rt->loop, on_drained, api, &api->drain_timer));
-    return timer_new(api->rt->loop, on_keys_due, api, &api->keys_timer);
+    return timer_new(api->rt->loop, on_drained, api, &api->drain_timer);
 }
 
 /* Callbacks that are still due run while the runtime closes; what they use goes after it. */
@@ -115,7 +113,7 @@ static void close_parts(struct api *api) {
     http_server_close(api->server);
     if (api->rt != NULL) {
         timer_free(api->drain_timer);
-        timer_free(api->keys_timer);
+        keys_stop(api->keys);
         accept_stop(api->accept);
         enter_stop(api->enter);
         wait_table_stop(api->waits);
@@ -127,7 +125,7 @@ static void close_parts(struct api *api) {
     enter_free(api->enter);
     wait_table_free(api->waits);
     sampler_free(api->sampler);
-    auth_free(api->auth);
+    keys_free(api->keys);
     types_free(api->types);
     buf_free(&api->openapi);
 }
@@ -140,7 +138,7 @@ static struct err run(struct api *api) {
     if (api->loopback) {
         e = listen_now(api);
     } else {
-        auth_find_any(api, on_keys);
+        keys_find_any(api->keys, on_keys);
     }
     if (!err_is_set(e)) {
         runtime_start(api->rt, on_table, api);

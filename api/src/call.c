@@ -186,40 +186,12 @@ struct pg_value call_tenant(const struct call *c) {
     return (c->who.scopes & SCOPE_ADMIN) != 0 ? PG_NULL : pg_text(str_c(c->who.tenant));
 }
 
-/* ---- the path and the query ---- */
-
-bool call_param_uuid(struct call *c, struct uuid *out) {
-    if (uuid_parse(c->param, out)) {
-        return true;
-    }
-    call_problem(c, PROBLEM_NOT_FOUND, "\"%.*s\" is not an id; ids are UUIDs", STR_ARG(c->param));
-    return false;
+bool call_sees(const struct call *c, struct str tenant) {
+    return (c->who.scopes & SCOPE_ADMIN) != 0 || str_is(tenant, c->who.tenant);
 }
 
-const struct queue_info *call_param_queue(struct call *c) {
-    const struct queue_info *q = queue_table_find(c->api->rt->queues, c->param);
-    if (q == NULL) {
-        call_problem(c, PROBLEM_NOT_FOUND, "There is no queue \"%.*s\"", STR_ARG(c->param));
-    }
-    return q;
-}
-
-bool call_page(struct call *c, int64_t fallback, int64_t max, int64_t *out_limit, struct uuid *out_cursor) {
-    struct str limit = http_query(c->req, "limit");
-    struct str cursor = http_query(c->req, "cursor");
-    int64_t n = fallback;
-    struct uuid at = {{0}};
-    if (limit.p != NULL && (!str_to_i64(limit, &n) || n < 1 || n > max)) {
-        call_problem(c, PROBLEM_BAD_PARAMETER, "limit must be an integer from 1 to %lld", (long long)max);
-        return false;
-    }
-    if (cursor.p != NULL && !uuid_parse(cursor, &at)) {
-        call_problem(c, PROBLEM_BAD_PARAMETER, "cursor must be what an earlier answer gave as next");
-        return false;
-    }
-    *out_limit = n;
-    *out_cursor = at;
-    return true;
+bool call_sees_stream_job(const struct call *c, struct uuid id) {
+    return (c->who.scopes & SCOPE_ADMIN) != 0 || id_has_tenant(id, str_c(c->who.tenant));
 }
 
 /* ---- requests ---- */
@@ -238,8 +210,11 @@ static void log_call(const struct call *c, const struct http_request *req, int s
         LF_TRACE(&c->trace),
     };
     size_t n = 9;
-    if (c->has_job) {
+    if (!uuid_is_nil(c->job)) {
         fields[n++] = LF_UUID("job", &c->job);
+    }
+    if (!uuid_is_nil(c->root)) {
+        fields[n++] = LF_UUID("root", &c->root);
     }
     if (c->problem != NULL) {
         fields[n++] = LF_C("problem", c->problem);
@@ -309,9 +284,18 @@ static bool check_media(struct call *c) {
 }
 
 static bool read_key(struct call *c) {
-    struct str value = http_request_header(c->req, "Idempotency-Key");
-    if ((c->route->flags & (ROUTE_KEY | ROUTE_KEY_MAY)) == 0) {
+    struct str value = STR_NONE;
+    if ((c->route->flags & (ROUTE_KEY | ROUTE_KEY_MAY | ROUTE_LINES)) == 0) {
         return true;
+    }
+    if (!call_one_header(c, "Idempotency-Key", &value)) {
+        return false;
+    }
+    if ((c->route->flags & ROUTE_LINES) != 0) {
+        if (value.p != NULL) {
+            call_problem(c, PROBLEM_BAD_PARAMETER, "Idempotency-Key is not for all lines together: each has its own, as \"key\"");
+        }
+        return value.p == NULL;
     }
     if (value.p == NULL) {
         if ((c->route->flags & ROUTE_KEY) != 0) {
@@ -341,6 +325,17 @@ static bool check_ready(struct call *c) {
     return false;
 }
 
+/* What the head alone tells. */
+static bool check(struct call *c) {
+    return call_check_query(c) && check_ready(c) && check_media(c) && read_key(c) && check_pressure(c);
+}
+
+static void on_let_in(struct call *c) {
+    if (check(c)) {
+        http_go_on(c->req);
+    }
+}
+
 bool call_on_head(void *arg, struct http_request *req) {
     struct call *c = call_new(arg, req);
     if (c == NULL) {
@@ -351,29 +346,14 @@ bool call_on_head(void *arg, struct http_request *req) {
     req->user = c;
     req->on_gone = on_gone;
     read_trace(c);
-    if (!find_route(c)) {
-        return false;
-    }
-    enum auth_verdict verdict = auth_check(c);
-    c->asked = verdict == AUTH_ASK;
-    return verdict != AUTH_NO && check_ready(c) && check_media(c) && read_key(c) && check_pressure(c);
-}
-
-static void run(struct call *c) {
-    if (c->req != NULL) {
-        c->route->handler(c);
-    }
+    return find_route(c) && auth_check(c, on_let_in) == AUTH_YES && check(c);
 }
 
 void call_on_request(void *arg, struct http_request *req) {
     struct call *c = req->user;
     (void)arg;
     call_hold(c); /* a handler that answers at once may go on using the call until it returns */
-    if (c->asked) {
-        auth_ask(c, run);
-    } else {
-        run(c);
-    }
+    c->route->handler(c);
     call_release(c);
 }
 

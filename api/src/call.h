@@ -36,9 +36,8 @@ struct call {
     struct waiter waiter;
     void *state; /* the handler's, in the arena */
     /* for the log line */
-    struct uuid job;
+    struct uuid job, root; /* nil: none */
     const char *problem;
-    bool has_job, counted, asked;
     unsigned refs;
     TAILQ_ENTRY(call) link; /* open or spare */
 };
@@ -69,14 +68,29 @@ void call_tagged(struct call *c, struct str etag, struct str body);
 typedef void call_then(struct call *c, const PGresult *res);
 void call_query(struct call *c, const struct pg_stmt *stmt, const struct pg_value *values, call_then *then);
 
+/* The tenant whose rows this caller may see; PG_NULL for those who may see every one. */
+struct pg_value call_tenant(const struct call *c);
+bool call_sees(const struct call *c, struct str tenant);
+bool call_sees_stream_job(const struct call *c, struct uuid id); /* by the tenant in the id */
+
+/* ---- params.c ---- */
+
 /* The path's {id} as a uuid; answers 404 and is false when it is none. */
 bool call_param_uuid(struct call *c, struct uuid *out);
 /* The path's {queue}; answers 404 and is NULL when there is none. */
 const struct queue_info *call_param_queue(struct call *c);
-/* ?limit=, 1 to max, and ?cursor=, a uuid (nil: none). Answers 400 and is false when malformed. */
-bool call_page(struct call *c, int64_t fallback, int64_t max, int64_t *out_limit, struct uuid *out_cursor);
-
-/* The tenant whose rows this caller may see; PG_NULL for those who may see every one. */
-struct pg_value call_tenant(const struct call *c);
+/* Answers 400 and is false where the header is there twice. p NULL: it is absent. */
+bool call_one_header(struct call *c, const char *name, struct str *out);
+/* Answers 400 and is false unless the query has parameters of the route alone, each once and well encoded. */
+bool call_check_query(struct call *c);
+/* ?limit= and ?cursor=, ready for a statement; becomes the call's state. NULL: answered. */
+struct page {
+    int64_t limit;
+    struct pg_value rows, after; /* limit; cursor, or NULL */
+    char rows_text[PG_INT_BYTES], after_text[PG_UUID_BYTES];
+};
+struct page *call_page(struct call *c);
+/* The wait of this request, from Prefer or ?wait=, at most 30 s; fallback_ms without either. Answers 400 and is -1 when malformed. */
+int64_t call_wait_ms(struct call *c, int64_t fallback_ms);
 
 #endif

@@ -11,7 +11,7 @@ enum { WAIT_DEFAULT_MS = 10000, VERSION_BYTES = 24 };
 struct command {
     struct submit *submit;
     struct mono until; /* the wait's end */
-    bool accepted, time_up;
+    bool waits, accepted;
 };
 
 /* ---- the payload ---- */
@@ -89,14 +89,32 @@ static bool put_id(struct call *c, json_t *body) {
     return true;
 }
 
-static bool put_version(struct call *c, json_t *body) {
-    struct str match = http_request_header(c->req, "If-Match");
-    int64_t version;
-    if ((c->route->flags & ROUTE_MATCH) == 0 || match.p == NULL || str_is(str_trim(match), "*")) {
+/* If-Match is compared strongly: a weak tag, or one of a form that we do not make, is none of ours. */
+static bool read_match(struct call *c, struct str match, int64_t *out_version) {
+    if (header_version(match, out_version)) {
         return true;
     }
-    if (!header_version(match, &version)) {
-        call_problem(c, PROBLEM_STALE, "If-Match must be one ETag as the GET gives it, such as \"3\"");
+    if (header_is_etag(match)) {
+        call_problem(c, PROBLEM_STALE, "%.*s is no version of this", STR_ARG(match));
+    } else {
+        call_problem(c, PROBLEM_BAD_PARAMETER, "If-Match must be * or one ETag, as the GET gives it: \"3\"");
+    }
+    return false;
+}
+
+static bool put_version(struct call *c, json_t *body) {
+    struct str match;
+    int64_t version;
+    if ((c->route->flags & ROUTE_MATCH) == 0) {
+        return true;
+    }
+    if (!call_one_header(c, "If-Match", &match)) {
+        return false;
+    }
+    if (match.p == NULL || str_is(str_trim(match), "*")) {
+        return true;
+    }
+    if (!read_match(c, match, &version)) {
         return false;
     }
     if (json_object_set_new(body, "if_version", json_integer(version)) != 0) {
@@ -124,7 +142,6 @@ static void on_waited(struct waiter *w, const struct job_row *row) {
         answer_result(c, row);
         return;
     }
-    k->time_up = true;
     if (k->accepted) {
         answer_accepted(k->submit);
     }
@@ -145,7 +162,7 @@ static void attach(struct call *c, struct command *k) {
     wait_remove(&c->waiter);
     call_header(c, "Idempotency-Replayed", STR("true"));
     if (a->row.type.p != NULL && !job_row_is_open(&a->row)) {
-        if ((c->route->flags & ROUTE_WAIT) != 0) {
+        if (k->waits || (c->route->flags & ROUTE_ASYNC) == 0) {
             answer_result(c, &a->row);
         } else {
             answer_accepted(k->submit);
@@ -178,6 +195,7 @@ static void on_accepted(struct acceptance *a) {
 static void start(struct call *c, struct command *k, int64_t wait_ms) {
     k->until = (struct mono){loop_now(c->api->rt->loop).us + wait_ms * 1000};
     c->state = k;
+    k->waits = wait_ms > 0;
     k->submit->a.done = on_accepted;
     if (wait_ms == 0 || wait_for(c, k->submit->a.id, wait_ms)) {
         acceptance_start(&k->submit->a);
@@ -197,7 +215,7 @@ static void run(struct call *c) {
     }
     k->submit = s;
     const struct job_type *type = make_payload(c, body);
-    int64_t wait_ms = type != NULL ? call_wait_ms(c, (c->route->flags & ROUTE_WAIT) != 0 ? WAIT_DEFAULT_MS : 0) : -1;
+    int64_t wait_ms = type != NULL ? call_wait_ms(c, (c->route->flags & ROUTE_ASYNC) != 0 ? 0 : WAIT_DEFAULT_MS) : -1;
     if (wait_ms >= 0) {
         if (submit_job(s, type, body, "", c->req->body)) {
             start(c, k, wait_ms);

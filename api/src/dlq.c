@@ -5,7 +5,7 @@
 #include "replay.h"
 #include "server.h"
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MOST = 500, LIST_BYTES_MAX = 4 << 20, IDS_BYTES_MAX = 64 * 1024 };
+enum { LIST_BYTES_MAX = 4 << 20, IDS_BYTES_MAX = 64 * 1024 };
 
 /* ---- GET /v1/dlq ---- */
 
@@ -19,10 +19,6 @@ static const struct pg_stmt list_stmt = {
     "WHERE id = $4)) ORDER BY died_at DESC, id DESC LIMIT $3::int) d WHERE ($2::text IS NULL OR q.name = $2) "
     "ORDER BY died_at DESC, id DESC LIMIT $3::int",
     4,
-};
-
-struct page {
-    int64_t limit;
 };
 
 static void write_dead(struct buf *b, const PGresult *res, int row) {
@@ -59,24 +55,11 @@ static void on_dead(struct call *c, const PGresult *res) {
 }
 
 void handle_dlq_list(struct call *c) {
-    struct page *p = ARENA_NEW(&c->arena, struct page);
-    struct uuid cursor;
-    char limit[PG_INT_BYTES], at[PG_UUID_BYTES];
-    if (p == NULL) {
-        call_fail(c, err_make(ERR_NOMEM, "page"));
-        return;
+    const struct page *p = call_page(c);
+    if (p != NULL) {
+        const struct pg_value values[] = {call_tenant(c), pg_text_or_null(http_query(c->req, "queue")), p->rows, p->after};
+        call_query(c, &list_stmt, values, on_dead);
     }
-    if (!call_page(c, LIMIT_DEFAULT, LIMIT_MOST, &p->limit, &cursor)) {
-        return;
-    }
-    c->state = p;
-    const struct pg_value values[] = {
-        call_tenant(c),
-        pg_text_or_null(http_query(c->req, "queue")),
-        pg_int(p->limit, limit),
-        uuid_is_nil(cursor) ? PG_NULL : pg_uuid(cursor, at),
-    };
-    call_query(c, &list_stmt, values, on_dead);
 }
 
 /* ---- POST /v1/jobs/{id}/retry ---- */
@@ -119,7 +102,6 @@ void handle_jobs_retry(struct call *c) {
     if (!call_param_uuid(c, &c->job)) {
         return;
     }
-    c->has_job = true;
     uuid_text(c->job, text);
     *r = (struct replay){
         .call = c, .ids = arena_printf(&c->arena, "{%s}", text), .reason = STR(""), .limit = 1, .done = on_retried};

@@ -1,5 +1,6 @@
 /* GET /metrics: this process's series and those that the others' heartbeats carry. */
 #include <base/json.h>
+#include <base/log.h>
 #include <base/metrics.h>
 
 #include "fleet.h"
@@ -7,7 +8,8 @@
 #include "header.h"
 #include "server.h"
 
-enum { SNAPSHOT_BYTES_MAX = 4 << 20, EXPOSITION_BYTES_MAX = 8 << 20 };
+/* Rendering holds up the loop, and the process label makes the text longer, though never fourfold. */
+enum { SNAPSHOT_BYTES_MAX = 1 << 20, SNAPSHOTS_BYTES_MAX = 2 << 20, EXPOSITION_BYTES_MAX = 8 << 20 };
 
 static const char openmetrics_type[] = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 static const char text_type[] = "text/plain; version=0.0.4; charset=utf-8";
@@ -36,15 +38,30 @@ static void count_workers(struct call *c, const struct process *processes, size_
     }
 }
 
-static void render(struct call *c, const struct process *processes, size_t n, struct buf *own, struct buf *out) {
-    struct metrics_part parts[FLEET_MAX + 1] = {{c->api->rt->process, buf_str(own)}};
-    size_t parts_n = 1;
+/* As many of the others as fit. */
+static size_t take_parts(struct call *c, const struct process *processes, size_t n, struct metrics_part parts[FLEET_MAX + 1]) {
+    size_t parts_n = 1, bytes = parts[0].snapshot.n, left_out = 0;
     for (size_t i = 0; i < n; i++) {
         struct str snapshot = json_opt_str(processes[i].beat, "metrics", STR_NONE);
-        if (snapshot.p != NULL && !str_is(processes[i].name, c->api->rt->process)) {
-            parts[parts_n++] = (struct metrics_part){processes[i].name.p, snapshot};
+        if (snapshot.p == NULL || str_is(processes[i].name, c->api->rt->process)) {
+            continue;
         }
+        if (bytes + snapshot.n > SNAPSHOTS_BYTES_MAX) {
+            left_out++;
+            continue;
+        }
+        bytes += snapshot.n;
+        parts[parts_n++] = (struct metrics_part){processes[i].name.p, snapshot};
     }
+    if (left_out > 0) {
+        LOG(WARN, "metrics.left_out", LF_INT("processes", left_out));
+    }
+    return parts_n;
+}
+
+static void render(struct call *c, const struct process *processes, size_t n, struct buf *own, struct buf *out) {
+    struct metrics_part parts[FLEET_MAX + 1] = {{c->api->rt->process, buf_str(own)}};
+    size_t parts_n = take_parts(c, processes, n, parts);
     struct str accept = http_request_header(c->req, "Accept");
     bool openmetrics = accept.p != NULL && header_accepts(accept, "application/openmetrics-text");
     metrics_render(out, parts, parts_n, openmetrics);

@@ -15,9 +15,6 @@ void answer_accepted(struct submit *s);
 /* The job has ended: its stored status and result, byte for byte. */
 void answer_result(struct call *c, const struct job_row *row);
 
-/* The wait of this request, from Prefer or ?wait=, at most 30 s; fallback_ms without either. Answers 400 and is -1 when malformed. */
-int64_t call_wait_ms(struct call *c, int64_t fallback_ms);
-
 struct call *call_of_waiter(struct waiter *w);
 
 /* One entry of platform.audit: as a CTE "audit" behind the CTE named source, once when that has rows; parameters from first on are

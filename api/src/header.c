@@ -116,15 +116,53 @@ bool header_etag_is_in(struct str value, struct str etag) {
     return false;
 }
 
+bool header_is_etag(struct str value) {
+    struct str s = strong(str_trim(value));
+    if (s.n < 2 || s.p[0] != '"' || s.p[s.n - 1] != '"') {
+        return false;
+    }
+    for (size_t i = 1; i < s.n - 1; i++) {
+        if ((unsigned char)s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* In the one form in which we write it: tags are compared byte by byte. */
 bool header_version(struct str value, int64_t *out) {
     int64_t v;
     value = str_trim(value);
-    if (value.n < 3 || value.p[0] != '"' || value.p[value.n - 1] != '"' || !str_to_i64(str_of(value.p + 1, value.n - 2), &v) ||
-        v < 1) {
+    if (value.n < 3 || value.p[0] != '"' || value.p[value.n - 1] != '"' || value.p[1] < '1' || value.p[1] > '9' ||
+        !str_to_i64(str_of(value.p + 1, value.n - 2), &v)) {
         return false;
     }
     *out = v;
     return true;
+}
+
+/* Without a ":8080" at the end. */
+static struct str without_port(struct str host) {
+    size_t n = host.n;
+    while (n > 0 && host.p[n - 1] >= '0' && host.p[n - 1] <= '9') {
+        n--;
+    }
+    return n > 0 && host.p[n - 1] == ':' ? str_of(host.p, n - 1) : host;
+}
+
+/* Digits and dots alone are an address: no name ends in a number. */
+static bool is_loopback_v4(struct str s) {
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] != '.' && (s.p[i] < '0' || s.p[i] > '9')) {
+            return false;
+        }
+    }
+    return str_starts(s, STR("127."));
+}
+
+bool header_host_is_local(struct str value) {
+    struct str host = without_port(value);
+    return str_is(host, "[::1]") || str_eq_nocase(host, STR("localhost")) || is_loopback_v4(host);
 }
 
 /* Takes ";name=value" from the front of parameters; the value without quotes. */

@@ -23,8 +23,12 @@ bool header_wait(struct str value, int64_t *out_ms);
 
 /* If-None-Match, If-Match: a list of entity tags, or "*"; compared weakly. */
 bool header_etag_is_in(struct str value, struct str etag);
-/* If-Match with one strong tag "<version>", as our representations have; false for anything else. */
+bool header_is_etag(struct str value); /* one entity tag, strong or weak */
+/* The strong tag "<version>", as our representations have; false for anything else. */
 bool header_version(struct str value, int64_t *out);
+
+/* Host, with or without a port, names this machine whatever a name server says: localhost, 127.x.x.x, [::1]. */
+bool header_host_is_local(struct str value);
 
 /* Content-Type is this media type; charset, if given, utf-8. */
 bool header_media_is(struct str value, const char *type);

@@ -1,7 +1,7 @@
 /* What probes ask, and what this process knows of itself. */
-#include <base/json.h>
 #include <unistd.h>
 
+#include "accept.h"
 #include "handlers.h"
 #include "sampler.h"
 #include "server.h"
@@ -10,61 +10,70 @@ enum { HEALTH_BYTES_MAX = 64 * 1024 };
 
 void handle_livez(struct call *c) { call_answer(c, 200, "application/json", STR("{\"status\":\"alive\"}")); }
 
+/* What is the matter with each server; NULL: nothing. The words are ours: anybody may ask, and a library's would name hosts. */
 struct checks {
-    struct err postgres, redis, redis_full;
-    bool table, draining;
+    const char *postgres, *redis, *mail;
+    bool redis_full, table, draining;
 };
 
 static struct checks check(const struct api *api) {
-    return (struct checks){
-        .postgres = pg_pool_why_down(api->rt->platform),
-        .redis = redis_is_up(api->rt->redis_connection) ? OK : redis_why_down(api->rt->redis_connection),
-        .redis_full = sampler_redis_full(api->sampler),
-        .table = api->ready,
-        .draining = api->draining,
-    };
+    struct checks k = {.table = api->ready, .draining = api->draining};
+    if (err_is_set(pg_pool_why_down(api->rt->platform))) {
+        k.postgres = "cannot be reached";
+    } else if (accept_is_refused(api->accept)) {
+        k.postgres = "takes no jobs: it refuses them, or does not answer";
+    }
+    if (!redis_is_up(api->rt->redis_connection)) {
+        k.redis = "cannot be reached";
+    } else if (sampler_redis_is_full(api->sampler)) {
+        k.redis = "refuses writes";
+        k.redis_full = true;
+    }
+    k.mail = sampler_mail_is_down(api->sampler) ? "does not answer workers" : NULL;
+    return k;
 }
 
-static bool journal_works(const struct checks *k) { return k->table && !err_is_set(k->postgres); }
-static bool stream_works(const struct checks *k) { return k->table && !err_is_set(k->redis) && !err_is_set(k->redis_full); }
+static bool journal_works(const struct checks *k) { return k->table && k->postgres == NULL; }
+static bool stream_works(const struct checks *k) { return k->table && k->redis == NULL; }
 
-static void add_check(struct buf *b, const char *name, struct err e) {
-    buf_addf(b, "{\"name\":\"%s\",\"ok\":%s,\"detail\":", name, err_is_set(e) ? "false" : "true");
-    json_add_string(b, str_c(e.detail));
-    buf_add_char(b, '}');
+static void add_check(struct buf *b, const char *name, const char *why, const char *separator) {
+    buf_addf(b, "%s{\"name\":\"%s\",\"ok\":%s,\"detail\":\"%s\"}", separator, name, why != NULL ? "false" : "true",
+             why != NULL ? why : "");
 }
 
 static void add_checks(struct buf *b, const struct checks *k) {
-    static const struct err not_loaded = {ERR_PG_DOWN, "the queue table is not loaded yet"};
-    static const struct err ending = {ERR_CLOSED, "the process drains"};
-    buf_add_c(b, "[");
-    add_check(b, "postgres", k->postgres);
-    buf_add_char(b, ',');
-    add_check(b, "redis", err_is_set(k->redis) ? k->redis : k->redis_full);
-    buf_add_char(b, ',');
-    add_check(b, "queues", k->table ? OK : not_loaded);
-    buf_add_char(b, ',');
-    add_check(b, "draining", k->draining ? ending : OK);
+    buf_add_char(b, '[');
+    add_check(b, "postgres", k->postgres, "");
+    add_check(b, "redis", k->redis, ",");
+    add_check(b, "mail", k->mail, ",");
+    add_check(b, "queues", k->table ? NULL : "the queue table is not loaded yet", ",");
+    add_check(b, "draining", k->draining ? "the process drains" : NULL, ",");
     buf_add_char(b, ']');
 }
 
 /* What does not work, although the process is ready. */
 static void add_degraded(struct buf *b, const struct checks *k) {
+    const char *const names[] = {
+        k->postgres != NULL ? "postgres" : NULL,
+        k->redis == NULL ? NULL
+        : k->redis_full  ? "redis_full"
+                         : "redis",
+        k->mail != NULL ? "mail" : NULL,
+    };
     const char *separator = "";
     buf_add_char(b, '[');
-    if (err_is_set(k->postgres)) {
-        buf_add_c(b, "\"postgres\"");
-        separator = ",";
-    }
-    if (err_is_set(k->redis) || err_is_set(k->redis_full)) {
-        buf_addf(b, "%s\"%s\"", separator, err_is_set(k->redis) ? "redis" : "redis_full");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (names[i] != NULL) {
+            buf_addf(b, "%s\"%s\"", separator, names[i]);
+            separator = ",";
+        }
     }
     buf_add_char(b, ']');
 }
 
 static void add_status(struct buf *b, const struct checks *k) {
     bool ready = !k->draining && (journal_works(k) || stream_works(k));
-    bool whole = ready && journal_works(k) && stream_works(k);
+    bool whole = ready && journal_works(k) && stream_works(k) && k->mail == NULL;
     buf_addf(b, "{\"status\":\"%s\",\"accepts\":{\"journal\":%s,\"stream\":%s},\"degraded\":",
              whole   ? "ready"
              : ready ? "degraded"

@@ -29,6 +29,11 @@ struct job_row {
     "(extract(epoch FROM j.created_at) * 1000)::bigint, (extract(epoch FROM j.finished_at) * 1000)::bigint, j.state, " \
     "j.result_status, "
 enum { JOB_COLUMNS_N = 15 };
+/* The same of platform.dead_job d: 'waiting' since created when it was run again, else 'dead'; no result. */
+#define DEAD_COLUMNS                                                                                                     \
+    "d.id, d.root_id, d.generation, d.tenant, d.queue, d.type, d.type_version, d.traceparent, NULL::bigint, "            \
+    "NULL::bigint, (extract(epoch FROM d.replayed_at) * 1000)::bigint, (extract(epoch FROM d.died_at) * 1000)::bigint, " \
+    "CASE WHEN d.replayed_at IS NULL THEN 'dead' ELSE 'waiting' END, NULL::int, NULL::bytea"
 
 /* From first on. False: no row there (all NULL), or no memory. */
 bool job_row_read(const PGresult *res, int row, int first, struct arena *a, struct job_row *out);

@@ -15,6 +15,7 @@ static const struct pg_stmt get_stmt = {
     "{\"type\":\"/problems/job-cancelled\",\"title\":\"The job was cancelled\",\"status\":409,\"code\":\"job_cancelled\"," \
     "\"detail\":\"It was cancelled before it took effect\"}"
 enum { RESULT_STATUS = 409 };
+#define STREAM_OUTCOME "cancelled 409 " RESULT /* as a worker writes it */
 
 struct cancel {
     struct uuid id;
@@ -22,8 +23,8 @@ struct cancel {
     const struct shard *shard;
     const struct job_type *type;
     struct module_env *env;
-    struct uuid root;
     uint32_t generation;
+    bool fresh; /* it was this call that closed it */
 };
 
 static void answer(struct call *c, int status, const char *state) {
@@ -69,18 +70,21 @@ static void on_finished(void *arg, struct err err) {
         call_release(c);
         return;
     }
-    metric_inc(M_JOBS_FINISHED, k->queue->name, k->type->name, job_outcome_name(OUTCOME_CANCELLED));
-    queue_cancel(&c->api->rt->redis, k->shard, k->id, on_removed, c);
+    if (k->fresh) {
+        metric_inc(M_JOBS_FINISHED, k->queue->name, k->type->name, job_outcome_name(OUTCOME_CANCELLED));
+    }
+    queue_cancel(&c->api->rt->redis, k->shard, k->id, STR(""), on_removed, c);
 }
 
 static void on_closed(void *arg, struct err err, const struct effect_row *row) {
     struct call *c = arg;
-    const struct cancel *k = c->state;
+    struct cancel *k = c->state;
     if (err_is_set(err)) {
         call_fail(c, err);
     } else if (row->outcome != OUTCOME_CANCELLED) {
         answer_terminal(c, str_c(job_outcome_name(row->outcome)));
     } else {
+        k->fresh = row->fresh;
         const struct journal_end end = {
             .id = k->id, .generation = k->generation, .outcome = row->outcome, .status = row->status, .result = row->result};
         journal_finish(&c->api->rt->journal, &end, 1, on_finished, c);
@@ -102,9 +106,13 @@ static void on_due(void *arg, struct err err, int64_t count) {
 static void on_step(void *arg, struct err err, const struct effect_row *row) {
     struct call *c = arg;
     const struct cancel *k = c->state;
-    (void)row; /* whether it was asked before changes nothing */
     if (err_is_set(err)) {
         call_fail(c, err);
+        call_release(c);
+        return;
+    }
+    if (row->status != 0) { /* it took effect, and its row does not say so yet */
+        answer_terminal(c, str_c(job_outcome_name(row->outcome)));
         call_release(c);
         return;
     }
@@ -131,13 +139,17 @@ static void on_row(struct call *c, const PGresult *res) {
         call_problem(c, PROBLEM_UNAVAILABLE, "This process does not know jobs of type %.*s", STR_ARG(row.type));
         return;
     }
-    k->root = row.root;
+    if (k->type->no_cancel) {
+        call_problem(c, PROBLEM_NO_CANCEL, "%s runs to its end", k->type->name);
+        return;
+    }
+    c->root = row.root;
     k->generation = row.generation;
     call_hold(c);
     if (k->type->flow) {
-        effect_step(k->env, k->root, STR("cancel_request"), on_step, c);
+        effect_step(k->env, c->root, k->generation, STR("cancel_request"), on_step, c);
     } else {
-        effect_close(k->env, k->root, k->generation, OUTCOME_CANCELLED, RESULT_STATUS, STR(RESULT), on_closed, c);
+        effect_close(k->env, c->root, k->generation, OUTCOME_CANCELLED, RESULT_STATUS, STR(RESULT), on_closed, c);
     }
 }
 
@@ -167,7 +179,7 @@ static void on_found(void *arg, struct err err, enum queue_found where, struct w
     } else if (where == QUEUE_FOUND_DEAD) {
         answer_terminal(c, STR("dead"));
     } else {
-        queue_cancel(&c->api->rt->redis, k->shard, k->id, on_noted, c);
+        queue_cancel(&c->api->rt->redis, k->shard, k->id, STR(STREAM_OUTCOME), on_noted, c);
         return;
     }
     call_release(c);
@@ -187,8 +199,7 @@ void handle_jobs_cancel(struct call *c) {
     k->queue = queue_table_number(c->api->rt->queues, place.queue_number);
     c->state = k;
     c->job = k->id;
-    c->has_job = true;
-    if (k->queue == NULL || place.shard >= k->queue->shards_n) {
+    if (k->queue == NULL || place.shard >= k->queue->shards_n || (place.stream_class && !call_sees_stream_job(c, k->id))) {
         call_problem(c, PROBLEM_NOT_FOUND, "There is no job of this id");
         return;
     }

@@ -13,12 +13,10 @@ enum { JOB_BYTES_MAX = 256 * 1024, ETAG_BYTES = 40, LATE_MS = 2000 };
 static const struct pg_stmt get_stmt = {
     "api.job", "SELECT " JOB_COLUMNS " FROM platform.job j WHERE j.id = $1::uuid AND ($2::text IS NULL OR j.tenant = $2)", 2};
 
+/* One that runs again is shown as Redis has it: since when, is its created_at. */
 static const struct pg_stmt dead_stmt = {
     "api.dead_job",
-    "SELECT id, root_id, generation, tenant, queue, type, type_version, traceparent, NULL::bigint, NULL::bigint, NULL::bigint, "
-    "(extract(epoch FROM died_at) * 1000)::bigint, 'dead', 500, NULL::bytea FROM platform.dead_job "
-    "WHERE id = $1::uuid AND ($2::text IS NULL OR tenant = $2)",
-    2};
+    "SELECT " DEAD_COLUMNS " FROM platform.dead_job d WHERE d.id = $1::uuid AND ($2::text IS NULL OR d.tenant = $2)", 2};
 
 struct get {
     struct uuid id;
@@ -49,6 +47,8 @@ static void answer(struct call *c, const struct buf *body) {
     etag[34] = '\0';
     call_tagged(c, str_c(etag), buf_str(body));
 }
+
+static void answer_nothing(struct call *c) { call_problem(c, PROBLEM_NOT_FOUND, "There is no job of this id"); }
 
 static void answer_journal(struct call *c, const struct job_row *row, struct str state, struct wall started) {
     struct buf body;
@@ -92,8 +92,10 @@ static void on_waited(struct waiter *w, const struct job_row *row) {
     g->wait_ms = 0;
     if (row == NULL) {
         look(c);
+    } else if (!g->place.stream_class && !call_sees(c, row->tenant)) { /* it was faster than our own look */
+        answer_nothing(c);
     } else if (g->place.stream_class) {
-        answer_stream(c, g, row->state, (struct wall){0}, row);
+        answer_stream(c, g, row->state, (struct wall){0}, row->status != 0 ? row : NULL);
     } else {
         answer_journal(c, row, row->state, (struct wall){0});
     }
@@ -141,13 +143,14 @@ static void on_row(struct call *c, const PGresult *res) {
     struct get *g = c->state;
     if (PQntuples(res) == 0) {
         wait_remove(&c->waiter);
-        call_problem(c, PROBLEM_NOT_FOUND, "There is no job of this id");
+        answer_nothing(c);
         return;
     }
     if (!job_row_read(res, 0, 0, &c->arena, &g->row) || !keep_strings(&c->arena, &g->row)) {
         call_fail(c, err_make(ERR_NOMEM, "job"));
         return;
     }
+    c->root = g->row.root;
     if (!job_row_is_open(&g->row)) {
         wait_remove(&c->waiter);
         answer_journal(c, &g->row, g->row.state, (struct wall){0});
@@ -160,25 +163,27 @@ static void on_row(struct call *c, const PGresult *res) {
 /* ---- stream class ---- */
 
 /* Neither running nor delayed nor ended as far as Redis tells: it waits, unless everything that old has gone from the queue. */
-static bool may_wait(struct call *c, const struct get *g) {
+static bool may_wait(struct call *c, const struct get *g, int64_t since_ms) {
     const struct queue_info *q = queue_table_number(c->api->rt->queues, g->place.queue_number);
     const struct queue_sample *s = sampler_find(c->api->sampler, q);
     struct wall now = loop_wall(c->api->rt->loop);
-    if (!s->known || now.ms - id_ms(g->id) < LATE_MS) {
+    if (!s->known || now.ms - since_ms < LATE_MS) {
         return true;
     }
-    return s->depth.waiting > 0 && s->depth.oldest_ready.ms <= id_ms(g->id) + LATE_MS;
+    return s->depth.waiting > 0 && s->depth.oldest_ready.ms <= since_ms + LATE_MS;
 }
 
 /* Not in Redis: dead and handed over to Postgres, perhaps. When that is away, Redis alone tells. */
 static void on_dead(void *arg, struct err err, const PGresult *res) {
     struct call *c = arg;
     struct get *g = c->state;
-    if (!err_is_set(err) && PQntuples(res) > 0 && job_row_read(res, 0, 0, &c->arena, &g->row)) {
+    bool died = !err_is_set(err) && PQntuples(res) > 0 && job_row_read(res, 0, 0, &c->arena, &g->row);
+    if (died && !job_row_is_open(&g->row)) {
         wait_remove(&c->waiter);
         answer_stream(c, g, STR("dead"), (struct wall){0}, NULL);
     } else if (!waits_on(c)) {
-        answer_stream(c, g, may_wait(c, g) ? STR("waiting") : STR_NONE, (struct wall){0}, NULL);
+        int64_t since_ms = died ? g->row.created.ms : id_ms(g->id);
+        answer_stream(c, g, may_wait(c, g, since_ms) ? STR("waiting") : STR_NONE, (struct wall){0}, NULL);
     }
     call_release(c);
 }
@@ -242,11 +247,10 @@ void handle_jobs_get(struct call *c) {
     }
     c->state = g;
     c->job = g->id;
-    c->has_job = true;
     g->place = id_job_place(g->id);
     g->shard = shard_of(c, g->place);
-    if (g->shard == NULL) {
-        call_problem(c, PROBLEM_NOT_FOUND, "There is no job of this id");
+    if (g->shard == NULL || (g->place.stream_class && !call_sees_stream_job(c, g->id))) {
+        answer_nothing(c);
         return;
     }
     if (g->wait_ms > 0) {

@@ -3,7 +3,7 @@
 #include "handlers.h"
 #include "server.h"
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MOST = 500, LIST_BYTES_MAX = 4 << 20, COLUMN_LAST = 0, COLUMN_SCANNED, COLUMN_JOB };
+enum { LIST_BYTES_MAX = 4 << 20, COLUMN_LAST = 0, COLUMN_SCANNED, COLUMN_JOB };
 #define PAGE_ROWS "2000"
 
 static const struct pg_stmt list_stmt = {
@@ -21,10 +21,6 @@ static bool is_state(struct str s) {
     enum job_outcome outcome;
     return str_is(s, "waiting") || job_outcome_parse(s, &outcome);
 }
-
-struct page {
-    int64_t limit;
-};
 
 static void write_item(struct buf *b, const PGresult *res, int row, struct arena *scratch) {
     struct job_row j;
@@ -60,29 +56,22 @@ static void on_rows(struct call *c, const PGresult *res) {
 }
 
 void handle_jobs_list(struct call *c) {
-    struct page *p = ARENA_NEW(&c->arena, struct page);
-    struct str state = http_query(c->req, "state");
-    struct uuid cursor;
-    char limit[PG_INT_BYTES], at[PG_UUID_BYTES];
+    const struct page *p = call_page(c);
     if (p == NULL) {
-        call_fail(c, err_make(ERR_NOMEM, "page"));
         return;
     }
-    if (!call_page(c, LIMIT_DEFAULT, LIMIT_MOST, &p->limit, &cursor)) {
-        return;
-    }
+    struct str state = http_query(c->req, "state");
     if (state.p != NULL && !is_state(state)) {
         call_problem(c, PROBLEM_BAD_PARAMETER, "state must be waiting (every open one), done, dead, cancelled or expired");
         return;
     }
-    c->state = p;
     const struct pg_value values[] = {
         call_tenant(c),
         pg_text_or_null(state),
         pg_text_or_null(http_query(c->req, "type")),
         pg_text_or_null(http_query(c->req, "queue")),
-        pg_int(p->limit, limit),
-        uuid_is_nil(cursor) ? PG_NULL : pg_uuid(cursor, at),
+        p->rows,
+        p->after,
     };
     call_query(c, &list_stmt, values, on_rows);
 }

@@ -2,34 +2,12 @@
 #include <base/json.h>
 
 #include "handlers.h"
-#include "header.h"
 #include "server.h"
 
-enum { WAIT_MAX_MS = 30000, ACCEPTED_BYTES_MAX = 4096, LOCATION_BYTES = 128 };
+enum { ACCEPTED_BYTES_MAX = 4096, LOCATION_BYTES = 128 };
 
 struct call *call_of_waiter(struct waiter *w) {
     return (struct call *)(void *)((char *)w - offsetof(struct call, waiter));
-}
-
-int64_t call_wait_ms(struct call *c, int64_t fallback_ms) {
-    struct prefer prefer = {.wait_ms = -1};
-    struct str query = http_query(c->req, "wait");
-    int64_t ms = fallback_ms;
-    for (size_t i = 0; i < c->req->headers_n; i++) {
-        if (str_eq_nocase(c->req->headers[i].name, STR("Prefer"))) {
-            header_prefer(c->req->headers[i].value, &prefer);
-        }
-    }
-    if (prefer.wait_ms >= 0) {
-        ms = prefer.wait_ms;
-    } else if (prefer.respond_async) {
-        ms = 0;
-    }
-    if (query.p != NULL && !header_wait(query, &ms)) {
-        call_problem(c, PROBLEM_BAD_PARAMETER, "wait must be a time like 30s or 500ms");
-        return -1;
-    }
-    return ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS;
 }
 
 static struct accepted accepted_of(const struct submit *s) {
@@ -53,7 +31,7 @@ void answer_accepted(struct submit *s) {
     char location[LOCATION_BYTES] = "/v1/jobs/";
     struct buf body;
     c->job = accepted.id;
-    c->has_job = true;
+    c->root = s->a.verdict == ACCEPTED_KNOWN && s->a.row.type.p != NULL ? s->a.row.root : accepted.id;
     uuid_text(accepted.id, location + strlen(location));
     call_header(c, "Location", str_c(location));
     buf_init(&body, ACCEPTED_BYTES_MAX);
@@ -90,7 +68,7 @@ void answer_result(struct call *c, const struct job_row *row) {
     int status = row->status >= 200 && row->status <= 599 ? row->status : 200;
     struct str location = status == 201 ? location_of(c, row) : STR_NONE;
     c->job = row->id;
-    c->has_job = true;
+    c->root = row->root;
     if (location.p != NULL) {
         call_header(c, "Location", location);
     }

@@ -231,24 +231,6 @@ static json_t *responses(const struct route *r) {
 
 /* ---- operations ---- */
 
-static const char *scope_text(enum scope s) {
-    switch (s) {
-    case SCOPE_VIEW:
-        return "view";
-    case SCOPE_ENQUEUE:
-        return "enqueue";
-    case SCOPE_OPERATE:
-        return "operate";
-    case SCOPE_REPLAY:
-        return "replay";
-    case SCOPE_ADMIN:
-        return "admin";
-    case SCOPE_NONE:
-    default:
-        return NULL;
-    }
-}
-
 static json_t *operation(const struct registry *reg, const struct route *r) {
     json_t *o = json_pack("{s:s,s:s,s:o,s:o}", "operationId", r->id, "summary", r->summary, "parameters", parameters(r),
                           "responses", responses(r));
@@ -259,7 +241,7 @@ static json_t *operation(const struct registry *reg, const struct route *r) {
     if (r->scope == SCOPE_NONE) {
         ok = ok && put(o, "security", json_array());
     } else {
-        ok = ok && put(o, "x-scope", json_string(scope_text(r->scope)));
+        ok = ok && put(o, "x-scope", json_string(scope_name(r->scope)));
     }
     if (!ok) {
         json_decref(o);

@@ -12,36 +12,44 @@
 enum { IDS_BYTES_MAX = 64 * 1024, PARAMS = 8 };
 
 /* $1 tenant or NULL, $2 queue or NULL, $3 ids or NULL, $4 limit. Effects are kept for 30 days: what is older than 25 is not run again. */
-#define PICK(class)                                                                                                              \
-    "SELECT * FROM platform.dead_job WHERE replayed_at IS NULL AND discarded_at IS NULL AND class = '" class                     \
+#define PICK(class, which)                                                                                                       \
+    "SELECT * FROM platform.dead_job d WHERE replayed_at IS NULL AND discarded_at IS NULL AND class = '" class                   \
         "' AND ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR queue = $2) AND ($3::uuid[] IS NULL OR id = ANY($3)) " \
-        "AND died_at > now() - interval '25 days' ORDER BY died_at LIMIT $4::int FOR UPDATE SKIP LOCKED"
+        "AND died_at > now() - interval '25 days' " which "ORDER BY died_at LIMIT $4::int FOR UPDATE SKIP LOCKED"
+#define STILL_DEAD \
+    "AND EXISTS (SELECT FROM platform.job j WHERE j.id = d.id AND j.state = 'dead' AND j.generation = d.generation) "
+#define PICK_JOURNAL PICK("journal", STILL_DEAD)
+#define PICK_STREAM PICK("stream", "")
+#define AUDIT(source, p1, p2, p3, p4)             \
+    AUDIT_CTE(source, p1, p2, "'job.replay'", p3, \
+              "jsonb_build_object('reason', " p4 "::text, 'jobs', (SELECT jsonb_agg(id) FROM " source "))")
+#define AUDIT_JOURNAL AUDIT("u", "$5", "$6", "$7", "$8")
+#define AUDIT_STREAM AUDIT("d", "$2", "$3", "$4", "$5")
 
 static const struct pg_stmt journal_stmt = {
     "api.replay_journal",
-    "WITH p AS (" PICK(
-        "journal") "), "
-                   "d AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id IN (SELECT id FROM p) RETURNING id), "
-                   "u AS (UPDATE platform.job SET state = 'waiting', generation = generation + 1, epoch = NULL, finished_at = NULL, result = NULL, "
-                   "result_status = NULL, deadline_at = CASE WHEN deadline_at > now() THEN deadline_at END "
-                   "WHERE id IN (SELECT id FROM d) AND state = 'dead' RETURNING id, generation, queue, type), " AUDIT_CTE(
-                       "u", "$5", "$6", "'job.replay'", "$7",
-                       "jsonb_build_object('reason', $8::text, 'jobs', (SELECT jsonb_agg(id) FROM u))") " SELECT id, generation, queue, type FROM u",
+    "WITH p AS (" PICK_JOURNAL "), "
+    "u AS (UPDATE platform.job j SET state = 'waiting', generation = j.generation + 1, epoch = NULL, finished_at = NULL, result = NULL, "
+    "result_status = NULL, deadline_at = CASE WHEN j.deadline_at > now() THEN j.deadline_at END "
+    "FROM p WHERE j.id = p.id AND j.state = 'dead' AND j.generation = p.generation RETURNING j.id, j.generation, j.queue, j.type), "
+    "m AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id IN (SELECT id FROM u)), " AUDIT_JOURNAL
+    " SELECT id, generation, queue, type FROM u",
     PARAMS,
 };
 
 static const struct pg_stmt stream_stmt = {
     "api.replay_stream",
-    "SELECT id, root_id, generation + 1, tenant, queue, type, type_version, payload, traceparent FROM (" PICK("stream") ") p",
+    "SELECT id, root_id, generation + 1, tenant, queue, type, type_version, payload, traceparent FROM (" PICK_STREAM ") p",
     4,
 };
 
+/* One that has died again meanwhile, in a newer generation, stays. */
 static const struct pg_stmt mark_stmt = {
     "api.replay_mark",
-    "WITH d AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id = ANY($1::uuid[]) AND replayed_at IS NULL RETURNING id), " AUDIT_CTE(
-        "d", "$2", "$3", "'job.replay'", "$4",
-        "jsonb_build_object('reason', $5::text, 'jobs', (SELECT jsonb_agg(id) FROM d))") " SELECT count(*) FROM d",
-    5,
+    "WITH d AS (UPDATE platform.dead_job d SET replayed_at = now() FROM unnest($1::uuid[], $6::int[]) AS r(id, generation) "
+    "WHERE d.id = r.id AND d.generation = r.generation - 1 AND d.class = 'stream' AND d.replayed_at IS NULL RETURNING d.id), " AUDIT_STREAM
+    " SELECT count(*) FROM d",
+    6,
 };
 
 static struct str target(const struct replay *r) { return r->queue.p != NULL ? r->queue : STR("job"); }
@@ -73,24 +81,29 @@ static void on_marked(struct call *c, const PGresult *res) {
 
 static void mark(struct replay *r, size_t from) {
     struct call *c = r->call;
-    struct buf ids;
+    struct buf ids, generations;
     buf_init(&ids, IDS_BYTES_MAX);
+    buf_init(&generations, IDS_BYTES_MAX);
     pg_array_begin(&ids);
+    pg_array_begin(&generations);
     for (size_t i = from; i < r->n; i++) {
         char room[PG_UUID_BYTES];
         pg_array_add(&ids, pg_uuid(r->jobs[i].id, room));
+        pg_array_add(&generations, pg_int(r->jobs[i].generation, room));
     }
     pg_array_end(&ids);
+    pg_array_end(&generations);
     const struct pg_value values[] = {
-        pg_text(buf_str(&ids)), pg_text(str_c(c->who.tenant)), pg_text(str_c(c->who.author)), pg_text(target(r)),
-        pg_text(r->reason),
+        pg_text(buf_str(&ids)), pg_text(str_c(c->who.tenant)),  pg_text(str_c(c->who.author)), pg_text(target(r)),
+        pg_text(r->reason),     pg_text(buf_str(&generations)),
     };
-    if (err_is_set(buf_status(&ids))) {
-        call_fail(c, buf_status(&ids));
+    if (err_is_set(buf_status(&ids)) || err_is_set(buf_status(&generations))) {
+        call_fail(c, err_make(ERR_NOMEM, "replay"));
     } else {
         call_query(c, &mark_stmt, values, on_marked);
     }
     buf_free(&ids);
+    buf_free(&generations);
 }
 
 static void left_one(struct replay *r) {

@@ -10,6 +10,34 @@ const struct route routes[] = {
 };
 const size_t routes_n = sizeof routes / sizeof routes[0];
 
+static const struct {
+    const char *name;
+    enum scope scope;
+} scopes[] = {
+#define S(id, bit, name) {name, SCOPE_##id},
+#include <api/scopes.def>
+#undef S
+};
+enum { SCOPES = sizeof scopes / sizeof scopes[0] };
+
+const char *scope_name(enum scope s) {
+    for (size_t i = 0; i < SCOPES; i++) {
+        if (scopes[i].scope == s) {
+            return scopes[i].name;
+        }
+    }
+    return NULL;
+}
+
+unsigned scope_parse(struct str name) {
+    for (size_t i = 0; i < SCOPES; i++) {
+        if (str_is(name, scopes[i].name)) {
+            return scopes[i].scope;
+        }
+    }
+    return 0;
+}
+
 /* One parameter at most; its segment is not empty. */
 static bool is_match(const char *template, struct str path, struct str *out_param) {
     const char *open = strchr(template, '{');

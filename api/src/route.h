@@ -6,14 +6,16 @@
 
 struct call;
 
+/* SCOPE_ADMIN includes the others, and the jobs and dead jobs of every tenant; orders, payments and notifications are shown to their own
+ * tenant alone. */
 enum scope {
     SCOPE_NONE = 0,
-    SCOPE_VIEW = 1,
-    SCOPE_ENQUEUE = 2,
-    SCOPE_OPERATE = 4,
-    SCOPE_REPLAY = 8,
-    SCOPE_ADMIN = 16, /* includes the others, and every tenant */
+#define S(id, bit, name) SCOPE_##id = (bit),
+#include <api/scopes.def>
+#undef S
 };
+const char *scope_name(enum scope s);  /* NULL: of SCOPE_NONE */
+unsigned scope_parse(struct str name); /* enum scope; 0: none of that name */
 
 enum route_flag {
     ROUTE_BODY = 1,     /* application/json is required */
@@ -22,6 +24,7 @@ enum route_flag {
     ROUTE_KEY = 8,      /* Idempotency-Key is required */
     ROUTE_KEY_MAY = 16, /* Idempotency-Key is read; the job type says whether it is required */
     ROUTE_WAIT = 32,    /* Prefer: wait, respond-async */
+    ROUTE_ASYNC = 256,  /* without Prefer nobody waits */
     ROUTE_MATCH = 64,   /* If-Match */
     ROUTE_LAX = 128,    /* works while the queue table is not loaded yet */
 };

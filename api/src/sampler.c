@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "accept.h"
 #include "server.h"
 #include "types.h"
 
@@ -29,7 +30,8 @@ struct sampler {
     size_t n;
     bool counting;
     struct mono count_began, count_next;
-    enum err_code redis_full; /* of the latest small write */
+    bool redis_full; /* it refused the latest small write */
+    bool mail_down;
 };
 
 /* What Postgres knows better. Each part goes by an index over a few rows: journal rows that Redis has not seen, open dead jobs. */
@@ -173,9 +175,8 @@ const struct queue_info *sampler_route_queue(struct sampler *s, const struct rou
     return type != NULL ? queue_table_find(s->api->rt->queues, str_c(type->queue)) : NULL;
 }
 
-struct err sampler_redis_full(const struct sampler *s) {
-    return s->redis_full == ERR_NONE ? OK : (struct err){s->redis_full, "Redis refuses writes"};
-}
+bool sampler_redis_is_full(const struct sampler *s) { return s->redis_full; }
+bool sampler_mail_is_down(const struct sampler *s) { return s->mail_down; }
 
 /* ---- reading Redis ---- */
 
@@ -267,7 +268,7 @@ static void read_queue(struct sampler *s, const struct queue_info *q) {
 static void on_write(void *arg, struct err err, const struct reply *reply) {
     struct sampler *s = arg;
     (void)reply;
-    s->redis_full = err.code == ERR_REDIS_FULL ? err.code : ERR_NONE;
+    s->redis_full = err.code == ERR_REDIS_FULL;
 }
 
 /* Whether a Redis that answers also writes: the beat of this process, once more. */
@@ -276,6 +277,17 @@ static void try_write(struct sampler *s) {
     (void)snprintf(now, sizeof now, "%lld", (long long)loop_wall(s->api->rt->loop).ms);
     const struct str argv[] = {STR("ZADD"), STR(KEY_PROCESSES), str_c(now), str_c(s->api->rt->process)};
     broker_call(&s->api->rt->redis, 4, argv, on_write, s);
+}
+
+static void on_mail(void *arg, struct err err, const struct reply *reply) {
+    struct sampler *s = arg;
+    s->mail_down = !err_is_set(err) && str_is(reply_str(reply_at(reply, 0)), "1");
+}
+
+/* Only workers speak to the relay. */
+static void read_mail(struct sampler *s) {
+    const struct str argv[] = {STR("MGET"), STR(KEY_DOWN_PREFIX "mail")};
+    broker_call(&s->api->rt->redis, 2, argv, on_mail, s);
 }
 
 /* ---- reading Postgres ---- */
@@ -324,7 +336,9 @@ static void on_tick(void *arg) {
         read_queue(s, queue_table_at(t, i));
     }
     try_write(s);
+    read_mail(s);
     read_counts(s);
+    accept_probe(s->api->accept);
     series_set(metric_series(M_HTTP_CONNECTIONS, NULL, NULL, NULL),
                s->api->server != NULL ? (double)http_server_connections(s->api->server) : 0);
 }

@@ -56,7 +56,7 @@ struct str sampler_detail(struct sampler *s, const struct queue_info *q, enum sh
 /* The queue that a route's job type is for; NULL when only the body says so. */
 const struct queue_info *sampler_route_queue(struct sampler *s, const struct route *r);
 
-/* Redis takes writes: OK, or why it does not although it is up. */
-struct err sampler_redis_full(const struct sampler *s);
+bool sampler_redis_is_full(const struct sampler *s); /* it is up, and refuses writes */
+bool sampler_mail_is_down(const struct sampler *s);  /* as workers have found it */
 
 #endif

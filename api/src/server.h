@@ -9,6 +9,7 @@
 
 struct accept;
 struct enter;
+struct keys;
 struct sampler;
 struct types;
 struct wait_table;
@@ -18,13 +19,13 @@ struct api {
     struct runtime *rt;
     const struct api_options *options;
     struct http_server *server;
-    struct auth *auth;
+    struct keys *keys;
     struct types *types;
     struct sampler *sampler;
     struct accept *accept; /* journal class */
     struct enter *enter;   /* stream class */
     struct wait_table *waits;
-    struct timer *drain_timer, *keys_timer;
+    struct timer *drain_timer;
     struct buf openapi; /* made once */
     struct call_list open, spare;
     size_t open_n, spare_n;

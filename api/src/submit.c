@@ -80,6 +80,19 @@ static bool find_queue(struct submit *s, const char *name) {
            refuse(s, PROBLEM_UNKNOWN_QUEUE, arena_printf(&s->a.call->arena, "There is no queue \"%s\"", name));
 }
 
+/* Queues are dimensioned for their own types: who may put others there is who runs them. */
+static bool read_queue(struct submit *s, const json_t *request) {
+    const char *own = s->a.type->queue;
+    const char *queue = json_string_value(json_object_get(request, "queue"));
+    bool may = (s->a.call->who.scopes & (SCOPE_OPERATE | SCOPE_ADMIN)) != 0;
+    if (queue != NULL && strcmp(queue, own) != 0 && !may) {
+        return refuse(s, PROBLEM_FORBIDDEN,
+                      arena_printf(&s->a.call->arena, "%s belongs to queue %s; another one needs the scope %s", s->a.type->name,
+                                   own, scope_name(SCOPE_OPERATE)));
+    }
+    return find_queue(s, queue != NULL ? queue : own);
+}
+
 static bool read_due(struct submit *s, const json_t *request, struct wall now) {
     struct str at = json_opt_str(request, "due_at", STR_NONE);
     int64_t delay_ms = json_opt_i64(request, "delay_ms", 0);
@@ -181,8 +194,7 @@ bool submit_request(struct submit *s, const json_t *request, const char *schema,
     if (!check(s, types_body(s->a.call->api->types, schema), request, "") || !find_type(s, request)) {
         return false;
     }
-    const char *queue = json_string_value(json_object_get(request, "queue"));
-    return find_queue(s, queue != NULL ? queue : s->a.type->queue) && read_times(s, request) && read_line_key(s, request) &&
+    return read_queue(s, request) && read_times(s, request) && read_line_key(s, request) &&
            take_job(s, json_object_get(request, "payload"), "/payload", raw);
 }
 
@@ -202,8 +214,6 @@ bool submit_refused(struct submit *s) {
     case ACCEPTED_MISMATCH:
         return !refuse(s, PROBLEM_KEY_REUSED,
                        STR("Another request, with other bytes or to another path, came with this key before"));
-    case ACCEPTED_EXPIRED:
-        return !refuse(s, PROBLEM_KEY_EXPIRED, STR("The key was used, and its job has been deleted since"));
     case ACCEPTED_FULL:
         (void)refuse(s, PROBLEM_QUEUE_FULL,
                      arena_printf(&s->a.call->arena, "Queue %s holds as many jobs as it may", s->a.queue->name));

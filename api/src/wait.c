@@ -38,9 +38,12 @@ struct wait_table {
     bool wanted;  /* some entry is */
 };
 
+/* Of the stream class Postgres knows the dead alone. */
 static const struct pg_stmt read_stmt = {
     "api.wait",
-    "SELECT " JOB_COLUMNS " FROM platform.job j WHERE j.id = ANY($1::uuid[]) AND j.state <> 'waiting'",
+    "SELECT " JOB_COLUMNS " FROM platform.job j WHERE j.id = ANY($1::uuid[]) AND j.state <> 'waiting' UNION ALL "
+    "SELECT " DEAD_COLUMNS
+    " FROM platform.dead_job d WHERE d.id = ANY($1::uuid[]) AND d.class = 'stream' AND d.replayed_at IS NULL",
     1,
 };
 
@@ -197,6 +200,9 @@ static void on_found(void *arg, struct err err, enum queue_found where, struct w
     e->pins--;
     if (!err_is_set(err) && where == QUEUE_FOUND_OUTCOME && outcome_parse(outcome, e->job, &row)) {
         tell(e, &row);
+    } else if (!err_is_set(err) && where == QUEUE_FOUND_DEAD) {
+        row = (struct job_row){.id = e->job, .root = e->job, .state = STR("dead")};
+        tell(e, &row);
     } else {
         drop_if_unused(e);
     }
@@ -223,11 +229,10 @@ static size_t collect(struct wait_table *t, struct buf *ids) {
             continue;
         }
         e->wanted = false;
+        pg_array_add(ids, pg_uuid(e->job, room));
+        n++;
         if (id_job_place(e->job).stream_class) {
             ask_stream(e); /* may take the entry off the table: next is safe */
-        } else {
-            pg_array_add(ids, pg_uuid(e->job, room));
-            n++;
         }
     }
     pg_array_end(ids);

@@ -34,6 +34,10 @@ int64_t attempt_ms_left(const struct attempt *a) {
     return left > 0 ? left : 0;
 }
 
+bool attempt_is_late(const struct attempt *a) {
+    return a->job.deadline.ms != 0 && a->job.deadline.ms <= loop_wall(a->env->loop).ms;
+}
+
 bool attempt_parse(struct attempt *a, json_t **out) {
     struct err e = json_read(a->payload, out);
     if (err_is_set(e)) {
@@ -263,7 +267,8 @@ void effect_close(struct module_env *env, struct uuid root, uint32_t generation,
     effect_run(env, &spec, cb, arg);
 }
 
-void effect_step(struct module_env *env, struct uuid root, struct str step, effect_cb *cb, void *arg) {
-    const struct effect_spec spec = {.stmt = &env->module->sql->step, .root = root, .step = step, .outcome = OUTCOME_DONE};
+void effect_step(struct module_env *env, struct uuid root, uint32_t generation, struct str step, effect_cb *cb, void *arg) {
+    const struct effect_spec spec = {
+        .stmt = &env->module->sql->step, .root = root, .step = step, .generation = generation, .outcome = OUTCOME_DONE};
     effect_run(env, &spec, cb, arg);
 }

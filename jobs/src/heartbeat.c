@@ -9,6 +9,15 @@
 #include <unistd.h>
 
 enum { BEAT_EVERY_MS = 2000, TABLE_EVERY_MS = 1000, BEAT_LIFE_S = 10, BEAT_BYTES_MAX = 4 << 20, LAG_EVERY_MS = 100 };
+enum { SERVERS_MAX = 4, DOWN_BELIEVED_MS = 30000 };
+#define DOWN_LIFE_S "5"
+
+/* A server found down. */
+struct down {
+    const char *name;
+    bool noted;
+    struct mono last;
+};
 
 struct runtime_beat {
     struct runtime *rt;
@@ -21,6 +30,8 @@ struct runtime_beat {
     struct wall started;
     struct buf json, metrics;
     bool table_loading, table_ready;
+    struct down down[SERVERS_MAX];
+    size_t down_n;
     void (*ready)(void *arg);
     void *ready_arg;
 };
@@ -56,11 +67,29 @@ static void build_json(struct runtime_beat *h) {
     buf_add_char(b, '}');
 }
 
+static void note(struct runtime_beat *h, const struct down *d) {
+    char key[64];
+    (void)snprintf(key, sizeof key, KEY_DOWN_PREFIX "%s", d->name);
+    const struct str set[] = {STR("SET"), str_c(key), d->noted ? STR("1") : STR("0"), STR("EX"), STR(DOWN_LIFE_S)};
+    broker_call(&h->rt->redis, 5, set, on_answer, NULL);
+}
+
+static void note_all(struct runtime_beat *h) {
+    for (size_t i = 0; i < h->down_n; i++) {
+        struct down *d = &h->down[i];
+        d->noted = d->noted && mono_ms_since(loop_now(h->rt->loop), d->last) < DOWN_BELIEVED_MS;
+        if (d->noted) {
+            note(h, d);
+        }
+    }
+}
+
 static void on_beat(void *arg) {
     struct runtime_beat *h = arg;
     if (!redis_is_up(h->rt->redis_connection)) {
         return;
     }
+    note_all(h);
     build_json(h);
     if (err_is_set(buf_status(&h->json))) {
         return; /* out of memory: the next beat may fit */
@@ -143,6 +172,33 @@ void heartbeat_free(struct runtime_beat *h) {
     buf_free(&h->json);
     buf_free(&h->metrics);
     free(h);
+}
+
+static struct down *find_down(struct runtime_beat *h, const char *name) {
+    for (size_t i = 0; i < h->down_n; i++) {
+        if (strcmp(h->down[i].name, name) == 0) {
+            return &h->down[i];
+        }
+    }
+    if (h->down_n == SERVERS_MAX) {
+        return NULL;
+    }
+    h->down[h->down_n] = (struct down){.name = name};
+    return &h->down[h->down_n++];
+}
+
+void runtime_dependency(struct runtime *rt, const char *name, bool up) {
+    struct down *d = rt != NULL ? find_down(rt->heartbeat, name) : NULL;
+    if (d == NULL) {
+        return;
+    }
+    bool was_noted = d->noted;
+    d->noted = !up;
+    d->last = loop_now(rt->loop);
+    series_set(metric_series(M_DEPENDENCY_UP, name, NULL, NULL), up);
+    if (d->noted != was_noted) {
+        note(rt->heartbeat, d); /* at once; the beats repeat that it is down */
+    }
 }
 
 void heartbeat_on_redis(void *arg, bool up, struct err why) {

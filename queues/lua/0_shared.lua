@@ -94,9 +94,9 @@ local function owned(s, consumer, id)
 end
 
 -- How many entries went; one deleted before (by a torn step) is not counted again.
-local function remove(s, ids)
-  local n = redis.call('XDEL', s, unpack(ids))
-  redis.call('XACK', s, G, unpack(ids))
+local function remove(s, ...)
+  local n = redis.call('XDEL', s, ...)
+  redis.call('XACK', s, G, ...)
   return n
 end
 
@@ -121,7 +121,7 @@ end
 local function current(k0, k1, now)
   local hour = math.floor(now / 3600000)
   local k = hour % 2 == 0 and k0 or k1
-  if redis.call('HGET', k, '@') ~= tostring(hour) then
+  if redis.call('HMGET', k, '@')[1] ~= tostring(hour) then
     redis.call('UNLINK', k)
     redis.call('HSET', k, '@', hour)
     redis.call('PEXPIREAT', k, (hour + 2) * 3600000)

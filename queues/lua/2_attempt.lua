@@ -52,7 +52,7 @@ local function settle(K, A)
   local from = 6
   for k, field in ipairs(ENDS) do
     local to = from + A[k] - 1
-    if to >= from then count(n, field, remove(s, {unpack(A, from, to)})) end
+    if to >= from then count(n, field, remove(s, unpack(A, from, to))) end
     from = to + 1
   end
   if A[5] ~= '0' then redis.call('HDEL', r, unpack(A, from, outcomes - 1)) end
@@ -70,7 +70,7 @@ local function retry(K, A)
     if old then
       delay(d, dh, n, with_ready(h, due), p, due)
       first = earlier(first, due)
-      remove(s, {id})
+      remove(s, id)
       redis.call('HDEL', r, job_of(h))
     else
       lost[#lost + 1] = id
@@ -91,7 +91,7 @@ local function dead(K, A)
     if h then
       local job = job_of_entry(h, id)
       redis.call('HSET', dead_key, job, struct.pack('<H', #reason) .. reason .. pack(h, p))
-      count(n, 'dead', remove(s, {id}))
+      count(n, 'dead', remove(s, id))
       redis.call('HDEL', r, job)
     else
       lost[#lost + 1] = id
@@ -110,7 +110,7 @@ local function park(K, A)
     if owned(s, A[1], id) then h, p = entry(s, id) end
     if h then
       if redis.call('HSET', parked, job_of_entry(h, id), pack(h, p)) == 0 then count(n, 'merged', 1) end
-      remove(s, {id})
+      remove(s, id)
     else
       lost[#lost + 1] = id
     end

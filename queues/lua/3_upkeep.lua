@@ -25,15 +25,17 @@ local function promote(K, A)
   return {#ids, tonumber(redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')[2] or 0), now}
 end
 
--- cancel: a delayed or parked job is removed; else, for the stream class, the request is noted for whoever claims or runs it.
--- K d dh p x0 x1 n   A job, stream_class (1|0)   → 1 removed, 0 requested
+-- cancel: a delayed or parked job is removed, and the outcome kept; else, for the stream class, the request is noted for whoever
+-- claims or runs it.
+-- K d dh p x0 x1 n o0 o1   A job, stream_class (1|0), outcome|''   → 1 removed, 0 requested
 local function cancel(K, A)
-  local d, dh, p, x0, x1, n = unpack(K)
+  local d, dh, p, x0, x1, n, o0, o1 = unpack(K)
   local job, stream_class = A[1], A[2] == '1'
   local removed = redis.call('ZREM', d, job) + redis.call('HDEL', p, job)
   if removed > 0 then
     redis.call('HDEL', dh, job)
     count(n, stream_class and 'cancelled' or 'jout', removed)
+    if A[3] ~= '' then redis.call('HSET', current(o0, o1, now_ms()), job, A[3]) end
     return 1
   end
   if stream_class then redis.call('HSET', current(x0, x1, now_ms()), job, 1) end

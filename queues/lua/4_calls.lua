@@ -1,15 +1,17 @@
 -- Every Function by its name, and how it must be called.
 
+local function integer(v)
+  if v == '0' then return true end
+  v = tonumber(v)
+  return v and v >= 0 and v < 2 ^ 53 and v % 1 == 0
+end
+
 -- How a call must look, checked before it changes anything: number of keys; of leading arguments, and of arguments in each
 -- of the groups after them (0: no groups); integers lists which of the leading ones, each which of a group's, are integers;
 -- header is which of a group's is a header that will be read and written.
 local function fits(c, K, A)
   local more = #A - c.lead
   if #K ~= c.keys or more < 0 or more > MOST * c.group or (c.group > 0 and more % c.group ~= 0) then return false end
-  local function integer(v)
-    v = tonumber(v)
-    return v and v >= 0 and v < 2 ^ 53 and v % 1 == 0
-  end
   for _, i in ipairs(c.integers or {}) do
     if not integer(A[i]) then return false end
   end
@@ -46,7 +48,7 @@ define{'pen_unpark_1', unpark, keys = 2, lead = 1, group = 0, integers = {1}, fl
 define{'pen_hand_back_1', hand_back, keys = 1, lead = 2, group = 1, flags = DRAINS}
 define{'pen_sweep_1', sweep, keys = 2, lead = 3, group = 0, integers = {2, 3}, flags = DRAINS}
 define{'pen_promote_1', promote, keys = 3, lead = 1, group = 0, integers = {1}, flags = DRAINS}
-define{'pen_cancel_1', cancel, keys = 6, lead = 2, group = 0, flags = DRAINS}
+define{'pen_cancel_1', cancel, keys = 8, lead = 3, group = 0, flags = DRAINS}
 define{'pen_due_now_1', due_now, keys = 2, lead = 1, group = 0, flags = DRAINS}
 define{'pen_group_1', create_group, keys = 1, lead = 0, group = 0, flags = DRAINS}
 define{'pen_epoch_1', epoch, keys = 6, lead = 2, group = 0, flags = DRAINS}

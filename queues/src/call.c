@@ -1,9 +1,8 @@
 #include "call.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-enum { KEYS_MAX = 6 };
+enum { KEYS_MAX = 8 };
 
 static const struct {
     const char *name;
@@ -66,11 +65,9 @@ static char *scratch(struct call *c, size_t n) {
 }
 
 void call_add_int(struct call *c, int64_t v) {
-    enum { INT_BYTES = 21 };
-    char *room = scratch(c, INT_BYTES);
+    char *room = scratch(c, I64_TEXT_BYTES);
     if (room != NULL) {
-        int n = snprintf(room, INT_BYTES, "%lld", (long long)v);
-        call_add(c, str_of(room, (size_t)n));
+        call_add(c, str_from_i64(v, room));
     }
 }
 

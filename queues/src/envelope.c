@@ -1,6 +1,7 @@
 #include <queues/envelope.h>
 
 #include <base/limits.h>
+#include <endian.h>
 
 enum {
     AT_FLAGS = 1,
@@ -18,17 +19,14 @@ enum {
 };
 
 static void put(uint8_t *to, uint64_t v, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++) {
-        to[i] = (uint8_t)(v >> (8 * i));
-    }
+    v = htole64(v);
+    memcpy(to, &v, bytes);
 }
 
 static uint64_t get(const uint8_t *from, size_t bytes) {
     uint64_t v = 0;
-    for (size_t i = bytes; i-- > 0;) {
-        v = v << 8 | from[i];
-    }
-    return v;
+    memcpy(&v, from, bytes);
+    return le64toh(v);
 }
 
 static size_t put_name(uint8_t *to, struct str name) {
@@ -91,6 +89,9 @@ struct err envelope_decode(struct str header, struct envelope *out) {
     const uint8_t *h = (const uint8_t *)header.p;
     if (header.n < AT_NAMES || h[0] != ENVELOPE_VERSION) {
         return err_make(ERR_UNDECODABLE, "header of %zu bytes, version %d", header.n, header.n > 0 ? h[0] : -1);
+    }
+    if (get(h + AT_GENERATION, 4) > INT32_MAX || get(h + AT_ATTEMPT, 4) > INT32_MAX) { /* they go into integers of Postgres */
+        return err_make(ERR_UNDECODABLE, "header with a generation or an attempt above 2^31 - 1");
     }
     struct envelope e = {
         .schema_version = (uint16_t)get(h + AT_SCHEMA, 2),

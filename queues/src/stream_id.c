@@ -1,19 +1,11 @@
 #include <queues/stream_id.h>
 
-static char *digits(char *end, uint64_t v) {
-    do {
-        *--end = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
-    return end;
-}
-
 struct str stream_id_text(struct stream_id id, char room[STREAM_ID_BYTES]) {
     char *end = room + STREAM_ID_BYTES - 1;
     *end = '\0';
-    char *p = digits(end, id.seq);
+    char *p = str_put_u64(end, id.seq);
     *--p = '-';
-    p = digits(p, id.ms);
+    p = str_put_u64(p, id.ms);
     return str_of(p, (size_t)(end - p));
 }
 

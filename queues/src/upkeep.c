@@ -50,7 +50,8 @@ static void on_cancel(void *context, struct err err, const struct reply *r) {
     free(call);
 }
 
-void queue_cancel(const struct broker *b, const struct shard *s, struct uuid job, queue_cancel_cb *cb, void *arg) {
+void queue_cancel(const struct broker *b, const struct shard *s, struct uuid job, struct str outcome, queue_cancel_cb *cb,
+                  void *arg) {
     struct err why;
     struct cancel_call *call = call_context(1, sizeof *call, &why);
     if (call == NULL) {
@@ -62,7 +63,19 @@ void queue_cancel(const struct broker *b, const struct shard *s, struct uuid job
     call_function(&c, FN_CANCEL, s);
     call_add_uuid(&c, &job);
     call_add_int(&c, id_job_place(job).stream_class);
+    call_add(&c, outcome);
     call_send(&c, b, 0, on_cancel, call);
+}
+
+void queue_cancels_any(const struct broker *b, const struct shard *const *shards, size_t shards_n, queue_count_cb *cb,
+                       void *arg) {
+    struct call c;
+    call_begin(&c, STR("EXISTS"));
+    for (size_t i = 0; i < shards_n; i++) {
+        call_add(&c, shards[i]->key[KEY_CANCEL_0]);
+        call_add(&c, shards[i]->key[KEY_CANCEL_1]);
+    }
+    call_send_count(&c, b, shards_n, cb, arg);
 }
 
 void queue_due_now(const struct broker *b, const struct shard *s, struct uuid job, queue_count_cb *cb, void *arg) {

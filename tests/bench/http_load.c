@@ -1,4 +1,5 @@
-/* http_load: requests of one kind at 127.0.0.1:--port, over --connections kept alive, each with an Idempotency-Key of its own.
+/* http_load: requests of one kind at 127.0.0.1:--port, over --connections kept alive, each with an Idempotency-Key of its own, but for NDJSON,
+ * whose lines would have them.
  *   closed  --requests in all, the next one of a connection when it has its answer; one line of JSON
  *   paced   --rate a second, whether those before are answered or not; a line "<us when it was to be sent> <us of its answer> <id>" each
  * --path, --type (the body's), --body; every answer must have the status --status. The id is the first "id" of the answer, or "-". */
@@ -66,10 +67,13 @@ static void send_request(long c, struct request *r) {
     if (text == NULL) {
         text = must_alloc(HEAD_BYTES + body_n, 1);
     }
-    int head = snprintf(text, HEAD_BYTES,
-                        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nIdempotency-Key: bench-%lld-%ld\r\n"
-                        "Content-Length: %zu\r\n\r\n",
-                        load.path, load.type, (long long)load.key_prefix, (long)(r - load.all), body_n);
+    char key[64] = "";
+    if (strcmp(load.type, "application/x-ndjson") != 0) {
+        (void)snprintf(key, sizeof key, "Idempotency-Key: bench-%lld-%ld\r\n", (long long)load.key_prefix, (long)(r - load.all));
+    }
+    int head =
+        snprintf(text, HEAD_BYTES, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n%sContent-Length: %zu\r\n\r\n",
+                 load.path, load.type, key, body_n);
     if (head < 0 || head >= HEAD_BYTES) {
         die("http_load", "the path or the type is too long");
     }

@@ -227,7 +227,7 @@ class Client:
 
     def cancel(self, job: bytes) -> bool:
         """True: it was delayed or parked and is gone. Otherwise the request stands."""
-        return bool(self._call("cancel", "d dh p x:0 x:1 n", job, STREAM_CLASS))
+        return bool(self._call("cancel", "d dh p x:0 x:1 n o:0 o:1", job, STREAM_CLASS, b"cancelled 409 {}"))
 
     def find(self, job: bytes) -> tuple[str, int, bytes]:
         place, ms, outcome = self._call("find", "o:0 o:1 r d p dead", job, reads=True)

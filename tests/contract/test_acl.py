@@ -70,8 +70,8 @@ def api(stage: Stage, r: redis.Redis) -> None:
     s.enqueue(new_job(), b"k" * 16, b"b" * 16)
     s.enqueue(new_job(), due=due - 1)
     s.call("due_now", stage.jobs[10])
-    s.call("cancel", stage.jobs[8], 1)
-    s.call("cancel", stage.jobs[3], 1)
+    s.call("cancel", stage.jobs[8], 1, b"cancelled 409 {}")
+    s.call("cancel", stage.jobs[3], 1, b"cancelled 409 {}")
     s.call("depth")
     for job in stage.jobs:
         s.call("find", job)
@@ -86,7 +86,7 @@ def worker(stage: Stage, r: redis.Redis) -> None:
     process(r)
     s.add(new_job(False))
     s.add(new_job(False), due=stage.all.now() + MINUTE)
-    stage.all.call("cancel", jobs[2], 1)
+    stage.all.call("cancel", jobs[2], 1, b"")
     hour = stage.all.now() // 3600000
     stage.admin.hset(s.key(f"x:{hour % 2}"), jobs[3], 1)
     s.call("cancels", *jobs)

@@ -171,7 +171,7 @@ def test_a_renewal_lists_long_running_jobs_and_brings_cancel_requests(shard):
     shard.enqueue(a)
     shard.enqueue(b)
     [ea, eb] = shard.claim()
-    assert shard.call("cancel", b, 1) == 0
+    assert shard.call("cancel", b, 1, b"") == 0
     assert shard.call("renew", "c1", ea, a, 0, eb, b, 123456) == [[], [eb]]
     assert shard.r.hgetall(shard.key("r")) == {b: b"123456"}
     assert shard.call("find", b) == [2, 123456, b""]
@@ -183,7 +183,7 @@ def test_cancel_requests_are_seen_before_a_job_runs(shard):
     shard.steady_hour()
     a, b = new_job(), new_job()
     assert shard.call("cancels", a, b) == []
-    shard.call("cancel", b, 1)
+    shard.call("cancel", b, 1, b"")
     assert shard.call("cancels", a, b) == [0, 1]
     this = next(k for k in (shard.key("x:0"), shard.key("x:1")) if shard.r.exists(k))
     shard.r.rename(this, shard.key("x:1") if this.endswith("0") else shard.key("x:0"))  # of the hour before
@@ -416,7 +416,7 @@ def test_a_full_server_takes_nothing_new_and_drains(shard):
         assert len(shard.call("sweep", "c2", 10, 1)[0]) >= 1
         assert shard.settle([ids[3], ids[4]], outcomes={jobs[4]: b"x"}) == 1
         assert shard.call("unpark", 10) == 1
-        assert shard.call("cancel", jobs[5], 1) == 0
+        assert shard.call("cancel", jobs[5], 1, b"") == 0
         assert shard.call("promote", 10)[0] >= 1
         assert shard.call("group") == 0
         assert shard.call("epoch", "ready run 7", "rebuilding 8") == 1

@@ -181,9 +181,11 @@ def test_a_delayed_or_parked_job_is_removed(shard):
     e1, e2 = shard.claim()
     shard.call("retry", "c1", e1, MINUTE, header(delayed))
     shard.call("park", "c1", e2)
-    assert shard.call("cancel", delayed, 1) == 1
-    assert shard.call("cancel", parked, 1) == 1
+    assert shard.call("cancel", delayed, 1, b"cancelled 409 {}") == 1
+    assert shard.call("cancel", parked, 1, b"") == 1
     assert [shard.r.exists(shard.key(k)) for k in ("d", "dh", "p", "x:0", "x:1")] == [0] * 5
+    assert shard.call("find", delayed) == [1, 0, b"cancelled 409 {}"]
+    assert shard.call("find", parked) == [0, 0, b""]
     depth_is(shard, delayed=0, parked=0)
     assert shard.depth()["n"]["cancelled"] == 2
 
@@ -193,11 +195,12 @@ def test_a_waiting_job_is_only_asked_to_stop_and_a_journal_job_not_even_that(sha
     [job] = enqueue(shard, 1)
     journal = new_job(False)
     shard.add(journal, due=shard.now() + MINUTE)
-    assert shard.call("cancel", journal, 0) == 1
+    assert shard.call("cancel", journal, 0, b"") == 1
     assert shard.depth()["n"]["jout"] == 1
-    assert shard.call("cancel", journal, 0) == 0
+    assert shard.call("cancel", journal, 0, b"") == 0
     assert shard.call("cancels", journal) == []
-    assert shard.call("cancel", job, 1) == 0
+    assert shard.call("cancel", job, 1, b"cancelled 409 {}") == 0
+    assert shard.call("find", job)[0] == 0
     assert shard.call("cancels", job) == [1]
     depth_is(shard, entries=1)
 
@@ -408,7 +411,7 @@ class Model:
 
     def cancel(self):
         for job in self.rng.sample(sorted(self.delayed | self.parked), min(1, len(self.delayed | self.parked))):
-            assert self.shard.call("cancel", job, 1) == 1
+            assert self.shard.call("cancel", job, 1, b"") == 1
             self.delayed.discard(job)
             self.parked.discard(job)
             self.counts["cancelled"] += 1

@@ -1,6 +1,7 @@
 """API keys: who may do what, whose rows are seen, and when the API refuses to listen."""
 import hashlib
 import secrets
+import socket
 import subprocess
 
 import pytest
@@ -32,6 +33,21 @@ def make_key(stack):
 def test_loopback__given_no_key_then_everything_is_allowed_for_the_default_tenant(client):
     job = client.enqueue("demo.note", {"text": "a"})
     assert client.ended(job["id"])["tenant"] == "default"
+
+
+@pytest.mark.parametrize("headers", [
+    {"Host": "evil.example"}, {"Host": "evil.example:8080"}, {"Host": "127.0.0.1.evil.example"}, {"Host": "localhost.evil.example"},
+    {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}])
+def test_loopback__given_another_sites_request_and_no_key_then_403(stack, client, make_key, headers):
+    problem(client.get("/v1/queues", headers=headers), 403, "foreign_request")
+    assert Client(stack.api.url, make_key("default", "view")).get("/v1/queues", headers=headers).status_code == 200
+    assert client.get("/livez", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"])
+def test_loopback__given_this_machines_own_page_then_it_is_let_in(client, host):
+    headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+    assert client.get("/v1/queues", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("header", ["Bearer x", "Bearer pen_a", "Basic cGVu", "Bearer pen_nobody_secret", ""])
@@ -82,8 +98,29 @@ def test_tenant__given_two_then_neither_sees_the_others_jobs_nor_keys(stack, mak
         problem(client.delete(f"/v1/jobs/{job['id']}"), 404, "not_found")
         problem(client.post(f"/v1/jobs/{job['id']}/retry"), 404, "not_found")
         assert job["id"] not in [j["id"] for j in client.get("/v1/jobs?limit=500").json()["items"]]
+    for job in (one.enqueue("demo.echo", {"text": "x"}, delay_ms=60000), one.enqueue("demo.note", {"text": "x"}, delay_ms=1500)):
+        problem(two.get(f"/v1/jobs/{job['id']}"), 404, "not_found")
+        problem(two.get(f"/v1/jobs/{job['id']}?wait=5s"), 404, "not_found")
+        problem(two.delete(f"/v1/jobs/{job['id']}"), 404, "not_found")
+        assert one.job(job["id"])["state"] == "delayed"
+        assert Client(stack.api.url, make_key("three", "admin")).delete(f"/v1/jobs/{job['id']}").status_code == 200
     everything = Client(stack.api.url, make_key("three", "admin"))
     assert everything.job(mine["id"])["tenant"] == "one"
+
+
+def test_queue__given_one_that_is_not_the_types_own_then_only_operate_opens_it(stack, make_key):
+    body = {"type": "demo.noop", "payload": {}, "queue": "notifications"}
+    said = problem(Client(stack.api.url, make_key("default", "enqueue")).post("/v1/jobs", body), 403, "forbidden")
+    assert "operate" in said["detail"]
+    assert Client(stack.api.url, make_key("default", "enqueue")).post("/v1/jobs", {**body, "queue": "default"}).status_code == 202
+    assert Client(stack.api.url, make_key("default", "enqueue", "operate")).post("/v1/jobs", body).status_code == 202
+
+
+def test_key__given_an_unknown_one_then_it_is_refused_before_the_body(stack):
+    with socket.create_connection((stack.api.host, stack.api.port), 10) as s:
+        s.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer pen_nobody_secret\r\n"
+                  b"Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+        assert s.recv(65536).startswith(b"HTTP/1.1 401 ")
 
 
 def test_tenant__given_the_platforms_own_then_no_key_opens_it(stack, make_key):
@@ -96,6 +133,14 @@ def test_listen__given_beyond_loopback_and_no_live_key_then_78_and_one_line(stac
     assert done.returncode == 78
     said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert len(said) == 1 and "key create" in said[0]
+
+
+def test_listen__given_a_port_that_is_taken_then_one_line_says_so(stack):
+    environment = {**clean_environment(), "PENSTOCK_CONFIG": str(stack.conf), "PENSTOCK_API_LISTEN": f"{stack.api.host}:{stack.api.port}"}
+    done = subprocess.run([BUILD / "penstock", "api"], env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert done.returncode == 1
+    said = [line for line in (done.stdout + done.stderr).splitlines() if '"error"' in line or "in use" in line]
+    assert len(said) == 1 and f"{stack.api.port}" in said[0] and "in use" in said[0], said
 
 
 def test_listen__given_beyond_loopback_and_a_key_then_nothing_goes_without_one(stack, make_key, tmp_path):

@@ -115,7 +115,10 @@ def test_payment__given_a_stale_version_then_412(client):
     tag = client.get(path).headers["ETag"]
     stale = {"If-Match": f'"{int(tag.strip(chr(34))) + 7}"'}
     problem(client.post(path + "/void", None, new_key(), headers=stale), 412, "stale_version")
-    problem(client.post(path + "/void", None, new_key(), headers={"If-Match": 'W/"x"'}), 412, "stale_version")
+    for other in (f"W/{tag}", 'W/"x"', '"x"', '""', '"01"'):
+        problem(client.post(path + "/void", None, new_key(), headers={"If-Match": other}), 412, "stale_version")
+    for none in (f"{tag}, {tag}", tag.strip('"'), '"', "", "*, *", f"w/{tag}"):
+        problem(client.post(path + "/void", None, new_key(), headers={"If-Match": none}), 400, "bad_parameter")
     voided = client.post(path + "/void", None, new_key(), headers={"If-Match": tag})
     assert voided.status_code == 200, voided.text
     assert client.get(path).json()["voided_minor"] == 2500
@@ -158,6 +161,15 @@ def test_notification__given_a_mail_then_it_is_sent(stack, client):
     problem(client.get(f"/v1/notifications/{client.enqueue('demo.note', {'text': 'n'})['id']}"), 404, "not_found")
     late = client.post("/v1/notifications", body, key)
     assert (late.status_code, late.content) == (202, answer.content)
+
+
+def test_notification__given_a_wait_then_it_is_sent_when_the_answer_comes(client):
+    key = new_key()
+    body = {"channel": "email", "to": "customer@example.com", "subject": key, "text": "Hello"}
+    answer = client.post("/v1/notifications", body, key, headers={"Prefer": "wait=20"})
+    assert answer.status_code == 200, answer.text
+    again = client.post("/v1/notifications", body, key, headers={"Prefer": "wait=20"})
+    assert (again.status_code, again.content) == (200, answer.content)
 
 
 @pytest.mark.parametrize("body,pointer", [

@@ -1,12 +1,13 @@
 """Jobs over HTTP: accepted once per key, shown, waited for, cancelled, run again."""
 import json
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from penstock_ops import ports
-from stack import WAIT_S, new_key, problem
+from stack import WAIT_S, new_key, order, problem
 
 
 @pytest.fixture
@@ -19,8 +20,16 @@ def paused(stack, client):
     client.post("/v1/queues/default/resume")
 
 
+@pytest.fixture
+def paused_orders(client):
+    assert client.post("/v1/queues/orders/pause").json()["paused"]
+    ports.wait_until(lambda: False, 2.5)
+    yield
+    client.post("/v1/queues/orders/resume")
+
+
 def test_post__given_a_job_then_202_says_where_it_is(client):
-    answer = client.post("/v1/jobs", {"type": "demo.note", "payload": {"text": "a"}},
+    answer = client.post("/v1/jobs", {"type": "demo.note", "payload": {"text": "a"}}, new_key(),
                          headers={"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"})
     job = answer.json()
     assert answer.status_code == 202
@@ -109,7 +118,7 @@ BAD = [
 @pytest.mark.parametrize("body,status,code,pointer", BAD, ids=[f"{b[:40]!r}" for b, *_ in BAD])
 def test_post__given_bad_input_then_4xx_and_nothing_is_enqueued(stack, client, body, status, code, pointer):
     before = stack.sql("SELECT count(*) FROM platform.job")
-    answer = client.ask("POST", "/v1/jobs", data=body, headers={"Content-Type": "application/json"})
+    answer = client.ask("POST", "/v1/jobs", data=body, headers={"Content-Type": "application/json", "Idempotency-Key": new_key()})
     said = problem(answer, status, code)
     assert said["detail"] and said["hint"] and said["instance"] == "/v1/jobs"
     if pointer is not None:
@@ -135,9 +144,23 @@ def test_post__given_a_malformed_key_then_400(client, key):
 
 
 def test_post__given_no_key_where_one_is_required_then_400(client):
-    body = {"type": "payment.void", "payload": {"payment_id": new_key()}}
-    problem(client.post("/v1/jobs", body), 400, "idempotency_key_missing")
+    for body in ({"type": "payment.void", "payload": {"payment_id": new_key()}}, {"type": "demo.note", "payload": {"text": "a"}},
+                 {"type": "demo.fail", "payload": {}}):
+        problem(client.post("/v1/jobs", body), 400, "idempotency_key_missing")
     problem(client.post("/v1/orders", {}), 400, "idempotency_key_missing")
+
+
+@pytest.mark.parametrize("path,media", [("/v1/jobs", "application/json"), ("/v1/jobs:batch", "application/x-ndjson")])
+def test_post__given_two_keys_or_one_for_all_lines_then_400(stack, path, media):
+    keys = "Idempotency-Key: a\r\n" * (1 if "batch" in path else 2)
+    body = '{"type":"demo.noop","payload":{}}'
+    with socket.create_connection((stack.api.host, stack.api.port), 10) as s:
+        s.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {media}\r\n{keys}"
+                  f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        answer = b""
+        while part := s.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 400 ") and b'"bad_parameter"' in answer
 
 
 def test_body__given_more_than_a_mebibyte_then_413(client):
@@ -163,7 +186,10 @@ def test_http__given_what_is_no_request_then_a_problem_all_the_same(stack, sent,
     ("PATCH", "/v1/jobs", 405, "method_not_allowed"), ("GET", "/v1/nothing", 404, "no_route"), ("GET", "/v1/jobs/", 404, "no_route"),
     ("GET", "/v1/jobs/x", 404, "not_found"), ("GET", "/v1/queues/nowhere", 404, "not_found"),
     ("GET", "/v1/jobs?limit=0", 400, "bad_parameter"), ("GET", "/v1/jobs?state=running", 400, "bad_parameter"),
-    ("GET", "/v1/jobs?cursor=x", 400, "bad_parameter"),
+    ("GET", "/v1/jobs?cursor=x", 400, "bad_parameter"), ("GET", "/v1/jobs?type=%ff", 400, "bad_parameter"),
+    ("GET", "/v1/jobs?%ff=1", 400, "bad_parameter"),
+    ("GET", "/v1/jobs?statte=done", 400, "bad_parameter"), ("GET", "/v1/jobs?limit=1&limit=2", 400, "bad_parameter"),
+    ("GET", "/v1/dlq?state=dead", 400, "bad_parameter"), ("GET", "/livez?x", 400, "bad_parameter"),
     ("GET", "/v1/jobs/01a2243d-89d2-73f2-8000-767926a69b7a", 404, "not_found"),
     ("GET", "/v1/jobs/01a2243d-89d2-73f2-8000-767926a69b7a?wait=x", 400, "bad_parameter"),
     ("DELETE", "/v1/jobs/01a2243d-89d2-73f2-8000-767926a69b7a", 404, "not_found"),
@@ -184,7 +210,7 @@ def test_batch__given_lines_then_each_is_answered_by_its_own(client):
         json.dumps({"type": "demo.note", "payload": {"text": "2"}, "key": key}),
         json.dumps({"type": "demo.echo", "payload": {}, "delay_ms": 60000}),
         "{", "",
-        json.dumps({"type": "demo.note", "payload": {"text": 1}}),
+        json.dumps({"type": "demo.note", "payload": {"text": 1}, "key": new_key()}),
         json.dumps({"type": "payment.void", "payload": {"payment_id": key}}),
     ]
     answer = client.ask("POST", "/v1/jobs:batch", data="\n".join(lines), headers={"Content-Type": "application/x-ndjson"})
@@ -229,6 +255,27 @@ def test_get__given_a_stream_job_without_outcome_then_it_is_not_tracked_after_it
     assert "state" not in client.job(job["id"])
 
 
+def test_get__given_a_stream_job_that_dies_while_it_is_waited_for_then_the_answer_comes(client):
+    job = client.enqueue("demo.tally", {"fail": True}, delay_ms=1500)
+    dead = client.get(f"/v1/jobs/{job['id']}?wait=20s")
+    assert dead.json()["state"] == "dead" and 0.5 < dead.elapsed.total_seconds() < 10
+    assert client.job(job["id"], "20s")["state"] == "dead"
+
+
+def test_get__given_a_dead_stream_job_that_runs_again_then_it_is_not_dead(client, paused):
+    client.post("/v1/queues/default/resume")
+    job = client.enqueue("demo.tally", {"fail": True})
+    assert client.ended(job["id"])["state"] == "dead"
+    client.post("/v1/queues/default/pause")
+    ports.wait_until(lambda: False, 2.5)
+    retry = lambda: client.post(f"/v1/jobs/{job['id']}/retry").status_code
+    assert ports.wait_until(lambda: retry() == 202, WAIT_S)  # Postgres has it soon
+    assert client.job(job["id"])["state"] == client.job(job["id"], "1s")["state"] == "waiting"
+    client.post("/v1/queues/default/resume")
+    assert client.ended(job["id"])["state"] == "dead"
+    assert ports.wait_until(lambda: retry() == 202, WAIT_S)  # in its newer generation
+
+
 def test_get__given_an_expired_job_then_it_was_not_run(client, paused):
     job = client.enqueue("demo.note", {"text": "late"}, deadline_ms=500)
     ports.wait_until(lambda: False, 0.6)
@@ -243,9 +290,31 @@ def test_delete__given_a_delayed_job_then_it_is_gone(stack, client, job_type):
     said = client.delete(f"/v1/jobs/{job['id']}")
     assert (said.status_code, said.json()) == (200, {"id": job["id"], "state": "cancelled"})
     assert not stack.redis_client().zscore("pen:{default:0}:d", bytes.fromhex(job["id"].replace("-", "")))
-    if job_type == "demo.note":
-        assert client.job(job["id"])["state"] == "cancelled"
-        assert client.delete(f"/v1/jobs/{job['id']}").status_code == 200  # a repeat after a lost answer
+    told = client.job(job["id"])
+    assert (told["state"], told["status"], told["result"]["code"]) == ("cancelled", 409, "job_cancelled")
+    assert client.delete(f"/v1/jobs/{job['id']}").status_code == 200  # a repeat after a lost answer
+
+
+def test_delete__given_a_job_that_must_come_to_its_end_then_409(client, paused_orders):
+    job = client.post("/v1/orders/01a2243d-89d2-73f2-8000-767926a69b7a/cancel", None, new_key(), headers={"Prefer": "respond-async"}).json()
+    said = problem(client.delete(f"/v1/jobs/{job['id']}"), 409, "job_not_cancellable")
+    assert "order.cancel" in said["detail"]
+    placing = client.post("/v1/orders", order(), new_key(), headers={"Prefer": "respond-async"}).json()
+    assert client.delete(f"/v1/jobs/{placing['id']}").status_code == 202
+    client.post("/v1/queues/orders/resume")
+    assert client.ended(placing["id"])["status"] >= 400
+    problem(client.delete(f"/v1/jobs/{job['id']}"), 409, "job_terminal")
+
+
+def test_delete__given_one_job_many_times_at_once_then_it_ends_once(stack, client):
+    def finished() -> float:
+        found = re.findall(r'penstock_jobs_finished_total\{[^}]*type="demo.note"[^}]*outcome="cancelled"[^}]*\} (\S+)', client.get("/metrics").text)
+        return sum(map(float, found))
+
+    job, before = client.enqueue("demo.note", {"text": "once"}, delay_ms=60000), finished()
+    with ThreadPoolExecutor(20) as pool:
+        assert {said.status_code for said in pool.map(lambda _: client.delete(f"/v1/jobs/{job['id']}"), range(20))} == {200}
+    assert finished() - before == 1
 
 
 def test_delete__given_a_waiting_job_then_it_never_runs(stack, client, paused):

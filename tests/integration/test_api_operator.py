@@ -59,7 +59,7 @@ def test_admission__given_a_limit_then_503_with_retry_after_until_there_is_room(
     limit("default", column, sum(depth[state] for state in ("waiting", "running", "delayed", "parked")) + 3)
     ids, refused = [], None
     for _ in range(5):
-        answer = client.post("/v1/jobs", {"type": job_type, "payload": {"text": "x"}, "delay_ms": 60000})
+        answer = client.post("/v1/jobs", {"type": job_type, "payload": {"text": "x"}, "delay_ms": 60000}, new_key())
         if answer.status_code == 202:
             ids.append(answer.json()["id"])
         else:
@@ -67,12 +67,12 @@ def test_admission__given_a_limit_then_503_with_retry_after_until_there_is_room(
     assert len(ids) == 3 and refused is not None
     said = problem(refused, 503, "queue_full")
     assert said["retryable"] and 1 <= int(refused.headers["Retry-After"]) == said["retry_after_seconds"] <= 300
-    line = json.dumps({"type": job_type, "payload": {"text": "x"}})
+    line = json.dumps({"type": job_type, "payload": {"text": "x"}, "key": new_key()})
     batch = client.ask("POST", "/v1/jobs:batch", data=line, headers={"Content-Type": "application/x-ndjson"})
     assert (batch.status_code, batch.json()["problem"]["code"]) == (200, "queue_full")
     for job_id in ids:
         assert client.delete(f"/v1/jobs/{job_id}").status_code == 200
-    assert ports.wait_until(lambda: client.post("/v1/jobs", {"type": job_type, "payload": {"text": "x"}}).status_code == 202, 5)
+    assert ports.wait_until(lambda: client.post("/v1/jobs", {"type": job_type, "payload": {"text": "x"}}, new_key()).status_code == 202, 5)
 
 
 def test_admission__given_a_long_drain_time_then_503_until_it_is_short(client, limit):
@@ -157,6 +157,7 @@ def test_log__given_a_request_then_one_line_says_it_all(stack, client):
     assert ports.wait_until(lambda: len(lines()) == 1, 5)
     line = lines()[0]
     assert (line["method"], line["route"], line["status"], line["tenant"], line["key"]) == ("POST", "/v1/jobs", 202, "default", True)
+    assert line["root"] == job["id"]
     assert line["trace"] == job["trace_id"] and line["ms"] > 0 and line["bytes"] > 100
     assert key not in json.dumps(line)
 
@@ -165,7 +166,7 @@ def test_log__given_a_client_that_went_away_then_its_line_says_so(stack, client)
     job = client.enqueue("demo.note", {"text": "g"}, delay_ms=60000)
     with socket.create_connection((stack.api.host, stack.api.port), 10) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, as a killed client sends it
-        s.sendall(f"GET /v1/jobs/{job['id']}?wait=30s HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        s.sendall(f"GET /v1/jobs/{job['id']}?wait=30s HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         ports.wait_until(lambda: False, 0.5)
 
     def gone() -> bool:

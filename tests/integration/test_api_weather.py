@@ -39,6 +39,7 @@ def test_redis_killed__journal_jobs_are_accepted_stream_jobs_are_not(storm, clie
     said = ready(client)
     assert (said["accepts"], said["degraded"]) == ({"journal": True, "stream": False}, ["redis"])
     assert client.get("/readyz").status_code == 200
+    assert [check for check in said["checks"] if not check["ok"]] == [{"name": "redis", "ok": False, "detail": "cannot be reached"}]
     key = new_key()
     began = time.monotonic()
     job = client.enqueue("demo.note", {"text": key}, key)

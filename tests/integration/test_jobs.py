@@ -172,9 +172,8 @@ def test_delayed__then_each_runs_soon_after_it_is_due_and_none_before(stack, cli
 def test_cancel__a_parked_job_then_it_is_gone(stack, client, protocol, stream_class):
     job_id = park(stack, protocol, stream_class)
     assert client.delete(f"/v1/jobs/{job_id}").json()["state"] == "cancelled"
-    assert protocol.find(uuid.UUID(job_id).bytes)[0] == "nowhere"
-    if not stream_class:
-        assert client.job(job_id)["state"] == "cancelled"
+    assert protocol.find(uuid.UUID(job_id).bytes)[0] == ("ended" if stream_class else "nowhere")
+    assert client.job(job_id)["state"] == "cancelled"
 
 
 def test_cancel__a_flow_that_is_at_it_then_it_undoes_what_it_did(stack, client):

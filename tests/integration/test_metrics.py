@@ -206,7 +206,7 @@ def test_gap__when_an_entry_vanishes_then_it_shows_within_two_audits(stack, clie
 def test_log__then_one_line_for_the_request_and_one_for_the_attempt(stack, client, job_type, keep):
     trace = uuid.uuid4().hex
     api, worker = log_size(stack.api.log), log_size(stack.roles["worker"].log)
-    answer = client.post("/v1/jobs", {"type": job_type, "payload": keep}, headers={"traceparent": f"00-{trace}-{'cd' * 8}-01"})
+    answer = client.post("/v1/jobs", {"type": job_type, "payload": keep}, new_key(), headers={"traceparent": f"00-{trace}-{'cd' * 8}-01"})
     job_id = answer.json()["id"]
 
     def lines() -> tuple[list, list]:

@@ -5,6 +5,7 @@
 #include <base/fault.h>
 #include <base/log.h>
 #include <base/metrics.h>
+#include <queues/upkeep.h>
 #include <stdlib.h>
 
 static size_t look_ahead(const struct process *p) {
@@ -33,21 +34,22 @@ static void bury_undecodable(struct held *h, struct err err) {
     struct str errors = failure_add(&h->arena, STR_NONE, err, loop_wall(h->process->rt->loop).ms);
     h->state = HELD_ENDING;
     h->next = NEXT_BURY;
-    h->label = "dead";
+    h->kind = kinds_find(h->process->kinds, STR(""));
     h->reason = arena_printf(&h->arena, "{\"attempts\":0,\"fingerprint\":\"undecodable\",\"errors\":%.*s}", STR_ARG(errors));
     LOG(ERROR, "job.undecodable", LF_C("queue", h->process->queue->name), LF_ERR(err));
     settle_add(h);
 }
 
 /* Decides what a claimed entry is. True: it may run. */
-static bool admit(struct held *h) {
+static bool admit(struct held *h, struct wall now) {
     struct err e = envelope_decode(h->header, &h->attempt.job);
     if (err_is_set(e)) {
         bury_undecodable(h, e);
         return false;
     }
     const struct envelope *job = &h->attempt.job;
-    h->attempt.type = registry_type(h->process->rt->registry, job->type, &h->module);
+    h->kind = kinds_find(h->process->kinds, job->type);
+    h->attempt.type = h->kind->type;
     if (h->attempt.type == NULL) {
         finish_bury(h, err_make(ERR_UNKNOWN_TYPE, "no worker of this version knows type %.*s", STR_ARG(job->type)));
         return false;
@@ -55,27 +57,21 @@ static bool admit(struct held *h) {
     if (job->schema_version != h->attempt.type->version) {
         h->state = HELD_ENDING;
         h->next = NEXT_PARK;
-        h->label = "parked";
         settle_add(h);
         return false;
     }
-    h->attempt.env = runtime_module(h->process->rt, h->module);
-    series_observe(metric_series(M_JOB_QUEUE_WAIT, h->process->queue->name, h->attempt.type->name, NULL),
-                   (double)(loop_wall(h->process->rt->loop).ms - job->ready.ms) / 1000);
+    h->attempt.env = h->kind->env;
+    kind_waited(h->kind, now.ms - job->ready.ms);
     return true;
 }
 
-/* Entries of the stream class whose cancel requests are being looked up. */
+/* Entries of the stream class whose cancel requests are being looked up. When Redis does not say, they run: a request is a wish, and the
+ * renewal asks again. */
 struct checking {
     struct process *process;
     size_t n;
     struct held *held[LIMIT_BATCH];
 };
-
-static void put_waiting(struct held *h) {
-    struct process *p = h->process;
-    TAILQ_INSERT_TAIL(&p->waiting, h, link);
-}
 
 static void on_cancels(void *arg, struct err err, const bool *wanted, size_t n) {
     struct checking *c = arg;
@@ -85,27 +81,35 @@ static void on_cancels(void *arg, struct err err, const bool *wanted, size_t n) 
         if (!err_is_set(err) && i < n && wanted[i]) {
             h->attempt.cancel_requested = true;
         }
-        put_waiting(h);
+        TAILQ_INSERT_TAIL(&p->waiting, h, link);
     }
     free(c);
     process_wake(p);
 }
 
-static void check_cancels(struct process *p, const struct shard *s, struct held **held, size_t n) {
+/* Of what is unchecked, the first one's shard, up to a batch. False: no memory. */
+static bool check_batch(struct process *p) {
+    const struct shard *shard = TAILQ_FIRST(&p->unchecked)->shard;
     struct uuid jobs[LIMIT_BATCH];
     struct checking *c = malloc(sizeof *c);
-    if (c == NULL) { /* as if none was wanted: a request is a wish, and the renewal asks again */
-        for (size_t i = 0; i < n; i++) {
-            put_waiting(held[i]);
-        }
-        return;
+    if (c == NULL) {
+        return false;
     }
-    *c = (struct checking){.process = p, .n = n};
-    for (size_t i = 0; i < n; i++) {
-        c->held[i] = held[i];
-        jobs[i] = held[i]->attempt.job.id;
+    *c = (struct checking){.process = p};
+    struct held *h;
+    while (c->n < LIMIT_BATCH && (h = TAILQ_FIRST(&p->unchecked)) != NULL && h->shard == shard) {
+        TAILQ_REMOVE(&p->unchecked, h, link);
+        jobs[c->n] = h->attempt.job.id;
+        c->held[c->n++] = h;
     }
-    queue_cancels(&p->rt->redis, s, jobs, n, on_cancels, c);
+    queue_cancels(&p->rt->redis, shard, jobs, c->n, on_cancels, c);
+    return true;
+}
+
+static void check_cancels(struct process *p) {
+    while (!TAILQ_EMPTY(&p->unchecked) && check_batch(p)) {
+    }
+    TAILQ_CONCAT(&p->waiting, &p->unchecked, link);
 }
 
 /* A process that stood still for longer than its lease may sweep what it still holds itself: it is ours again, and runs once. */
@@ -122,59 +126,68 @@ static bool take_back(struct process *p, const struct claimed *c) {
 
 /* swept: somebody held the entry before us, and may have listed its job as running. */
 static void take(struct process *p, const struct claimed *entries, size_t n, bool swept) {
-    struct held *check[LIMIT_BATCH];
-    size_t check_n = 0;
+    struct wall now = loop_wall(p->rt->loop);
     for (size_t i = 0; i < n; i++) {
         struct held *h = swept && take_back(p, &entries[i]) ? NULL : held_take(p, &entries[i]);
         if (h == NULL) {
             continue; /* ours already; or no memory: it stays pending under our name and comes back by its lease */
         }
         h->listed = swept;
-        if (!admit(h)) {
+        if (!admit(h, now)) {
             continue;
         }
         h->state = HELD_WAITING;
         p->waiting_n++;
-        if (h->attempt.type->class == CLASS_STREAM && check_n < LIMIT_BATCH) {
-            if (check_n > 0 && check[0]->shard != h->shard) {
-                check_cancels(p, check[0]->shard, check, check_n);
-                check_n = 0;
-            }
-            check[check_n++] = h;
+        if (h->attempt.type->class == CLASS_STREAM) {
+            TAILQ_INSERT_TAIL(&p->unchecked, h, link);
         } else {
-            put_waiting(h);
+            TAILQ_INSERT_TAIL(&p->waiting, h, link);
         }
     }
-    if (check_n > 0) {
-        check_cancels(p, check[0]->shard, check, check_n);
+}
+
+static void reader_answered(struct process *p) {
+    if (--p->claiming > 0) {
+        return;
+    }
+    if (p->cancels_any) {
+        check_cancels(p);
+    } else {
+        TAILQ_CONCAT(&p->waiting, &p->unchecked, link);
+    }
+    if (!p->claim_failed) { /* else by the beat, or when the connection is up: never in a circle */
+        process_wake(p);
     }
 }
 
 static void on_claimed(void *arg, struct err err, const struct claimed *entries, size_t n) {
     struct process *p = arg;
-    p->claiming = false;
-    if (!err_is_set(err) && n > 0) {
+    p->claim_failed = err_is_set(err);
+    if (!p->claim_failed && n > 0) {
         FAILPOINT(CLAIM_AFTER);
         take(p, entries, n, false);
     }
-    if (err.code == ERR_CLOSED) {
-        return;
-    }
-    /* A failed read is tried again by the beat or when the connection is up: never in a circle. */
-    if (!err_is_set(err)) {
-        process_wake(p);
-    }
+    reader_answered(p);
 }
 
+static void on_cancels_any(void *arg, struct err err, int64_t count) {
+    struct process *p = arg;
+    p->cancels_any = !err_is_set(err) && count > 0;
+    reader_answered(p);
+}
+
+/* The question about cancel requests travels behind the read: asked when the entries are ours, and answered together with them. */
 void claim_more(struct process *p) {
     size_t n = claim_room(p);
-    if (p->claiming || n == 0 || p->draining || p->quiet || p->queue->paused || !redis_is_up(p->reader_connection)) {
+    if (p->claiming > 0 || n == 0 || p->draining || p->quiet || p->queue->paused || !redis_is_up(p->reader_connection)) {
         return;
     }
-    p->claiming = true;
+    const struct shard *const *shards = (const struct shard *const *)p->queue->shards;
     size_t per_shard = n > p->queue->shards_n ? n / p->queue->shards_n : 1; /* COUNT is per stream */
-    queue_claim(&p->reader, (const struct shard *const *)p->queue->shards, p->queue->shards_n, str_c(p->consumer), per_shard,
-                p->rt->conf->worker_block_ms, on_claimed, p);
+    p->claiming = 2;
+    queue_claim(&p->reader, shards, p->queue->shards_n, str_c(p->consumer), per_shard, p->rt->conf->worker_block_ms, on_claimed,
+                p);
+    queue_cancels_any(&p->reader, shards, p->queue->shards_n, on_cancels_any, p);
 }
 
 void claim_cancel_read(struct process *p) {
@@ -202,6 +215,7 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
         FAILPOINT(SWEEP_AFTER);
         p->sweep_again = true; /* it was not the last of them, perhaps */
         take(p, entries, n, true);
+        check_cancels(p);
         process_wake(p);
     }
 }

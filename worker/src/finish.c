@@ -40,7 +40,7 @@ static void publish(struct process *p, const struct finishing *f) {
 
 static void finished(struct held *h) {
     if (h->attempt.type != NULL && !h->absorbed) {
-        metric_inc(M_JOBS_FINISHED, h->process->queue->name, h->attempt.type->name, job_outcome_name(h->outcome));
+        kind_finished(h->kind, h->outcome);
     }
     if (h->wrote_follow_ups) {
         process_wants_outbox(h);
@@ -135,7 +135,7 @@ void finish_bury(struct held *h, struct err err) {
     h->status = 500;
     h->how = SETTLE_JOURNAL;
     h->next = journal ? NEXT_SETTLE : NEXT_BURY;
-    h->label = "dead";
+    h->label = LABEL_DEAD;
     h->fingerprint = failure_group(&h->arena, h->attempt.job.type, err);
     h->died_after = h->attempt.job.attempt + 1;
     h->died_errors = failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms);
@@ -145,7 +145,7 @@ void finish_bury(struct held *h, struct err err) {
         struct str errors = h->died_errors;
         h->reason = arena_printf(&h->arena, "{\"attempts\":%u,\"fingerprint\":\"%.*s\",\"errors\":%.*s}", h->died_after,
                                  STR_ARG(h->fingerprint), errors.n > 0 ? (int)errors.n : 2, errors.n > 0 ? errors.p : "[]");
-        metric_inc(M_JOBS_FINISHED, h->process->queue->name, h->attempt.type != NULL ? h->attempt.type->name : "unknown", "dead");
+        kind_finished(h->kind, OUTCOME_DEAD);
         settle_add(h);
     } else if (h->attempt.env == NULL) {
         finish_add(h); /* of a type that no module has: there is no effect table to ask */

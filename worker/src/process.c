@@ -225,6 +225,7 @@ static void on_ready(void *arg) {
         return;
     }
     show_zeros(p);
+    p->table->beats++; /* its signals are heard */
     timer_start_every(p->beat, BEAT_MS);
     timer_start_every(p->renew, p->rt->conf->worker_lease_ms * 3 / 10);
     LOG(INFO, "worker.ready", LF_C("queue", p->queue->name), LF_C("consumer", p->consumer));
@@ -233,6 +234,7 @@ static void on_ready(void *arg) {
 
 static struct err open_parts(struct process *p) {
     const struct worker_options *o = p->options;
+    TRY(kinds_new(p->rt, o->queue, &p->kinds));
     (void)snprintf(p->consumer, sizeof p->consumer, "%s:%s-%d:%llx", p->rt->host, o->queue, o->slot,
                    (unsigned long long)loop_wall(p->rt->loop).ms);
     if (o->table_fd >= 0) {
@@ -285,6 +287,7 @@ static void process_close(struct process *p) {
         arena_free(&p->held[i].arena);
     }
     free(p->held);
+    kinds_free(p->kinds);
     slot_table_close(p->table);
     free(p);
 }
@@ -292,6 +295,7 @@ static void process_close(struct process *p) {
 static void process_init(struct process *p, const struct worker_options *o) {
     p->options = o;
     TAILQ_INIT(&p->free);
+    TAILQ_INIT(&p->unchecked);
     TAILQ_INIT(&p->waiting);
     TAILQ_INIT(&p->running);
     for (int i = 0; i < NEXT_MAX; i++) {

@@ -5,6 +5,7 @@
 #ifndef WORKER_PROCESS_H
 #define WORKER_PROCESS_H
 
+#include "kind.h"
 #include "slot_table.h"
 
 #include <jobs/attempt.h>
@@ -33,7 +34,7 @@ struct held {
     struct arena arena; /* header, payload, and the attempt's memory */
     struct str header;
     struct attempt attempt;
-    const struct module *module;
+    struct kind *kind; /* the attempt's type */
     struct mono started;
     struct wall started_at;
     bool lost;     /* somebody else holds it now */
@@ -53,7 +54,7 @@ struct held {
     struct str reason; /* JSON for dead_job */
     struct str fingerprint;
     struct str header_out, outcome_out; /* what is sent, made once */
-    const char *label;                  /* attempts_total's outcome */
+    enum attempt_label label;
 };
 
 TAILQ_HEAD(held_list, held);
@@ -63,6 +64,7 @@ struct process {
     struct runtime *rt;
     const struct worker_options *options;
     const struct queue_info *queue;
+    struct kinds *kinds;
     struct redis *reader_connection; /* blocking reads only */
     struct broker reader;
     struct redis_sub *wake;
@@ -70,6 +72,7 @@ struct process {
     struct slot_table *table;
     struct held *held; /* HELD_MAX of them; lists below hold each exactly once */
     struct held_list free, waiting, running, outgoing[NEXT_MAX];
+    struct held_list unchecked;         /* waiting, when it is known whether they are to be cancelled; waiting_n counts them */
     struct held_list refused[NEXT_MAX]; /* Redis did not take them: out again with the beat, or when it is back */
     size_t used_n /* of held[], ever */, waiting_n, running_n, outgoing_n;
     struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
@@ -77,7 +80,9 @@ struct process {
     size_t asked_n; /* entries that sweeps on their way may bring */
     struct turn_end flush;
     struct timer *beat, *renew;
-    bool claiming, sweep_again, quiet, draining, done;
+    int claiming;                   /* answers of the reader still to come: to the read, and whether a cancel request stands */
+    bool claim_failed, cancels_any; /* what they were */
+    bool sweep_again, quiet, draining, done;
     bool outbox_wanted[RUNTIME_MODULES_MAX], outbox_running; /* wanted: by module */
     size_t outbox_module;                                    /* the running one's */
     double service_ms;                                       /* moving average of run times */

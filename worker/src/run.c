@@ -27,7 +27,7 @@ static void log_attempt(const struct held *h, const struct attempt_end *end, uin
         LF_STR("type", job->type),
         LF_C("queue", h->process->queue->name),
         LF_INT("attempt", attempt),
-        LF_C("outcome", h->label),
+        LF_C("outcome", attempt_label_name(h->label)),
         LF_INT("ms", ms),
         LF_TRACE(&job->trace),
         LF_C("error", end->kind == END_FINISHED ? "" : err_name(end->err.code)),
@@ -46,7 +46,7 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
     h->outcome = end->outcome;
     h->status = end->status;
     h->result = end->result;
-    h->label = end->absorbed ? "absorbed" : job_outcome_name(end->outcome);
+    h->label = end->absorbed ? LABEL_ABSORBED : attempt_label_of(end->outcome);
     if (end->absorbed) {
         metric_inc(M_DUPLICATES_ABSORBED, h->process->queue->name, NULL, NULL);
     }
@@ -66,14 +66,14 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
         return;
     }
     h->how = hows[end->outcome];
-    metric_inc(M_JOBS_FINISHED, h->process->queue->name, h->attempt.type->name, job_outcome_name(end->outcome));
+    kind_finished(h->kind, end->outcome);
     settle_add(h);
 }
 
 static void end_again(struct held *h, int64_t delay_ms, bool charge, struct err err) {
     h->next = NEXT_RETRY;
     h->delay_ms = delay_ms;
-    h->label = charge ? "retry" : "released";
+    h->label = charge ? LABEL_RETRY : LABEL_RELEASED;
     if (h->wrote_follow_ups) {
         process_wants_outbox(h);
     }
@@ -126,13 +126,13 @@ static void on_end(struct attempt *a, const struct attempt_end *end) {
     h->state = HELD_ENDING;
     h->wrote_follow_ups = end->follow_ups;
     p->service_ms += ((double)us / 1000 - p->service_ms) / AVERAGE_WEIGHT;
-    series_observe(metric_series(M_JOB_DURATION, p->queue->name, a->type->name, NULL), (double)us / 1e6);
+    kind_ran(h->kind, us);
     if (p->done) {
-        h->label = "released"; /* cut short by the process's own end, which has handed the entry back */
+        h->label = LABEL_RELEASED; /* cut short by the process's own end, which has handed the entry back */
     } else {
         end_by_kind(h, end);
     }
-    metric_inc(M_ATTEMPTS, p->queue->name, a->type->name, h->label);
+    kind_attempt(h->kind, h->label);
     log_attempt(h, end, attempt, us / 1000);
     process_wake(p);
 }

@@ -39,7 +39,7 @@ static void answered(struct settling *s, struct err err, const struct stream_id 
             continue;
         }
         if (is_lost(h, lost, lost_n)) {
-            metric_inc(M_ATTEMPTS, p->queue->name, h->attempt.type != NULL ? h->attempt.type->name : "unknown", "lost");
+            kind_attempt(h->kind, LABEL_LOST);
         }
         p->outgoing_n--;
         held_release(h);

@@ -111,10 +111,26 @@ static void end_hung(struct supervisor *s) {
     }
 }
 
+/* TSTP and CONT for the children that hear them: one that was just started would be stopped by the system instead. */
+static void pass_on_quiet(struct supervisor *s) {
+    struct child *c;
+    TAILQ_FOREACH(c, &s->alive, link) {
+        if (c->quiet != s->quiet && c->table->beats > 0) {
+            c->quiet = s->quiet;
+            child_signal(c, s->quiet ? SIGTSTP : SIGCONT);
+        }
+    }
+}
+
 static void on_poll(void *arg) {
     struct supervisor *s = arg;
     end_hung(s);
+    pass_on_quiet(s);
     reap(s);
+    if (s->leaving && TAILQ_EMPTY(&s->alive) && mono_ms_since(loop_now(s->rt->loop), s->left) > s->rt->conf->worker_drain_ms) {
+        loop_stop(s->rt->loop); /* only Redis is missing: the leases will do it */
+        return;
+    }
     if (s->ready && !s->polling && !s->leaving) {
         s->polling = true;
         pg_exec(s->rt->platform, &desired_stmt, NULL, 0, 0, on_desired, s);
@@ -167,6 +183,7 @@ static void leave(struct supervisor *s) {
     }
     LOG(INFO, "supervisor.drain", LF_INT("workers", count(s, NULL, true)));
     s->leaving = true;
+    s->left = loop_now(s->rt->loop);
     TAILQ_FOREACH(c, &s->alive, link) { tell_to_leave(c); }
     if (TAILQ_EMPTY(&s->alive) && TAILQ_EMPTY(&s->dead)) {
         loop_stop(s->rt->loop);
@@ -175,7 +192,6 @@ static void leave(struct supervisor *s) {
 
 static void on_signal(void *arg, int signum) {
     struct supervisor *s = arg;
-    struct child *c;
     switch (signum) {
     case SIGTTIN:
         change_desired(s, 1);
@@ -185,7 +201,8 @@ static void on_signal(void *arg, int signum) {
         break;
     case SIGTSTP:
     case SIGCONT:
-        TAILQ_FOREACH(c, &s->alive, link) { child_signal(c, signum); }
+        s->quiet = signum == SIGTSTP;
+        pass_on_quiet(s);
         break;
     default:
         leave(s);

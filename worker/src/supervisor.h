@@ -23,6 +23,7 @@ struct child {
     struct mono started;
     bool leaving;     /* told to drain */
     struct mono told; /* when */
+    bool quiet;       /* told to claim nothing */
     uint64_t beats;   /* last seen, */
     struct mono beat; /* and when it last changed */
     /* after its death */
@@ -40,7 +41,8 @@ struct supervisor {
     struct child_list alive, dead;
     struct timer *poll;
     struct mono polled; /* a supervisor that stood still itself must not blame its children */
-    bool polling, ready, leaving;
+    struct mono left;   /* when it was told to leave */
+    bool polling, ready, leaving, quiet;
     int64_t spawn_after_us; /* no new child before: a child that dies at once must not be forked in a circle */
     int64_t spawn_delay_ms;
 };

@@ -67,7 +67,7 @@ static bool add_block(struct arena *a, size_t n) {
     return true;
 }
 
-void *arena_alloc(struct arena *a, size_t n) {
+static void *take(struct arena *a, size_t n) {
     const size_t align = alignof(max_align_t);
     if (n > SIZE_MAX - align) {
         return NULL;
@@ -81,8 +81,12 @@ void *arena_alloc(struct arena *a, size_t n) {
     }
     void *p = a->head->data + a->used;
     a->used += n;
-    memset(p, 0, n);
     return p;
+}
+
+void *arena_alloc(struct arena *a, size_t n) {
+    void *p = take(a, n);
+    return p != NULL ? memset(p, 0, n) : NULL;
 }
 
 void *arena_alloc_array(struct arena *a, size_t size, size_t n) {
@@ -91,13 +95,14 @@ void *arena_alloc_array(struct arena *a, size_t size, size_t n) {
 }
 
 struct str arena_str(struct arena *a, struct str s) {
-    char *p = s.n < SIZE_MAX ? arena_alloc(a, s.n + 1) : NULL;
+    char *p = s.n < SIZE_MAX ? take(a, s.n + 1) : NULL;
     if (p == NULL) {
         return STR_NONE;
     }
     if (s.n > 0) {
         memcpy(p, s.p, s.n);
     }
+    p[s.n] = '\0';
     return (struct str){p, s.n};
 }
 
@@ -106,7 +111,7 @@ struct str arena_printf(struct arena *a, const char *fmt, ...) {
     va_start(ap, fmt);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    char *p = n >= 0 ? arena_alloc(a, (size_t)n + 1) : NULL;
+    char *p = n >= 0 ? take(a, (size_t)n + 1) : NULL;
     if (p == NULL) {
         return STR_NONE;
     }

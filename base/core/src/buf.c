@@ -43,7 +43,7 @@ char *buf_reserve(struct buf *b, size_t n) {
 
 void buf_commit(struct buf *b, size_t n) { b->n += n; }
 
-void buf_add(struct buf *b, struct str s) {
+void buf_add_slowly(struct buf *b, struct str s) {
     if (s.n == 0) {
         return;
     }
@@ -53,9 +53,6 @@ void buf_add(struct buf *b, struct str s) {
         b->n += s.n;
     }
 }
-
-void buf_add_c(struct buf *b, const char *s) { buf_add(b, str_c(s)); }
-void buf_add_char(struct buf *b, char c) { buf_add(b, str_of(&c, 1)); }
 
 void buf_addf(struct buf *b, const char *fmt, ...) {
     va_list ap;

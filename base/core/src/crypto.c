@@ -6,6 +6,7 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -86,6 +87,32 @@ void crypto_random(void *out, size_t n) {
             n -= (size_t)got;
         }
     }
+}
+
+/* A system call for each id would cost more than the rest of it. */
+static _Thread_local struct {
+    size_t left; /* at the start of bytes */
+    uint8_t bytes[2048];
+} ahead;
+
+/* A child must not make its parent's ids. It has the forking thread alone. */
+static void forget_ahead(void) { crypto_wipe(&ahead, sizeof ahead); }
+static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, forget_ahead); }
+
+void crypto_random_id(void *out, size_t n) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (n > sizeof ahead.bytes) {
+        crypto_random(out, n);
+        return;
+    }
+    if (ahead.left < n) {
+        (void)pthread_once(&once, watch_forks);
+        crypto_random(ahead.bytes, sizeof ahead.bytes);
+        ahead.left = sizeof ahead.bytes;
+    }
+    ahead.left -= n;
+    memcpy(out, ahead.bytes + ahead.left, n);
+    memset(ahead.bytes + ahead.left, 0, n);
 }
 
 void crypto_wipe(void *p, size_t n) { OPENSSL_cleanse(p, n); }

@@ -8,7 +8,7 @@ static void make_random(struct id_maker *m, void *out, size_t n) {
     if (m->random != NULL) {
         m->random(m->random_self, out, n);
     } else {
-        crypto_random(out, n);
+        crypto_random_id(out, n);
     }
 }
 
@@ -69,6 +69,20 @@ int64_t id_ms(struct uuid id) {
         ms = ms << 8 | id.b[i];
     }
     return ms;
+}
+
+enum { TENANT_AT = 13, TENANT_BYTES = 3 };
+
+struct err id_put_tenant(struct uuid *id, struct str tenant) {
+    uint8_t digest[SHA256_BYTES];
+    TRY(sha256_parts((const struct str[]){tenant, str_of("", 1), str_of(id->b, TENANT_AT)}, 3, digest));
+    memcpy(id->b + TENANT_AT, digest, TENANT_BYTES);
+    return OK;
+}
+
+bool id_has_tenant(struct uuid id, struct str tenant) {
+    struct uuid own = id;
+    return !err_is_set(id_put_tenant(&own, tenant)) && uuid_eq(own, id);
 }
 
 struct err id_derive(struct uuid parent, struct str step, struct job_place place, struct uuid *out) {

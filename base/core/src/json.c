@@ -121,6 +121,15 @@ static size_t utf8_length(struct str s) {
     return n;
 }
 
+bool json_is_utf8(struct str s) {
+    size_t i = 0, n = 1;
+    while (i < s.n && n > 0) {
+        n = utf8_length(str_of(s.p + i, s.n - i));
+        i += n;
+    }
+    return n > 0;
+}
+
 static void add_escaped(struct buf *b, char c) {
     static const char names[] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'};

@@ -1,5 +1,5 @@
-/* A line is built in one static buffer and leaves in one write of at most PIPE_BUF bytes: a pipe takes such a write whole or
- * not at all, so lines of several processes on one pipe never mix and a full pipe costs whole lines.
+/* Lines are built one behind the other in one static buffer and leave in writes of whole lines and at most PIPE_BUF bytes: a pipe
+ * takes such a write whole or not at all, so lines of several processes on one pipe never mix and a full pipe costs whole lines.
  * Standard error's own description stays blocking, because other programs share it; a pipe or terminal is opened once more
  * without blocking instead. */
 #include <base/json.h>
@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <poll.h>
@@ -17,14 +16,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = PIPE_BUF, TAIL_BYTES = 32, VALUE_BYTES = 1024 };
+enum { HELD_BYTES = 64 * 1024, LINE_BYTES = PIPE_BUF - 1, TAIL_BYTES = 32, VALUE_BYTES = 1024 };
 
 static struct {
     const char *role;
     enum log_level least;
+    pid_t pid;
     int fd;
     bool is_socket, is_terminal;
-    bool torn; /* a line went out in part: the next begins with a newline */
+    bool may_block;            /* could not be opened again: look before writing */
+    bool torn;                 /* a line went out in part: the next begins with a newline */
+    bool holds;                /* lines wait for log_flush */
+    size_t n;                  /* bytes of lines held */
+    char held[1 + HELD_BYTES]; /* a newline, so that before each line is one; the lines */
 } out = {.role = "penstock", .least = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -32,18 +36,22 @@ _Static_assert(sizeof level_names / sizeof level_names[0] == LOG_LEVEL_ERROR + 1
 
 void log_setup(const char *role, enum log_level least) {
     struct stat st;
+    log_flush();
     if (out.fd != STDERR_FILENO) {
         (void)close(out.fd);
     }
     out.role = role;
     out.least = least;
+    out.pid = getpid();
     out.fd = STDERR_FILENO;
     out.is_terminal = isatty(STDERR_FILENO) == 1;
     bool known = fstat(STDERR_FILENO, &st) == 0;
     out.is_socket = known && S_ISSOCK(st.st_mode);
-    if (known && (S_ISFIFO(st.st_mode) || out.is_terminal)) {
+    out.may_block = !known || S_ISFIFO(st.st_mode) || out.is_terminal;
+    if (known && out.may_block) {
         int own = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         out.fd = own >= 0 ? own : STDERR_FILENO;
+        out.may_block = own < 0;
     }
 }
 
@@ -61,7 +69,7 @@ static ssize_t write_some(struct str s) {
     if (out.is_socket) {
         return send(out.fd, s.p, s.n, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
-    if (out.fd == STDERR_FILENO) { /* could not be opened again: look before writing */
+    if (out.may_block) {
         struct pollfd p = {.fd = out.fd, .events = POLLOUT};
         if (poll(&p, 1, 0) == 0) {
             errno = EAGAIN;
@@ -71,17 +79,51 @@ static ssize_t write_some(struct str s) {
     return write(out.fd, s.p, s.n);
 }
 
-static void emit(struct str line) {
-    ssize_t n;
-    do {
-        n = write_some(line);
-    } while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)line.n) {
-        metric_inc(M_LOG_DROPPED, NULL, NULL, NULL);
-        out.torn = out.torn || n > 0;
-        return;
+static void count_dropped(struct str lines) {
+    struct series *dropped = metric_series(M_LOG_DROPPED, NULL, NULL, NULL);
+    for (size_t i = 0; i < lines.n; i++) {
+        series_add(dropped, lines.p[i] == '\n' ? 1 : 0);
     }
-    out.torn = false;
+}
+
+/* Whole lines; before the first of them is a newline. */
+static void emit(const char *lines, size_t n) {
+    size_t newline = out.torn ? 1 : 0;
+    ssize_t done;
+    do {
+        done = write_some(str_of(lines - newline, newline + n));
+    } while (done < 0 && errno == EINTR);
+    if (done > 0) {
+        size_t written = (size_t)done - newline;
+        out.torn = written > 0 && lines[written - 1] != '\n';
+        lines += written;
+        n -= written;
+    }
+    if (n > 0) {
+        count_dropped(str_of(lines, n));
+    }
+}
+
+void log_flush(void) {
+    out.held[0] = '\n';
+    for (size_t at = 0; at < out.n;) {
+        const char *lines = out.held + 1 + at;
+        size_t n = out.n - at;
+        if (n > LINE_BYTES) {
+            const char *end = memrchr(lines, '\n', LINE_BYTES);
+            n = (size_t)(end - lines) + 1;
+        }
+        emit(lines, n);
+        at += n;
+    }
+    out.n = 0;
+}
+
+void log_hold(bool hold) {
+    out.holds = hold;
+    if (!hold) {
+        log_flush();
+    }
 }
 
 /* At most VALUE_BYTES of s, cut between characters. DEL and the C1 controls (U+0080 to U+009F), which JSON leaves as they are
@@ -114,22 +156,45 @@ static bool is_plain(struct str s) {
 }
 
 static void add_key(struct buf *b, const char *key) {
-    if (out.is_terminal) {
-        buf_addf(b, " %s=", key);
-    } else {
-        buf_addf(b, ",\"%s\":", key);
+    buf_add(b, out.is_terminal ? STR(" ") : STR(",\""));
+    buf_add_c(b, key);
+    buf_add(b, out.is_terminal ? STR("=") : STR("\":"));
+}
+
+/* Printable ASCII that JSON takes as it is: nearly every value. */
+static bool is_simple(struct str s) {
+    bool simple = s.n <= VALUE_BYTES;
+    for (size_t i = 0; i < s.n && simple; i++) {
+        simple = s.p[i] >= ' ' && s.p[i] <= '~' && s.p[i] != '"' && s.p[i] != '\\';
     }
+    return simple;
+}
+
+static void add_cleaned(struct buf *b, struct str s) {
+    char cleaned[VALUE_BYTES];
+    json_add_string(b, clean(s, cleaned));
+}
+
+static void add_simple(struct buf *b, struct str s) {
+    bool quotes = !out.is_terminal || !is_plain(s);
+    buf_add(b, quotes ? STR("\"") : STR(""));
+    buf_add(b, s);
+    buf_add(b, quotes ? STR("\"") : STR(""));
 }
 
 static void add_text(struct buf *b, const char *key, struct str s) {
-    char cleaned[VALUE_BYTES];
-    s = clean(s, cleaned);
     add_key(b, key);
-    if (out.is_terminal && is_plain(s)) {
-        buf_add(b, s);
+    if (is_simple(s)) {
+        add_simple(b, s);
     } else {
-        json_add_string(b, s);
+        add_cleaned(b, s);
     }
+}
+
+static void add_int(struct buf *b, const char *key, int64_t v) {
+    char room[I64_TEXT_BYTES];
+    add_key(b, key);
+    buf_add(b, str_from_i64(v, room));
 }
 
 static void add_real(struct buf *b, const char *key, double d) {
@@ -148,8 +213,7 @@ static void add_field(struct buf *b, const struct log_field *f) {
         add_text(b, f->key, f->s);
         break;
     case LOG_INT:
-        add_key(b, f->key);
-        buf_addf(b, "%" PRId64, f->i);
+        add_int(b, f->key, f->i);
         break;
     case LOG_REAL:
         add_real(b, f->key, f->d);
@@ -160,11 +224,13 @@ static void add_field(struct buf *b, const struct log_field *f) {
         break;
     case LOG_UUID:
         uuid_text(*(const struct uuid *)f->p, text);
-        add_text(b, f->key, str_c(text));
+        add_key(b, f->key);
+        add_simple(b, str_of(text, UUID_TEXT_BYTES - 1));
         break;
     case LOG_TRACE:
         trace_id_text(f->p, text);
-        add_text(b, f->key, str_c(text));
+        add_key(b, f->key);
+        add_simple(b, str_of(text, TRACE_ID_HEX_BYTES - 1));
         break;
     }
 }
@@ -172,24 +238,20 @@ static void add_field(struct buf *b, const struct log_field *f) {
 static void add_head(struct buf *b, enum log_level level, const char *event) {
     char ts[WALL_TEXT_BYTES];
     wall_text(clock_wall(&clock_system), ts);
-    if (out.is_terminal) {
-        buf_addf(b, "\nts=%s level=%s", ts, level_names[level]);
-    } else {
-        buf_addf(b, "\n{\"ts\":\"%s\",\"level\":\"%s\"", ts, level_names[level]);
-    }
+    buf_add(b, out.is_terminal ? STR("ts=") : STR("{\"ts\":\""));
+    buf_add_c(b, ts);
+    buf_add(b, out.is_terminal ? STR(" level=") : STR("\",\"level\":\""));
+    buf_add_c(b, level_names[level]);
+    buf_add(b, out.is_terminal ? STR("") : STR("\""));
     add_text(b, "event", str_c(event));
     add_text(b, "role", str_c(out.role));
-    add_key(b, "pid");
-    buf_addf(b, "%d", (int)getpid());
+    add_int(b, "pid", out.pid);
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n) {
-    static char memory[LINE_BYTES];
-    /* Full from the start, so it never grows: writing a line needs no memory. The tail is kept free for the end. */
-    struct buf b = {.p = memory, .cap = sizeof memory, .max = sizeof memory - TAIL_BYTES};
-    if (level < out.least) {
-        return;
-    }
+/* A line into memory that is there, so that it needs none: the buffer is full from the start and never grows. Its tail is kept free for
+ * the end. */
+static size_t build(char line[LINE_BYTES], enum log_level level, const char *event, const struct log_field *fields, size_t n) {
+    struct buf b = {.p = line, .cap = LINE_BYTES, .max = LINE_BYTES - TAIL_BYTES};
     add_head(&b, level, event);
     for (size_t i = 0; i < n && b.failed == ERR_NONE; i++) {
         size_t before = b.n;
@@ -198,11 +260,24 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     }
     bool truncated = b.failed != ERR_NONE;
     b.failed = ERR_NONE;
-    b.max = sizeof memory;
+    b.max = LINE_BYTES;
     if (truncated) {
         add_key(&b, "truncated");
         buf_add_c(&b, "true");
     }
-    buf_add_c(&b, out.is_terminal ? "\n" : "}\n");
-    emit(out.torn ? buf_str(&b) : str_of(b.p + 1, b.n - 1)); /* the first byte is the newline for a torn line */
+    buf_add(&b, out.is_terminal ? STR("\n") : STR("}\n"));
+    return b.n;
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n) {
+    if (level < out.least) {
+        return;
+    }
+    if (HELD_BYTES - out.n < LINE_BYTES) {
+        log_flush();
+    }
+    out.n += build(out.held + 1 + out.n, level, event, fields, n);
+    if (!out.holds || level >= LOG_LEVEL_ERROR) {
+        log_flush();
+    }
 }

@@ -74,6 +74,24 @@ bool str_to_i64(struct str s, int64_t *out) {
     return true;
 }
 
+char *str_put_u64(char *end, uint64_t v) {
+    do {
+        *--end = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    return end;
+}
+
+struct str str_from_i64(int64_t v, char room[I64_TEXT_BYTES]) {
+    char *end = room + I64_TEXT_BYTES - 1;
+    *end = '\0';
+    char *p = str_put_u64(end, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+    if (v < 0) {
+        *--p = '-';
+    }
+    return str_of(p, (size_t)(end - p));
+}
+
 bool str_is_name(struct str s, size_t max) {
     if (s.n == 0 || s.n > max) {
         return false;

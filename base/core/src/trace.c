@@ -59,7 +59,7 @@ void trace_id_text(const struct trace *t, char out[TRACE_ID_HEX_BYTES]) { hex_en
 
 static void random_id(uint8_t *out, size_t n) {
     do {
-        crypto_random(out, n);
+        crypto_random_id(out, n);
     } while (is_zero(out, n));
 }
 

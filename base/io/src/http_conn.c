@@ -194,25 +194,12 @@ static void send_continue(struct http_conn *c) {
     }
 }
 
-/* on_head, then what the head says about a body. */
-static bool accept_head(struct http_conn *c) {
+static bool has_body(const struct http_exchange *x) { return x->framing.chunked || x->framing.length > 0; }
+
+static bool begin_body(struct http_conn *c) {
     struct http_exchange *x = c->x;
-    const struct http_server_options *o = &c->server->o;
-    bool has_body = x->framing.chunked || x->framing.length > 0;
-    if (x->framing.length > o->max_body_bytes) {
-        refuse(c, 413, "the request body is too large");
-        return false;
-    }
-    if (o->on_head != NULL) {
-        x->announced = true;
-        x->last = has_body; /* if it is refused now */
-        http_conn_enter(c, CONN_HANDLER);
-        if (!o->on_head(o->arg, &x->req) || c->phase != CONN_HANDLER) {
-            return true;
-        }
-        x->last = false;
-    }
-    if (!has_body) {
+    x->last = false;
+    if (!has_body(x)) {
         return deliver(c);
     }
     llhttp_resume(&x->parser);
@@ -221,6 +208,38 @@ static bool accept_head(struct http_conn *c) {
         send_continue(c);
     }
     return true;
+}
+
+/* on_head, then what the head says about a body. */
+static bool accept_head(struct http_conn *c) {
+    struct http_exchange *x = c->x;
+    const struct http_server_options *o = &c->server->o;
+    if (x->framing.length > o->max_body_bytes) {
+        refuse(c, 413, "the request body is too large");
+        return false;
+    }
+    if (o->on_head != NULL) {
+        x->announced = true;
+        x->last = has_body(x); /* if it is refused now */
+        http_conn_enter(c, CONN_HANDLER);
+        if (!o->on_head(o->arg, &x->req) || c->phase != CONN_HANDLER) {
+            return true;
+        }
+    }
+    return begin_body(c);
+}
+
+static void advance_later(struct http_conn *c) {
+    if (!c->ready) {
+        c->ready = true;
+        TAILQ_INSERT_TAIL(&c->server->ready, c, ready_link);
+        loop_at_turn_end(c->server->loop, &c->server->turn_end);
+    }
+}
+
+void http_go_on(struct http_request *req) {
+    req->conn->x->goes_on = true;
+    advance_later(req->conn);
 }
 
 /* The first n bytes of in are the whole head. */
@@ -338,19 +357,15 @@ static bool step(struct http_conn *c) {
     if (c->phase == CONN_BODY) {
         return step_body(c);
     }
+    if (c->phase == CONN_HANDLER && c->x->goes_on) {
+        c->x->goes_on = false;
+        return begin_body(c);
+    }
     if (c->phase == CONN_SENT) {
         end_exchange(c);
         return true;
     }
     return false;
-}
-
-static void advance_later(struct http_conn *c) {
-    if (!c->ready) {
-        c->ready = true;
-        TAILQ_INSERT_TAIL(&c->server->ready, c, ready_link);
-        loop_at_turn_end(c->server->loop, &c->server->turn_end);
-    }
 }
 
 void http_conn_advance(struct http_conn *c) {

@@ -3,6 +3,7 @@
  * smuggling lives on: no CR but in CRLF (CVE-2023-30589), one Content-Length at most, never both framings. */
 #include "http_parse.h"
 
+#include <base/json.h>
 #include <base/limits.h>
 
 static const struct http_verdict fine = {0, NULL};
@@ -251,13 +252,29 @@ struct str http_decode(struct arena *a, struct str s) {
     return str_of(to, n);
 }
 
+static struct str decode_text(struct arena *a, struct str s) {
+    struct str text = http_decode(a, s);
+    return text.p != NULL && json_is_utf8(text) ? text : STR_NONE;
+}
+
+bool http_query_next(struct http_request *req, struct str *rest, struct str *out_name, struct str *out_value) {
+    struct str pair = STR_NONE, name = STR_NONE;
+    while (pair.n == 0) { /* "a=1&&b=2" has two */
+        if (!str_cut(rest, '&', &pair)) {
+            return false;
+        }
+    }
+    (void)str_cut(&pair, '=', &name);
+    *out_name = decode_text(req->arena, name);
+    *out_value = decode_text(req->arena, pair);
+    return true;
+}
+
 struct str http_query(struct http_request *req, const char *name) {
-    struct str rest = req->query;
-    struct str pair;
-    while (str_cut(&rest, '&', &pair)) {
-        struct str key = STR_NONE;
-        if (str_cut(&pair, '=', &key) && str_is(key, name)) {
-            return http_decode(req->arena, pair);
+    struct str rest = req->query, found, value;
+    while (http_query_next(req, &rest, &found, &value)) {
+        if (str_is(found, name)) {
+            return value;
         }
     }
     return STR_NONE;

@@ -65,6 +65,7 @@ struct http_exchange {
     bool keep_alive;           /* what the client asked for */
     bool last;                 /* the connection ends with this answer */
     bool announced;            /* a handler knows this request and is told its end: on_done or on_gone */
+    bool goes_on;              /* http_go_on was called */
     SLIST_ENTRY(http_exchange) spare;
 };
 

@@ -55,7 +55,7 @@ void http_exchange_clear(struct http_exchange *x) {
     x->req = (struct http_request){0};
     x->framing = (struct http_framing){0};
     x->parsed = x->body_wire = x->chunks = x->handed = 0;
-    x->head_seen = x->body_seen = x->keep_alive = x->last = x->announced = false;
+    x->head_seen = x->body_seen = x->keep_alive = x->last = x->announced = x->goes_on = false;
     llhttp_init(&x->parser, HTTP_REQUEST, &parser_settings);
     x->parser.data = x;
 }

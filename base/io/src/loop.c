@@ -3,6 +3,7 @@
  * callback or from outside the loop is not left waiting for an unrelated event. */
 #include <io/loop.h>
 
+#include <base/log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
@@ -35,6 +36,7 @@ static void on_turn_end(uv_prepare_t *h) {
     if (l->first == NULL) {
         uv_idle_stop(&l->no_wait);
     }
+    log_flush();
 }
 
 void loop_at_turn_end(struct loop *l, struct turn_end *hook) {
@@ -105,7 +107,12 @@ void loop_free(struct loop *l) {
     free(l);
 }
 
-void loop_run(struct loop *l) { (void)uv_run(&l->uv, UV_RUN_DEFAULT); }
+void loop_run(struct loop *l) {
+    log_hold(true);
+    (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+    log_hold(false);
+}
+
 void loop_stop(struct loop *l) { uv_stop(&l->uv); }
 
 struct mono loop_now(struct loop *l) {

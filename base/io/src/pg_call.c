@@ -88,7 +88,7 @@ static enum err_code code_of(struct str sqlstate) {
         {STR("23505"), ERR_PG_UNIQUE},   {STR("23"), ERR_PG_CHECK}, {STR("40001"), ERR_PG_CONFLICT}, /* serialization failure */
         {STR("40P01"), ERR_PG_CONFLICT},                                                             /* deadlock */
         {STR("55P03"), ERR_PG_CONFLICT},                                                             /* lock not available */
-        {STR("57014"), ERR_TIMEOUT},                                                                 /* statement_timeout */
+        {STR("57014"), ERR_PG_SLOW},                                                                 /* statement_timeout */
         {STR("57P"), ERR_PG_DOWN},   /* shutting down, starting up, … */
         {STR("53"), ERR_PG_DOWN},    /* disk full, out of memory, too many connections */
         {STR("25006"), ERR_PG_DOWN}, /* read only: a standby, or about to be one */

@@ -45,6 +45,9 @@ void attempt_fail(struct attempt *a, struct err err);
 /* Again in delay_ms, nothing charged: an outcome outside is not known yet, or somebody else is at it. */
 void attempt_later(struct attempt *a, int64_t delay_ms, struct err why);
 int64_t attempt_ms_left(const struct attempt *a); /* until give_up; never negative */
+/* The job's deadline has passed. For flows, which the worker does not expire: a step that begins the job ends it instead, by its
+ * effect (OUTCOME_EXPIRED); what has begun goes on. */
+bool attempt_is_late(const struct attempt *a);
 
 /* Commits the terminal effect and ends the attempt by what stands then. stmt begins with EFFECT_GATE(schema) and ends with
  * EFFECT_ANSWER(schema) (jobs/module_sql.h): its first EFFECT_PARAMS parameters are filled in here, the others are values. A row that
@@ -74,8 +77,9 @@ struct effect_row {
 typedef void effect_cb(void *arg, struct err err, const struct effect_row *row);
 void effect_close(struct module_env *env, struct uuid root, uint32_t generation, enum job_outcome outcome, int status,
                   struct str result, effect_cb *cb, void *arg);
-/* Notes a step of a flow that others must see ("cancel_request"). row->fresh false: it was there. */
-void effect_step(struct module_env *env, struct uuid root, struct str step, effect_cb *cb, void *arg);
+/* Notes a step of a flow that others must see ("cancel_request"); row->fresh false: it was there. Not where the job of this
+ * generation has its terminal effect: that is the row then, and its status is not 0. */
+void effect_step(struct module_env *env, struct uuid root, uint32_t generation, struct str step, effect_cb *cb, void *arg);
 
 /* The payload as an object; attempt_fail with ERR_INVALID and false when it is none. Freed with json_decref by the caller. */
 bool attempt_parse(struct attempt *a, json_t **out);

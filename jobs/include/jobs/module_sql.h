@@ -50,10 +50,14 @@ struct module_sql {
     {                                                                                                                     \
         .close = {schema ".close", EFFECT_GATE(schema) EFFECT_ANSWER(schema), EFFECT_PARAMS},                             \
         .step = {schema ".step",                                                                                          \
-                 "WITH g AS (INSERT INTO " schema ".effect (root_id, step, generation, outcome, status) "                 \
-                 "VALUES ($1::uuid, $2::text, 0, 'done', 0) ON CONFLICT DO NOTHING RETURNING 1) "                         \
-                 "SELECT EXISTS (SELECT FROM g), 0, 'done', 0, NULL::bytea",                                              \
-                 2},                                                                                                      \
+                 "WITH t AS (SELECT generation, outcome, status, result FROM " schema ".effect WHERE root_id = $1::uuid " \
+                 "AND step = '' AND NOT (outcome = 'dead' AND generation < $3::int)), "                                   \
+                 "g AS (INSERT INTO " schema ".effect (root_id, step, generation, outcome, status) "                      \
+                 "SELECT $1::uuid, $2::text, 0, 'done', 0 WHERE NOT EXISTS (SELECT FROM t) "                              \
+                 "ON CONFLICT DO NOTHING RETURNING 1) "                                                                   \
+                 "SELECT false, generation, outcome, status, result FROM t UNION ALL "                                    \
+                 "SELECT EXISTS (SELECT FROM g), 0, 'done', 0, NULL WHERE NOT EXISTS (SELECT FROM t)",                    \
+                 3},                                                                                                      \
         .outbox_read = {schema ".outbox_read",                                                                            \
                         "SELECT id, root_id, tenant, queue, type, type_version, payload, traceparent, "                   \
                         "(extract(epoch FROM due_at) * 1000)::bigint FROM " schema ".job_outbox ORDER BY id LIMIT 64",    \

@@ -46,6 +46,9 @@ MUST struct err runtime_open(const struct runtime_options *o, struct runtime **o
 void runtime_start(struct runtime *rt, void (*ready)(void *arg), void *arg);
 void runtime_close(struct runtime *rt); /* the loop with everything on it */
 struct module_env *runtime_module(struct runtime *rt, const struct module *m);
+/* What a call has shown of a server that only workers speak to, "mail": dependency_up here, and a note in Redis by which the API knows
+ * that it is down; believed for 30 s. name is static. rt NULL, of a module alone: nothing. */
+void runtime_dependency(struct runtime *rt, const char *name, bool up);
 
 /* Options of another connection under this process's user. name is CLIENT SETNAME. */
 struct redis_options runtime_redis_options(const struct runtime *rt, const char *role, const char *name);

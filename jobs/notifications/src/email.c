@@ -1,12 +1,36 @@
-/* E-mail through a relay. A relay that is away or answers 4yz is ours to wait for; 5yz ends it. */
+/* E-mail through a relay. A relay that is away is ours to wait for, and costs the job nothing; one that answers 4yz is asked again by the retry
+ * policy; 5yz ends it. */
 #include "notifications.h"
 
+#include <io/timer.h>
+#include <jobs/runtime.h>
 #include <stdio.h>
 
-enum { CALL_MS = 20000 };
+enum { CALL_MS = 20000, SLOW_MS = 3000 };
+
+/* In the attempt's arena. */
+struct mailing {
+    struct delivery *d;
+    struct timer *slow; /* a relay that does not answer for so long is down, whatever comes of it */
+};
+
+static void on_slow(void *arg) {
+    const struct mailing *m = arg;
+    runtime_dependency(m->d->attempt->env->runtime, "mail", false);
+}
+
+static void tell_state(const struct mailing *m, enum err_code code) {
+    bool answers = code == ERR_NONE || code == ERR_REFUSED;
+    if (answers || code == ERR_NET_NOT_SENT || code == ERR_NET_UNKNOWN || code == ERR_TRANSIENT) {
+        runtime_dependency(m->d->attempt->env->runtime, "mail", answers);
+    }
+}
 
 static void on_mailed(void *arg, struct err err) {
-    struct delivery *d = arg;
+    const struct mailing *m = arg;
+    struct delivery *d = m->d;
+    timer_free(m->slow);
+    tell_state(m, err.code);
     if (!err_is_set(err)) {
         delivery_sent(d);
     } else if (err.code == ERR_NET_NOT_SENT) { /* the relay is our own dependency: never a failure of the job */
@@ -31,7 +55,16 @@ static void send(struct delivery *d) {
         .text = json_opt_str(d->payload, "text", STR("")),
         .deadline_ms = left < CALL_MS ? left : CALL_MS,
     };
-    if (mail_send(a->env->http, &spec, on_mailed, d) == NULL) {
+    struct mailing *m = ARENA_NEW(a->arena, struct mailing);
+    struct err e = m != NULL ? timer_new(a->env->loop, on_slow, m, &m->slow) : err_make(ERR_NOMEM, "mail");
+    if (err_is_set(e)) {
+        delivery_failed(d, e, 0);
+        return;
+    }
+    m->d = d;
+    timer_start(m->slow, SLOW_MS);
+    if (mail_send(a->env->http, &spec, on_mailed, m) == NULL) {
+        timer_free(m->slow);
         delivery_failed(d, err_make(ERR_NOMEM, "mail"), 0);
     }
 }

@@ -46,7 +46,7 @@ void queue_hand_back(const struct broker *b, const struct shard *s, struct str c
 void queue_pending(const struct broker *b, const struct shard *s, struct str consumer, struct stream_id after, queue_lost_cb *cb,
                    void *arg);
 
-/* Which of these stream-class jobs have a cancel request standing: wanted[i] for jobs[i]. */
+/* Which of these stream-class jobs have a cancel request standing: wanted[i] for jobs[i]. Ask queue_cancels_any first. */
 typedef void queue_cancels_cb(void *arg, struct err err, const bool *wanted, size_t n);
 void queue_cancels(const struct broker *b, const struct shard *s, const struct uuid *jobs, size_t n, queue_cancels_cb *cb,
                    void *arg);

@@ -10,11 +10,16 @@
 typedef void queue_promote_cb(void *arg, struct err err, int64_t moved, struct wall next_due, struct wall redis_now);
 void queue_promote(const struct broker *b, const struct shard *s, int64_t limit, queue_promote_cb *cb, void *arg);
 
-/* removed: the job was delayed or parked and is gone. Else a request was noted, if the job is of the stream class. */
+/* removed: the job was delayed or parked and is gone, and outcome is kept unless empty. Else a request was noted, if the job is of the
+ * stream class. */
 typedef void queue_cancel_cb(void *arg, struct err err, bool removed);
-void queue_cancel(const struct broker *b, const struct shard *s, struct uuid job, queue_cancel_cb *cb, void *arg);
+void queue_cancel(const struct broker *b, const struct shard *s, struct uuid job, struct str outcome, queue_cancel_cb *cb,
+                  void *arg);
 
 typedef void queue_count_cb(void *arg, struct err err, int64_t count);
+/* 0: no cancel request stands in any of the shards (at most LIMIT_SHARDS). Nearly always so, and much cheaper than queue_cancels. Sent
+ * behind a blocking read on its connection, it is answered when that is. */
+void queue_cancels_any(const struct broker *b, const struct shard *const *shards, size_t shards_n, queue_count_cb *cb, void *arg);
 /* 1: it was delayed. */
 void queue_due_now(const struct broker *b, const struct shard *s, struct uuid job, queue_count_cb *cb, void *arg);
 void queue_unpark(const struct broker *b, const struct shard *s, int64_t limit, queue_count_cb *cb, void *arg);

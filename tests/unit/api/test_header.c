@@ -108,6 +108,44 @@ static void test_header__given_a_version_tag_then_only_a_strong_positive_one_cou
     }
 }
 
+static void test_header__given_a_tag_that_may_be_another_servers_then_its_form_decides(void **state) {
+    (void)state;
+    static const char *const good[] = {"\"12\"", "W/\"12\"", "\"\"", " \"a,b\" "};
+    static const char *const bad[] = {"12", "w/\"1\"", "\"1\", \"2\"", "\"", "W/", "", "*", "\"a b\"", "\"a\x7f\""};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_true(header_is_etag(str_c(good[i])));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(header_is_etag(str_c(bad[i])));
+    }
+}
+
+static void test_header__given_a_host_then_only_this_machines_own_names_are_local(void **state) {
+    (void)state;
+    static const char *const good[] = {"localhost",    "LocalHost:8080", "127.0.0.1", "127.0.0.1:1",
+                                       "127.9.9.9:80", "[::1]",          "[::1]:80"};
+    static const char *const bad[] = {"",
+                                      "evil.example",
+                                      "localhost.evil.example",
+                                      "127.0.0.1.evil.example",
+                                      "127.evil",
+                                      "::1",
+                                      "localhost:8080x",
+                                      "xlocalhost",
+                                      "0.0.0.0",
+                                      "10.0.0.1:80",
+                                      ":80",
+                                      "[::2]",
+                                      "localhost ",
+                                      "localhost:80:80"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_true(header_host_is_local(str_c(good[i])));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(header_host_is_local(str_c(bad[i])));
+    }
+}
+
 static void test_header__given_a_content_type_then_type_and_charset_decide(void **state) {
     (void)state;
     assert_true(header_media_is(STR("application/json"), "application/json"));
@@ -173,6 +211,8 @@ int main(void) {
         cmocka_unit_test(test_header__given_a_wait_then_its_unit_counts),
         cmocka_unit_test(test_header__given_entity_tags_then_they_match_weakly),
         cmocka_unit_test(test_header__given_a_version_tag_then_only_a_strong_positive_one_counts),
+        cmocka_unit_test(test_header__given_a_tag_that_may_be_another_servers_then_its_form_decides),
+        cmocka_unit_test(test_header__given_a_host_then_only_this_machines_own_names_are_local),
         cmocka_unit_test(test_header__given_a_content_type_then_type_and_charset_decide),
         cmocka_unit_test(test_header__given_accept_then_a_named_type_is_accepted_unless_q_is_0),
         cmocka_unit_test(test_header__given_a_time_then_it_is_milliseconds_of_utc),

@@ -72,11 +72,26 @@ static void test_route__given_the_table_then_every_route_is_found_by_itself_and_
     }
 }
 
+static void test_route__given_a_scope_then_its_name_leads_back_to_it(void **state) {
+    (void)state;
+    static const enum scope all[] = {SCOPE_VIEW, SCOPE_ENQUEUE, SCOPE_OPERATE, SCOPE_REPLAY, SCOPE_ADMIN};
+    unsigned seen = 0;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        assert_int_equal(all[i], scope_parse(str_c(scope_name(all[i]))));
+        assert_int_equal(0, seen & all[i]);
+        seen |= all[i];
+    }
+    assert_null(scope_name(SCOPE_NONE));
+    assert_int_equal(0, scope_parse(STR("")));
+    assert_int_equal(0, scope_parse(STR("views")));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_route__given_a_path_then_its_route_and_parameter_are_found),
         cmocka_unit_test(test_route__given_another_method_then_allow_lists_those_of_the_path),
         cmocka_unit_test(test_route__given_the_table_then_every_route_is_found_by_itself_and_described),
+        cmocka_unit_test(test_route__given_a_scope_then_its_name_leads_back_to_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "unit.h"
 
@@ -128,6 +130,52 @@ static void test_crypto__equality_and_randomness(void **state) {
     }
 }
 
+static void random_ids(uint8_t out[][10], size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        crypto_random_id(out[i], sizeof out[i]);
+    }
+}
+
+static void test_crypto__random_ids_never_repeat(void **state) {
+    (void)state;
+    enum { IDS = 1000 }; /* more than are drawn at once */
+    static uint8_t ids[IDS][10];
+    random_ids(ids, IDS);
+    for (size_t i = 0; i < IDS; i++) {
+        for (size_t k = 0; k < i; k++) {
+            assert_memory_not_equal(ids[k], ids[i], sizeof ids[i]);
+        }
+    }
+    static uint8_t large[10000];
+    unsigned zeros = 0;
+    crypto_random_id(large, sizeof large);
+    for (size_t i = 0; i < sizeof large; i++) {
+        zeros += large[i] == 0;
+    }
+    assert_true(zeros < 100); /* about 40 are to be expected */
+}
+
+static void test_crypto__given_a_fork_then_parent_and_child_make_different_ids(void **state) {
+    (void)state;
+    uint8_t ours[2][10], theirs[2][10];
+    int ends[2], status;
+    assert_int_equal(0, pipe(ends));
+    random_ids(ours, 1); /* some are drawn ahead now */
+    pid_t child = fork();
+    if (child == 0) {
+        random_ids(theirs, 2);
+        _exit(write(ends[1], theirs, sizeof theirs) == (ssize_t)sizeof theirs ? 0 : 1);
+    }
+    random_ids(ours, 2);
+    assert_int_equal(child, waitpid(child, &status, 0));
+    assert_int_equal(sizeof theirs, read(ends[0], theirs, sizeof theirs));
+    for (size_t i = 0; i < 4; i++) {
+        assert_memory_not_equal(ours[i / 2], theirs[i % 2], sizeof theirs[0]);
+    }
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 static void encode(void *arg) {
     (void)arg;
     struct buf b;
@@ -201,6 +249,8 @@ int main(void) {
         cmocka_unit_test(test_crypto__base64_matches_rfc_4648_and_comes_back),
         cmocka_unit_test(test_crypto__given_what_is_not_base64_then_it_is_refused_and_nothing_appended),
         cmocka_unit_test(test_crypto__equality_and_randomness),
+        cmocka_unit_test(test_crypto__random_ids_never_repeat),
+        cmocka_unit_test(test_crypto__given_a_fork_then_parent_and_child_make_different_ids),
         cmocka_unit_test(test_crypto__given_no_memory_then_the_buffer_says_so),
         cmocka_unit_test(test_crypto__given_no_memory_in_openssl_then_an_error_and_no_wrong_digest),
     };

@@ -138,8 +138,27 @@ static void test_ids__text_is_canonical_and_nothing_else_parses(void **state) {
     assert_true(uuid_is_nil(u));
 }
 
+static void test_ids__given_a_tenant_then_the_id_tells_it_and_no_other(void **state) {
+    (void)state;
+    struct id_maker m = {.clock = &clock_system};
+    const struct job_place place = {.stream_class = true, .queue_number = 1023, .shard = 15};
+    struct uuid before = id_new_job(&m, place), after = before;
+    assert_ok(id_put_tenant(&after, STR("acme")));
+    assert_memory_equal(before.b, after.b, 13);
+    assert_true(id_has_tenant(after, STR("acme")));
+    assert_false(id_has_tenant(after, STR("acm")));
+    assert_false(id_has_tenant(after, STR("")));
+    assert_false(id_has_tenant((struct uuid){{0}}, STR("acme")));
+    for (int byte = 0; byte < 16; byte++) {
+        struct uuid other = after;
+        other.b[byte] ^= 1;
+        assert_false(id_has_tenant(other, STR("acme")));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ids__given_a_tenant_then_the_id_tells_it_and_no_other),
         cmocka_unit_test(test_ids__given_a_time_then_the_layout_is_rfc_9562_version_7),
         cmocka_unit_test(test_ids__given_any_place_then_the_id_alone_tells_it),
         cmocka_unit_test(test_ids__given_a_clock_that_goes_back_then_ids_do_not),

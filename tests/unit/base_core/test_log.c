@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -265,28 +266,40 @@ static void test_log__given_a_full_socket_then_lines_are_dropped_and_counted(voi
     (void)close(pair[1]);
 }
 
-static void test_log__given_a_line_written_in_part_then_the_next_is_whole(void **state) {
-    (void)state;
+static int begin_file(void) {
     char name[] = "/tmp/unit_log_XXXXXX";
     int fd = mkstemp(name);
-    struct rlimit limit;
     assert_true(fd >= 0);
     assert_int_equal(0, unlink(name));
-    assert_int_equal(0, getrlimit(RLIMIT_FSIZE, &limit));
-    rlim_t full = limit.rlim_cur;
-    double before = dropped();
     replace_stderr(fd);
-    limit.rlim_cur = 50; /* the file takes the first 50 bytes, as a full disk would */
-    assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &limit));
-    LOG(INFO, "torn", LF_INT("i", 1));
-    limit.rlim_cur = full;
-    assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &limit));
-    LOG(INFO, "whole", LF_INT("i", 2));
-    LOG(INFO, "whole", LF_INT("i", 3));
+    return fd;
+}
+
+static void end_file(int fd) {
     restore_stderr();
     assert_int_equal(0, lseek(fd, 0, SEEK_SET));
     drain(fd);
     (void)close(fd);
+}
+
+/* Files take that many bytes, as on a full disk. */
+static void limit_files(rlim_t bytes) {
+    struct rlimit limit;
+    assert_int_equal(0, getrlimit(RLIMIT_FSIZE, &limit));
+    limit.rlim_cur = bytes;
+    assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &limit));
+}
+
+static void test_log__given_a_line_written_in_part_then_the_next_is_whole(void **state) {
+    (void)state;
+    double before = dropped();
+    int fd = begin_file();
+    limit_files(50);
+    LOG(INFO, "torn", LF_INT("i", 1));
+    limit_files(RLIM_INFINITY);
+    LOG(INFO, "whole", LF_INT("i", 2));
+    LOG(INFO, "whole", LF_INT("i", 3));
+    end_file(fd);
     assert_true(dropped() - before == 1);
     assert_int_equal('\n', got[50]);
     struct str rest = str_of(got + 51, got_n - 51);
@@ -298,6 +311,134 @@ static void test_log__given_a_line_written_in_part_then_the_next_is_whole(void *
         json_decref(o);
     }
     assert_int_equal(0, rest.n);
+}
+
+static void test_log__given_held_lines_then_they_wait_for_the_flush_or_an_error(void **state) {
+    (void)state;
+    begin_pipe();
+    log_hold(true);
+    LOG(INFO, "a", LF_INT("i", 1));
+    LOG(WARN, "b", LF_INT("i", 2));
+    drain(ends[0]);
+    assert_int_equal(0, got_n);
+    log_flush();
+    drain(ends[0]);
+    assert_int_equal(2, count_whole_lines());
+    LOG(INFO, "c", LF_INT("i", 3));
+    LOG(ERROR, "d", LF_INT("i", 4));
+    drain(ends[0]);
+    assert_int_equal(2, count_whole_lines());
+    assert_true(strstr(got, "\"c\"") < strstr(got, "\"d\""));
+    LOG(INFO, "e", LF_INT("i", 5));
+    log_hold(false);
+    drain(ends[0]);
+    assert_int_equal(1, count_whole_lines());
+    log_flush(); /* nothing twice */
+    LOG(INFO, "f", LF_INT("i", 6));
+    end_pipe();
+    assert_int_equal(1, count_whole_lines());
+}
+
+/* The reader of such a socket sees each write by itself. */
+static void test_log__given_many_held_lines_then_each_write_is_of_whole_lines_and_short(void **state) {
+    (void)state;
+    enum { LINES = 200 }; /* not more than the socket takes */
+    int pair[2], next = 0;
+    char text[300];
+    memset(text, 'x', sizeof text);
+    assert_int_equal(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+    replace_stderr(pair[1]);
+    log_hold(true);
+    for (int i = 0; i < LINES; i++) {
+        LOG(INFO, "x", LF_INT("i", i), LF_STR("t", str_of(text, (size_t)(i % 300))));
+    }
+    log_hold(false);
+    int writes = 0;
+    ssize_t n;
+    while ((n = recv(pair[0], got, sizeof got, MSG_DONTWAIT)) > 0) {
+        writes++;
+        got_n = (size_t)n;
+        assert_true(n <= PIPE_BUF);
+        assert_int_equal('\n', got[n - 1]);
+        struct str rest = str_of(got, got_n), line;
+        while (str_cut(&rest, '\n', &line)) {
+            json_t *o = parse(line);
+            assert_int_equal(next++, json_integer_value(json_object_get(o, "i")));
+            json_decref(o);
+        }
+    }
+    restore_stderr();
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+    assert_int_equal(LINES, next);
+    assert_true(writes < LINES / 5);
+}
+
+static void test_log__given_held_lines_written_in_part_then_the_rest_is_counted_and_the_next_is_whole(void **state) {
+    (void)state;
+    for (int torn = 0; torn < 2; torn++) {
+        double before = dropped();
+        struct stat st;
+        int fd = begin_file();
+        LOG(INFO, "x", LF_INT("i", 0));
+        assert_int_equal(0, fstat(fd, &st)); /* how long such a line is */
+        limit_files((rlim_t)(3 * st.st_size + torn * st.st_size / 2));
+        log_hold(true);
+        for (int i = 1; i <= 4; i++) {
+            LOG(INFO, "x", LF_INT("i", i));
+        }
+        log_hold(false);
+        limit_files(RLIM_INFINITY);
+        LOG(INFO, "x", LF_INT("i", 5));
+        end_file(fd);
+        assert_true(dropped() - before == 2);
+        struct str rest = str_of(got, got_n), line;
+        static const int whole[] = {0, 1, 2, 5};
+        for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+            assert_true(str_cut(&rest, '\n', &line));
+            if (torn && whole[i] == 5) {
+                assert_int_equal(st.st_size / 2, line.n); /* half of 3 */
+                assert_true(str_cut(&rest, '\n', &line));
+            }
+            json_t *o = parse(line);
+            assert_int_equal(whole[i], json_integer_value(json_object_get(o, "i")));
+            json_decref(o);
+        }
+        assert_int_equal(0, rest.n);
+    }
+}
+
+static void test_log__given_more_held_lines_than_there_is_room_then_none_is_lost(void **state) {
+    (void)state;
+    enum { LINES = 1000 }; /* twice the room */
+    double before = dropped();
+    int fd = begin_file();
+    log_hold(true);
+    for (int i = 0; i < LINES; i++) {
+        LOG(INFO, "x", LF_INT("i", i), LF_STR("t", str_of("0123456789012345678901234567890123456789", 40)));
+    }
+    log_hold(false);
+    end_file(fd);
+    assert_int_equal(LINES, count_whole_lines());
+    assert_true(dropped() - before == 0);
+}
+
+static void test_log__given_a_full_pipe_and_held_lines_then_each_dropped_one_is_counted(void **state) {
+    (void)state;
+    enum { LINES = 2000 };
+    double before = dropped();
+    char text[300];
+    memset(text, 'x', sizeof text);
+    begin_pipe();
+    log_hold(true);
+    for (int i = 0; i < LINES; i++) {
+        LOG(INFO, "x", LF_INT("i", i), LF_STR("t", str_of(text, (size_t)(i % 300))));
+    }
+    log_hold(false);
+    end_pipe();
+    size_t whole = count_whole_lines();
+    assert_true(whole > 10 && whole < LINES);
+    assert_int_equal(LINES, whole + (size_t)(dropped() - before));
 }
 
 static void test_log__given_no_reader_then_nothing_happens(void **state) {
@@ -336,6 +477,11 @@ int main(void) {
         cmocka_unit_test(test_log__given_a_full_pipe_then_lines_are_dropped_and_counted_and_none_is_torn),
         cmocka_unit_test(test_log__given_a_full_socket_then_lines_are_dropped_and_counted),
         cmocka_unit_test(test_log__given_a_line_written_in_part_then_the_next_is_whole),
+        cmocka_unit_test(test_log__given_held_lines_then_they_wait_for_the_flush_or_an_error),
+        cmocka_unit_test(test_log__given_held_lines_written_in_part_then_the_rest_is_counted_and_the_next_is_whole),
+        cmocka_unit_test(test_log__given_many_held_lines_then_each_write_is_of_whole_lines_and_short),
+        cmocka_unit_test(test_log__given_more_held_lines_than_there_is_room_then_none_is_lost),
+        cmocka_unit_test(test_log__given_a_full_pipe_and_held_lines_then_each_dropped_one_is_counted),
         cmocka_unit_test(test_log__given_no_reader_then_nothing_happens),
         cmocka_unit_test(test_log__given_no_memory_then_lines_are_written_all_the_same),
     };

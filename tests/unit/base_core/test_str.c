@@ -83,6 +83,32 @@ static void test_str__numbers_are_whole_strings_within_range(void **state) {
     }
 }
 
+static void test_str__numbers_become_decimal_text(void **state) {
+    (void)state;
+    static const struct {
+        int64_t value;
+        const char *text;
+    } cases[] = {
+        {0, "0"},
+        {7, "7"},
+        {10, "10"},
+        {-1, "-1"},
+        {1730406023291, "1730406023291"},
+        {INT64_MAX, "9223372036854775807"},
+        {INT64_MIN, "-9223372036854775808"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char room[I64_TEXT_BYTES];
+        struct str s = str_from_i64(cases[i].value, room);
+        assert_str(cases[i].text, s);
+        assert_int_equal('\0', s.p[s.n]);
+        assert_true(s.p >= room && s.p + s.n < room + sizeof room);
+    }
+    char digits[U64_DIGITS];
+    assert_ptr_equal(digits, str_put_u64(digits + sizeof digits, UINT64_MAX));
+    assert_memory_equal("18446744073709551615", digits, sizeof digits);
+}
+
 static void test_str__names_are_bounded_and_safe_in_a_key(void **state) {
     (void)state;
     assert_true(str_is_name(STR("order.place_2-A"), 64));
@@ -112,6 +138,7 @@ int main(void) {
         cmocka_unit_test(test_str__prefix_and_trim),
         cmocka_unit_test(test_str__cut_gives_every_piece_once),
         cmocka_unit_test(test_str__numbers_are_whole_strings_within_range),
+        cmocka_unit_test(test_str__numbers_become_decimal_text),
         cmocka_unit_test(test_str__names_are_bounded_and_safe_in_a_key),
         cmocka_unit_test(test_str__copy_fits_with_its_nul_or_is_empty),
     };

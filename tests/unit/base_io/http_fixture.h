@@ -1,6 +1,7 @@
 /* A server with a small handler, on a loop that runs until what a test waits for, or until a deadline fails the test.
  *   /echo     "METHOD path body" at once          /wait  answered by answer_waiting
  *   /big      f->big bytes at once                /deny  401 from on_head
+ *   /ask      on_head waits, for answer_waiting or for http_go_on
  *   /nothing  204                                 /empty 200 without a body, with a header and its line break */
 #ifndef TESTS_HTTP_FIXTURE_H
 #define TESTS_HTTP_FIXTURE_H
@@ -50,6 +51,11 @@ static inline bool fixture_on_head(void *arg, struct http_request *req) {
     req->on_gone = on_gone;
     if (str_is(req->path, "/deny")) {
         answer(req, 401, STR("no"));
+        return false;
+    }
+    if (str_is(req->path, "/ask")) {
+        assert_true(f->waiting_n < WAITING_MAX);
+        f->waiting[f->waiting_n++] = req;
         return false;
     }
     return true;

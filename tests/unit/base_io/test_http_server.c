@@ -297,6 +297,59 @@ static void test_http_server__reset_while_waiting_then_gone(void **state) {
     assert_int_equal(0, f.done);
 }
 
+static void test_http_server__head_that_waits_then_the_body_is_not_read_before(void **state) {
+    (void)state;
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("POST /ask HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")));
+    pump(&f, one_waits, &f);
+    assert_int_equal(0, times(&c, "100 Continue"));
+    f.waiting_n = 0;
+    http_go_on(f.waiting[0]);
+    pump_times(&f, &c, "HTTP/1.1 100 Continue\r\n\r\n", 1);
+    assert_int_equal(0, f.requests);
+    assert_true(client_send(&c, STR("hi")));
+    pump_times(&f, &c, "POST /ask hi", 1);
+    assert_true(client_send(&c, STR("GET /ask HTTP/1.1\r\n" H END)));
+    pump(&f, one_waits, &f);
+    f.waiting_n = 0;
+    http_go_on(f.waiting[0]);
+    pump(&f, client_ended, &c);
+    assert_int_equal(1, times(&c, "GET /ask "));
+    assert_int_equal(2, f.done);
+}
+
+static void test_http_server__head_that_waits_and_is_refused_then_the_connection_ends(void **state) {
+    (void)state;
+    client_open(&c, &f);
+    assert_true(client_send(&c, STR("POST /ask HTTP/1.1\r\n" H "Content-Length: 99999\r\n\r\nxx")));
+    pump(&f, one_waits, &f);
+    answer_waiting(&f, STR("no"));
+    pump(&f, client_ended, &c);
+    assert_int_equal(1, times(&c, "Connection: close"));
+    assert_int_equal(0, f.requests);
+}
+
+static void test_http_server__query_then_each_parameter(void **state) {
+    (void)state;
+    static const struct {
+        const char *query, *all;
+    } cases[] = {
+        {"a=1&b=%41%c3%a4", "[a=1][b=A\xc3\xa4]"}, {"&&a&", "[a=]"}, {"a=%ff&%zz=1", "[a=-][-=1]"}, {"%61=b=c", "[a=b=c]"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct arena a;
+        arena_init(&a, 1024, 4096);
+        struct http_request req = {.arena = &a};
+        struct str rest = str_c(cases[i].query), name, value, all = STR("");
+        while (http_query_next(&req, &rest, &name, &value)) {
+            all = arena_printf(&a, "%.*s[%.*s=%.*s]", STR_ARG(all), STR_ARG(name.p != NULL ? name : STR("-")),
+                               STR_ARG(value.p != NULL ? value : STR("-")));
+        }
+        assert_str(cases[i].all, all);
+        arena_free(&a);
+    }
+    client_open(&c, &f);
+}
+
 static void test_http_server__request_fields_then_as_sent(void **state) {
     (void)state;
     client_open(&c, &f);
@@ -367,6 +420,9 @@ int main(void) {
         T(half_closed_client_then_still_answered),
         T(end_amid_a_request_then_400),
         T(reset_while_waiting_then_gone),
+        T(head_that_waits_then_the_body_is_not_read_before),
+        T(head_that_waits_and_is_refused_then_the_connection_ends),
+        T(query_then_each_parameter),
         T(request_fields_then_as_sent),
         T(percent_decoding),
     };

@@ -267,7 +267,7 @@ static void test_pg__a_slow_statement_in_a_batch_then_only_it_times_out(void **s
     }
     exec_text(&f, &nap, "9", PG_SHARED, &slow);
     wait_quiet(&f);
-    assert_int_equal(ERR_TIMEOUT, slow.code);
+    assert_int_equal(ERR_PG_SLOW, slow.code);
     for (int i = 0; i < 10; i++) {
         assert_int_equal(ERR_NONE, o[i].code);
     }
@@ -282,7 +282,7 @@ static void test_pg__sqlstates_then_codes(void **state) {
         enum err_code code;
     } cases[] = {
         {"23505", ERR_PG_UNIQUE},   {"23514", ERR_PG_CHECK},    {"23503", ERR_PG_CHECK},    {"23502", ERR_PG_CHECK},
-        {"40001", ERR_PG_CONFLICT}, {"40P01", ERR_PG_CONFLICT}, {"55P03", ERR_PG_CONFLICT}, {"57014", ERR_TIMEOUT},
+        {"40001", ERR_PG_CONFLICT}, {"40P01", ERR_PG_CONFLICT}, {"55P03", ERR_PG_CONFLICT}, {"57014", ERR_PG_SLOW},
         {"57P01", ERR_PG_DOWN},     {"57P03", ERR_PG_DOWN},     {"53100", ERR_PG_DOWN},     {"53200", ERR_PG_DOWN},
         {"53300", ERR_PG_DOWN},     {"25006", ERR_PG_DOWN},     {"08006", ERR_PG_DOWN},     {"22P02", ERR_PG_ERROR},
         {"P0001", ERR_PG_ERROR},    {"XX000", ERR_PG_ERROR},    {"26000", ERR_PG_ERROR},

@@ -220,6 +220,7 @@ static void test_commit__a_statement_of_the_batch_fails_then_only_that_attempt(v
 
 struct closed {
     bool done, fresh;
+    int status;
     struct err err;
     char text[128];
 };
@@ -232,6 +233,7 @@ static void on_closed(void *arg, struct err err, const struct effect_row *row) {
     c->err = err;
     if (row != NULL) {
         c->fresh = row->fresh;
+        c->status = row->status;
         (void)snprintf(c->text, sizeof c->text, "%s %u %d %.*s", job_outcome_name(row->outcome), row->generation, row->status,
                        STR_ARG(row->result));
     }
@@ -304,15 +306,42 @@ static void test_attempt_close__then_as_a_commit_without_rows(void **state) {
     assert_string_equal("expired 201 {\"closed\":true} absorbed stale", run(root, 0, ""));
 }
 
+static void note_step(struct uuid root, uint32_t generation, struct closed *out) {
+    effect_step(&db.env, root, generation, STR("cancel_request"), on_closed, out);
+    assert_true(wait_until(db.loop, MODULE_DB_WAIT_MS, is_closed, out));
+    assert_ok(out->err);
+}
+
+static void test_step__the_job_has_its_effect_then_that_is_told_and_nothing_noted(void **state) {
+    (void)state;
+    static const struct {
+        const char *row;
+        uint32_t generation;
+        int status;
+    } rows[] = {{", '', 0, 'done', 201, '{}')", 0, 201},
+                {", '', 0, 'done', 201, '{}')", 1, 201},
+                {", '', 1, 'dead', 500, '{}')", 1, 500},
+                {", '', 0, 'dead', 500, '{}')", 1, 0}}; /* replayed since: it runs again */
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct uuid root = module_job_id(&db, "default");
+        struct closed c = {0};
+        add_effect(root, rows[i].row);
+        note_step(root, rows[i].generation, &c);
+        assert_int_equal(rows[i].status, c.status);
+        assert_int_equal(rows[i].status == 0, c.fresh);
+        assert_string_equal(rows[i].status == 0 ? "1" : "0",
+                            of_id(root, "SELECT count(*) FROM unit.effect WHERE step = 'cancel_request' AND root_id = ", ""));
+    }
+}
+
 static void test_step__noted_once_then_fresh_once(void **state) {
     (void)state;
     struct uuid root = module_job_id(&db, "default");
     for (int i = 0; i < 2; i++) {
         struct closed c = {0};
-        effect_step(&db.env, root, STR("cancel_request"), on_closed, &c);
-        assert_true(wait_until(db.loop, MODULE_DB_WAIT_MS, is_closed, &c));
-        assert_ok(c.err);
+        note_step(root, 0, &c);
         assert_int_equal(i == 0, c.fresh);
+        assert_int_equal(0, c.status);
     }
     assert_string_equal("1", of_id(root, "SELECT count(*) FROM unit.effect WHERE step = 'cancel_request' AND root_id = ", ""));
     assert_string_equal("", effect_of(root)); /* nothing is decided by it */
@@ -437,6 +466,7 @@ int main(void) {
         cmocka_unit_test_setup(test_close__given_the_row_that_stands_then_first_row_wins, reset),
         cmocka_unit_test_setup(test_attempt_close__then_as_a_commit_without_rows, reset),
         cmocka_unit_test_setup(test_step__noted_once_then_fresh_once, reset),
+        cmocka_unit_test_setup(test_step__the_job_has_its_effect_then_that_is_told_and_nothing_noted, reset),
         cmocka_unit_test_setup(test_endings__then_told_as_they_are, reset),
         cmocka_unit_test_setup(test_ms_left__then_never_negative, reset),
         cmocka_unit_test_setup(test_parse__given_a_payload_then_the_object_or_a_failed_attempt, reset),

@@ -162,6 +162,11 @@ static inline void run_cancels(const struct ctx *c) {
     queue_cancels(&c->fake->broker, c->shard, jobs, 2, on_cancels_said, c->said);
 }
 
+static inline void run_cancels_any(const struct ctx *c) {
+    const struct shard *const shards[] = {c->shard, c->other};
+    queue_cancels_any(&c->fake->broker, shards, 2, on_count_said, c->said);
+}
+
 static inline void on_done_said(void *arg, struct err err) {
     if (said_begin(arg, err)) {
         say(arg, "settled");
@@ -206,7 +211,7 @@ static inline void on_cancel_said(void *arg, struct err err, bool removed) { on_
 
 static inline void run_cancel(const struct ctx *c) {
     struct uuid stream_class = job_of(JOB_A);
-    queue_cancel(&c->fake->broker, c->shard, stream_class, on_cancel_said, c->said);
+    queue_cancel(&c->fake->broker, c->shard, stream_class, STR("cancelled-409-{}"), on_cancel_said, c->said);
 }
 
 static inline void run_due_now(const struct ctx *c) {
@@ -302,6 +307,7 @@ static const struct op {
     {"hand_back", run_hand_back, "FCALL pen_hand_back_1 1 pen:{q:0}:s q host:1:7 1-2 3-4", "['3-4']", "[ 3-4 ]"},
     {"pending", run_pending, "XPENDING pen:{q:0}:s g (1-2 + 64 host:1:7", "[['5-0' 'host:1:7' :17 :1] ['6-1' 'host:1:7' :0 :2]]",
      "[ 5-0 6-1 ]"},
+    {"cancels_any", run_cancels_any, "EXISTS pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:1}:x:0 pen:{q:1}:x:1", ":1", "1"},
     {"cancels", run_cancels, "FCALL_RO pen_cancels_1 2 pen:{q:0}:x:0 pen:{q:0}:x:1 " JOB_A " " JOB_B, "[:0 :1]", "01"},
     {"settle", run_settle,
      "FCALL pen_settle_1 5 pen:{q:0}:s pen:{q:0}:r pen:{q:0}:n pen:{q:0}:o:0 pen:{q:0}:o:1 1 2 1 1 2 2-0 3-0 5-0 4-0 1-0 " JOB_B
@@ -315,7 +321,9 @@ static const struct op {
     {"promote", run_promote, "FCALL pen_promote_1 3 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh 100",
      "[:2 :1730406023291 :1730406000000]", "2 1730406023291 1730406000000"},
     {"cancel", run_cancel,
-     "FCALL pen_cancel_1 6 pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:p pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:0}:n " JOB_A " 1", ":1", "1"},
+     "FCALL pen_cancel_1 8 pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:p pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:0}:n pen:{q:0}:o:0 pen:{q:0}:o:1 " JOB_A
+     " 1 cancelled-409-{}",
+     ":1", "1"},
     {"due_now", run_due_now, "FCALL pen_due_now_1 2 pen:{q:0}:d pen:{q:0}:dh " JOB_A, ":0", "0"},
     {"unpark", run_unpark, "FCALL pen_unpark_1 2 pen:{q:0}:s pen:{q:0}:p 64", ":3", "3"},
     {"collect", run_collect, "FCALL pen_collect_1 1 pen:{q:0}:s 3600000", ":7", "7"},

@@ -101,17 +101,19 @@ static void test_envelope__given_one_wrong_byte_then_it_is_undecodable_where_tha
         size_t at;
         uint8_t byte;
     } rows[] = {
-        {0, 0},    /* version */
-        {0, 2},    /* version */
-        {85, 0},   /* no tenant */
-        {85, 5},   /* longer tenant: the lengths no longer fit */
-        {85, 255}, /* longer than the header */
-        {86, ' '}, /* not a name */
-        {86, 0},   /* not a name */
-        {90, 65},  /* type too long */
-        {91, '}'}, /* not a name: would end a hash tag */
-        {100, 0},  /* errors of no bytes are not written */
-        {101, 1},  /* more errors than bytes */
+        {0, 0},     /* version */
+        {0, 2},     /* version */
+        {39, 0x80}, /* generation above 2^31 - 1 */
+        {43, 0x80}, /* attempts likewise */
+        {85, 0},    /* no tenant */
+        {85, 5},    /* longer tenant: the lengths no longer fit */
+        {85, 255},  /* longer than the header */
+        {86, ' '},  /* not a name */
+        {86, 0},    /* not a name */
+        {90, 65},   /* type too long */
+        {91, '}'},  /* not a name: would end a hash tag */
+        {100, 0},   /* errors of no bytes are not written */
+        {101, 1},   /* more errors than bytes */
     };
     uint8_t bytes[sizeof golden];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

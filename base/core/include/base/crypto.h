@@ -13,6 +13,8 @@ MUST struct err sha256_parts(const struct str *parts, size_t n, uint8_t out[SHA2
 MUST struct err hmac_sha256(struct str key, const struct str *parts, size_t n, uint8_t out[SHA256_BYTES]);
 bool crypto_equal(const void *a, const void *b, size_t n); /* in constant time */
 void crypto_random(void *out, size_t n);                   /* getrandom; cannot fail after boot */
+/* The same for names that are not secrets, ids and traces: drawn ahead, for this thread, and kept until they are used. */
+void crypto_random_id(void *out, size_t n);
 void crypto_wipe(void *p, size_t n);
 
 /* Lower-case hex of n bytes and a NUL: out has 2n+1 bytes. */

@@ -27,6 +27,7 @@ bool json_opt_bool(const json_t *o, const char *name, bool fallback);
 
 /* Writing without building a tree: appends "text" with JSON escapes (control characters, quotes, invalid UTF-8 as U+FFFD). */
 void json_add_string(struct buf *b, struct str s);
+bool json_is_utf8(struct str s); /* all of it */
 
 /* Call once at start: seeds jansson's hash function and puts the guard of json_read before its allocation functions
  * (json_read.c says why; json_read does it too where they were set later). */

@@ -3,8 +3,9 @@
  * logfmt instead of JSON when standard error is a terminal. Values are escaped, control characters too, and cut at 1 KiB;
  * fields that do not fit a line of PIPE_BUF bytes are left out and "truncated":true says so.
  * Library code (base, queues, jobs) returns errors and never logs; a process logs each event once. Writing never blocks
- * the loop: a line that a full pipe does not take is dropped and counted (M_LOG_DROPPED). One thread; the process ignores
- * SIGPIPE. */
+ * the loop: a line that a full pipe does not take is dropped and counted (M_LOG_DROPPED). Inside loop_run the lines of a turn
+ * are held and leave together at its end (a killed process takes them along), with an error at once. One thread; the process
+ * ignores SIGPIPE. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -36,6 +37,9 @@ struct log_field {
 void log_setup(const char *role, enum log_level least);
 bool log_level_parse(struct str s, enum log_level *out); /* "debug", "info", "warn" or "error" */
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
+/* The loop's. true: lines below error, at most 64 KiB of them, wait for the next log_flush; false (at first): none waits. */
+void log_hold(bool hold);
+void log_flush(void);
 
 /* LOG(INFO, "job.done", LF_UUID("job", &id), LF_INT("ms", 3)); at least one field. */
 #define LOG(level, event, ...)                                                     \

@@ -34,6 +34,11 @@ bool str_cut(struct str *s, char sep, struct str *out_head);
 bool str_to_i64(struct str s, int64_t *out);
 bool str_to_u64(struct str s, uint64_t *out);
 
+enum { U64_DIGITS = 20, I64_TEXT_BYTES = 21 };
+/* Decimal: into the (at most U64_DIGITS) bytes before end, the result is where it begins; somewhere in room, with a NUL. */
+char *str_put_u64(char *end, uint64_t v);
+struct str str_from_i64(int64_t v, char room[I64_TEXT_BYTES]);
+
 /* 1..max characters of [A-Za-z0-9_.-]: what a queue, tenant or type name may be. Such a name is safe in a Redis key. */
 bool str_is_name(struct str s, size_t max);
 

@@ -40,8 +40,8 @@ struct http_server_options {
     const char *listen; /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one */
     size_t max_connections, max_body_bytes;
     int64_t header_ms, idle_ms, body_bytes_per_s;
-    /* Called when the head is complete, before the body is read. True: go on. False: the handler has answered (a refusal
-     * costs no body: the connection is closed if a body was on its way). May be NULL. */
+    /* Called when the head is complete, before the body is read. True: go on. False: the handler has answered (a refusal costs no
+     * body: the connection is closed if a body was on its way), or does so later, or calls http_go_on later. May be NULL. */
     bool (*on_head)(void *arg, struct http_request *req);
     /* Called with the whole request. Answers now or later, exactly once, with http_respond. */
     void (*on_request)(void *arg, struct http_request *req);
@@ -64,6 +64,9 @@ void http_server_close(struct http_server *s);          /* drops what is left (o
 struct str http_request_header(const struct http_request *req, const char *name); /* first of that name; p is NULL when absent */
 /* The value of a query parameter, percent-decoded into the request's arena; p is NULL when absent, or malformed. */
 struct str http_query(struct http_request *req, const char *name);
+/* Takes the next parameter off rest (req->query at first), percent-decoded into the arena; p is NULL of what is malformed, or not UTF-8.
+ * False at the end. */
+bool http_query_next(struct http_request *req, struct str *rest, struct str *out_name, struct str *out_value);
 struct str http_decode(struct arena *a, struct str s); /* percent-decoding; p is NULL when malformed, or with %00 in it */
 
 struct http_answer {
@@ -77,6 +80,9 @@ struct http_answer {
 /* Copies everything. Content-Length, Date, Connection are the server's. For HEAD, 204 and 304 the body is left out. CR, LF and
  * NUL in header values become spaces. Never calls on_head or on_request; it may call on_done. */
 void http_respond(struct http_request *req, const struct http_answer *answer);
+/* After an on_head that returned false without an answer, and never from within it: the body is read, and on_request called, from the
+ * loop's turn end. */
+void http_go_on(struct http_request *req);
 /* Instead of an answer: closes the connection without one, as a peer that died would (the provider simulator). on_gone does not run. */
 void http_drop(struct http_request *req);
 

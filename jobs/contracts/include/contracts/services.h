@@ -40,12 +40,15 @@ enum payment_outcome {
     PAYMENT_OK,
     PAYMENT_DECLINED, /* the provider said no; code says why */
     PAYMENT_PENDING,  /* not known yet: ask again with the same key after delay_ms */
+    /* What the provider booked is not what it was asked for: money may be held that is not the amount. It is no refusal: nothing
+     * more is asked of the provider, either way, until a person has decided; the event payment.integrity_failed says where. */
+    PAYMENT_FROZEN,
 };
 
 struct payment_answer {
     enum payment_outcome outcome;
     struct uuid payment_id;
-    struct str code;  /* DECLINED; borrowed for the callback */
+    struct str code;  /* DECLINED, FROZEN; borrowed for the callback */
     int64_t delay_ms; /* PENDING */
 };
 typedef void payment_cb(void *arg, struct err err, const struct payment_answer *answer);
@@ -54,8 +57,8 @@ struct payments_service {
     void (*authorize)(void *self, const struct payment_request *r, payment_cb *cb, void *arg);
     /* Undoes what authorize with the same request did, under a key of its own ("<root>:release"): voids what is authorized,
      * refunds what is captured. Where nothing was asked for yet, it sees to it that nothing will be: an authorize that comes
-     * after it is declined. PAYMENT_OK also when there is nothing left to undo; DECLINED: the provider would not, or the payment
-     * is frozen. */
+     * after it is declined. What jobs have begun with the payment and not sent is canceled. PAYMENT_OK also when there is nothing
+     * left to undo; DECLINED: the provider would not. */
     void (*release)(void *self, const struct payment_request *r, struct str key, payment_cb *cb, void *arg);
     void (*get)(void *self, struct str tenant, struct uuid payment_id, view_cb *cb, void *arg);
     void *self;

@@ -1,0 +1,42 @@
+/* Job types as a worker process meets them: who handles each, and its series, looked up by their labels once and not for each job. */
+#ifndef WORKER_KIND_H
+#define WORKER_KIND_H
+
+#include <jobs/runtime.h>
+
+struct series;
+
+/* How an attempt ended: attempts_total's outcome. */
+enum attempt_label {
+    LABEL_DONE,
+    LABEL_DEAD,
+    LABEL_CANCELLED,
+    LABEL_EXPIRED,
+    LABEL_ABSORBED,
+    LABEL_RETRY,
+    LABEL_RELEASED,
+    LABEL_LOST,
+    LABEL_MAX
+};
+const char *attempt_label_name(enum attempt_label l);
+enum attempt_label attempt_label_of(enum job_outcome o);
+
+struct kind {
+    struct str name;
+    const struct job_type *type; /* NULL: of no type that this version knows */
+    struct module_env *env;      /* of its module */
+    const char *queue;
+    struct series *queue_wait, *duration, *attempts[LABEL_MAX], *finished[OUTCOME_MAX]; /* NULL: not needed so far */
+};
+
+struct kinds; /* of one queue's process */
+MUST struct err kinds_new(struct runtime *rt, const char *queue, struct kinds **out);
+void kinds_free(struct kinds *k);
+struct kind *kinds_find(struct kinds *k, struct str type); /* never NULL: "unknown" */
+
+void kind_waited(struct kind *k, int64_t ms);
+void kind_ran(struct kind *k, int64_t us);
+void kind_attempt(struct kind *k, enum attempt_label l);
+void kind_finished(struct kind *k, enum job_outcome o);
+
+#endif
