@@ -1,11 +1,13 @@
 #include "journal_rows.h"
 
-/* Not waited for on disk: a mark that a crash of Postgres takes back makes the relay add the job again, and its second copy is absorbed. */
+/* Not waited for on disk: a mark that a crash of Postgres takes back makes the relay add the job again, and its second copy is absorbed.
+ * A row that somebody holds is being ended, and needs no mark: waiting for it could be a deadlock, since he locks his rows in another order. */
 static const struct pg_stmt mark_stmt = {
     "journal.mark",
-    "UPDATE platform.job j SET epoch = $1::bigint FROM unnest($2::uuid[], $3::int[]) AS d(id, generation), "
-    "(SELECT set_config('synchronous_commit', 'off', true)) c WHERE j.id = d.id "
-    "AND j.generation = d.generation AND j.state = 'waiting' AND j.epoch IS DISTINCT FROM $1::bigint",
+    "UPDATE platform.job j SET epoch = $1::bigint FROM (SELECT k.id FROM platform.job k "
+    "JOIN unnest($2::uuid[], $3::int[]) AS d(id, generation) USING (id, generation) "
+    "WHERE k.state = 'waiting' AND k.epoch IS DISTINCT FROM $1::bigint FOR NO KEY UPDATE OF k SKIP LOCKED) free, "
+    "(SELECT set_config('synchronous_commit', 'off', true)) c WHERE j.id = free.id",
     3,
 };
 

@@ -26,6 +26,17 @@ def test_queues__given_a_pause_then_it_holds_and_is_audited(stack, client):
     assert rows == [("local", "queue.resume", ""), ("local", "queue.pause", "why not")]
 
 
+def test_queues__given_slow_jobs_before_the_pause_then_they_are_taken_up_again(client):
+    slow = [client.enqueue("demo.sleep", {"ms": 1500}, key=new_key())["id"] for _ in range(20)]  # no look-ahead any more
+    for job_id in slow:
+        assert client.ended(job_id)["state"] == "done"
+    client.post("/v1/queues/default/pause")
+    assert ports.wait_until(lambda: client.get("/v1/queues/default").json()["paused"], 3)
+    ports.wait_until(lambda: False, 2.5)  # the read that was on its way is over
+    assert client.post("/v1/queues/default/resume").json()["paused"] is False
+    assert client.ended(client.enqueue("demo.note", {"text": "again"})["id"])["state"] == "done"
+
+
 def test_queues__given_jobs_then_the_depth_shows_them(client):
     ids = [client.enqueue("demo.note", {"text": "d"}, delay_ms=60000)["id"] for _ in range(3)]
     assert ports.wait_until(lambda: client.get("/v1/queues/default").json()["depth"]["delayed"] >= 3, 5)

@@ -205,6 +205,7 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
     struct process *p = s->process;
     p->asked_n -= s->asked;
     free(s);
+    process_wake(p); /* the room that was kept for the sweep is free: whoever found none may read now */
     if (err_is_set(err)) {
         return; /* the next second's sweep */
     }
@@ -216,7 +217,6 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
         p->sweep_again = true; /* it was not the last of them, perhaps */
         take(p, entries, n, true);
         check_cancels(p);
-        process_wake(p);
     }
 }
 

@@ -277,6 +277,23 @@ static void test_mark__a_row_that_ended_or_was_replayed_meanwhile_then_left_alon
     assert_string_equal("99", epoch_of(jobs[2].id));
 }
 
+/* Who ends rows locks them in an order of his own: a mark that waited for him would be a deadlock now and then. */
+static void test_mark__a_row_that_somebody_holds_then_not_waited_for(void **state) {
+    (void)state;
+    struct journal_job jobs[2] = {job_in("default", 0), job_in("default", 0)};
+    assert_ok(write_jobs(jobs, 2));
+    sql_run(db.admin, "BEGIN");
+    run_for_id(db.admin, jobs[0].id, "UPDATE platform.job SET state = 'done', finished_at = now() WHERE id = ", "");
+    struct answer a = {0};
+    const struct journal_mark marks[] = {{jobs[0].id, 0}, {jobs[1].id, 0}};
+    journal_mark(db.platform, 99, marks, 2, on_marked, &a);
+    wait_answer(&a);
+    sql_run(db.admin, "ROLLBACK");
+    assert_ok(a.err);
+    assert_string_equal("4711", epoch_of(jobs[0].id));
+    assert_string_equal("99", epoch_of(jobs[1].id));
+}
+
 /* --- ends --- */
 
 static struct err finish(const struct journal_end *ends, size_t n) {
@@ -467,6 +484,7 @@ int main(void) {
         cmocka_unit_test_setup(test_relay__a_queue_not_known_here_yet_then_when_it_is, journal_db_reset),
         cmocka_unit_test_setup(test_relay__a_row_that_makes_no_header_then_the_others_are_placed, journal_db_reset),
         cmocka_unit_test_setup(test_mark__a_row_that_ended_or_was_replayed_meanwhile_then_left_alone, journal_db_reset),
+        cmocka_unit_test_setup(test_mark__a_row_that_somebody_holds_then_not_waited_for, journal_db_reset),
         cmocka_unit_test_setup(test_finish__every_outcome_then_in_the_row_and_the_dead_in_their_table, journal_db_reset),
         cmocka_unit_test_setup(test_finish__of_another_generation_then_left_alone, journal_db_reset),
         cmocka_unit_test_setup(test_finish__terminal_already_then_left_alone, journal_db_reset),
