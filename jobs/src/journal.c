@@ -18,11 +18,12 @@ static const struct pg_stmt write_stmt = {
     12,
 };
 
+/* What somebody holds is being ended or marked: added now, its mark would skip it, and it would be added again and again. */
 static const struct pg_stmt relay_stmt = {
     "journal.relay",
     "SELECT " JOB_COLUMNS
     " FROM platform.job WHERE state = 'waiting' AND epoch IS NULL AND created_at < now() - interval '1 second' "
-    "ORDER BY id LIMIT 64",
+    "ORDER BY id LIMIT 64 FOR NO KEY UPDATE SKIP LOCKED",
     0,
 };
 

@@ -1,7 +1,8 @@
 #include "journal_rows.h"
 
 /* Not waited for on disk: a mark that a crash of Postgres takes back makes the relay add the job again, and its second copy is absorbed.
- * A row that somebody holds is being ended, and needs no mark: waiting for it could be a deadlock, since he locks his rows in another order. */
+ * A row that somebody holds is not waited for: he locks his rows in an order of his own, and the two could wait for each other. Most likely
+ * he ends it; else the relay, which does not take what is held either, finds it without a mark. */
 static const struct pg_stmt mark_stmt = {
     "journal.mark",
     "UPDATE platform.job j SET epoch = $1::bigint FROM (SELECT k.id FROM platform.job k "

@@ -79,8 +79,10 @@ static void say_ready(struct doctor *d, const struct client_answer *a) {
         doctor_say(d, DOCTOR_OK, "api.ready", NULL, "takes jobs of both classes");
     } else if (str_is(status, "degraded")) {
         const char *first = json_string_value(json_array_get(degraded, 0));
-        doctor_say(d, DOCTOR_WARN, "api.ready", "see the lines above", "takes some jobs only: %s does not work",
-                   first != NULL ? first : "something");
+        const json_t *accepts = json_object_get(a->json, "accepts");
+        bool both = json_opt_bool(accepts, "journal", false) && json_opt_bool(accepts, "stream", false);
+        doctor_say(d, DOCTOR_WARN, "api.ready", "see the lines above", "takes %s, and %s does not work",
+                   both ? "jobs of both classes" : "jobs of one class only", first != NULL ? first : "something");
     } else {
         doctor_say(d, DOCTOR_FAIL, "api.ready", "see the lines above, and the log of penstock api", "takes no jobs");
     }

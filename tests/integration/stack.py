@@ -36,11 +36,13 @@ class Stack:
         self.api: Api | None = None
         self.roles: dict[str, Role] = {}
 
-    def start(self, roles: tuple[str, ...] = ("scheduler", "worker")) -> "Stack":
+    def start(self, roles: tuple[str, ...] = ("scheduler", "worker"), sql: str = "SELECT 1") -> "Stack":
+        """sql: run before there is a process of ours."""
         for server in (self.redis, self.postgres, self.mail, self.sim):
             server.start()
         self.write_conf()
         migrate(self.dir, BUILD, self.conf, self.postgres.admin_url, self.redis.admin_url)
+        self.sql(sql)
         self.api = Api(self.dir, BUILD, self.conf)
         self.api.start()
         for name in roles:

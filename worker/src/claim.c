@@ -220,19 +220,29 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
     }
 }
 
+static bool sweep_shard(struct process *p, const struct shard *shard, size_t n, int64_t lease_ms) {
+    struct sweeping *s = malloc(sizeof *s);
+    if (s == NULL) {
+        return false;
+    }
+    *s = (struct sweeping){p, n};
+    p->asked_n += n;
+    queue_sweep(&p->rt->redis, shard, str_c(p->consumer), n, lease_ms, on_swept, s);
+    return true;
+}
+
+/* Each shard gets its part of the room, from another one on each time: with less room than shards all have their turn, too. */
 void claim_sweep(struct process *p, int64_t lease_ms) {
-    for (unsigned i = 0; i < p->queue->shards_n; i++) {
-        size_t n = claim_room(p);
-        if (n == 0 || p->draining || p->quiet || p->queue->paused) {
-            return;
+    unsigned shards_n = p->queue->shards_n;
+    size_t room = claim_room(p);
+    size_t part = room > shards_n ? room / shards_n : 1;
+    if (p->draining || p->quiet || p->queue->paused) {
+        return;
+    }
+    p->sweep_again = false;
+    for (unsigned i = 0; i < shards_n && i * part < room; i++) {
+        if (!sweep_shard(p, p->queue->shards[p->sweep_from++ % shards_n], part, lease_ms)) {
+            return; /* no memory: the next beat */
         }
-        p->sweep_again = false;
-        struct sweeping *s = malloc(sizeof *s);
-        if (s == NULL) {
-            return; /* the next beat */
-        }
-        *s = (struct sweeping){p, n};
-        p->asked_n += n;
-        queue_sweep(&p->rt->redis, p->queue->shards[i], str_c(p->consumer), n, lease_ms, on_swept, s);
     }
 }

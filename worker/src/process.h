@@ -70,14 +70,15 @@ struct process {
     struct redis_sub *wake;
     char consumer[160];
     struct slot_table *table;
-    struct held *held; /* HELD_MAX of them; lists below hold each exactly once */
+    struct held *held; /* HELD_MAX of them; each is in one of the lists below, or in a call on its way */
     struct held_list free, waiting, running, outgoing[NEXT_MAX];
     struct held_list unchecked;         /* waiting, when it is known whether they are to be cancelled; waiting_n counts them */
     struct held_list refused[NEXT_MAX]; /* Redis did not take them: out again with the beat, or when it is back */
     size_t used_n /* of held[], ever */, waiting_n, running_n, outgoing_n;
     struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
     size_t finishing_n;
-    size_t asked_n; /* entries that sweeps on their way may bring */
+    size_t asked_n;      /* entries that sweeps on their way may bring */
+    unsigned sweep_from; /* the shard whose turn it is, modulo their number */
     struct turn_end flush;
     struct timer *beat, *renew;
     int claiming;                   /* answers of the reader still to come: to the read, and whether a cancel request stands */

@@ -192,6 +192,7 @@ static void leave(struct supervisor *s) {
 
 static void on_signal(void *arg, int signum) {
     struct supervisor *s = arg;
+    struct child *c;
     switch (signum) {
     case SIGTTIN:
         change_desired(s, 1);
@@ -202,6 +203,7 @@ static void on_signal(void *arg, int signum) {
     case SIGTSTP:
     case SIGCONT:
         s->quiet = signum == SIGTSTP;
+        TAILQ_FOREACH(c, &s->alive, link) { c->quiet = !s->quiet; } /* it may have been told otherwise by somebody else */
         pass_on_quiet(s);
         break;
     default:

@@ -71,7 +71,7 @@ int64_t id_ms(struct uuid id) {
     return ms;
 }
 
-enum { TENANT_AT = 13, TENANT_BYTES = 3 };
+enum { TENANT_AT = 14, TENANT_BYTES = 2 };
 
 struct err id_put_tenant(struct uuid *id, struct str tenant) {
     uint8_t digest[SHA256_BYTES];

@@ -140,11 +140,12 @@ static void test_ids__text_is_canonical_and_nothing_else_parses(void **state) {
 
 static void test_ids__given_a_tenant_then_the_id_tells_it_and_no_other(void **state) {
     (void)state;
-    struct id_maker m = {.clock = &clock_system};
-    const struct job_place place = {.stream_class = true, .queue_number = 1023, .shard = 15};
-    struct uuid before = id_new_job(&m, place), after = before;
+    struct uuid before, after;
+    assert_true(
+        uuid_parse(STR("017f22e2-79b0-7cc3-98c4-dc0c0c07398f"), &before)); /* always the same one: 16 bits agree now and then */
+    after = before;
     assert_ok(id_put_tenant(&after, STR("acme")));
-    assert_memory_equal(before.b, after.b, 13);
+    assert_memory_equal(before.b, after.b, 14);
     assert_true(id_has_tenant(after, STR("acme")));
     assert_false(id_has_tenant(after, STR("acm")));
     assert_false(id_has_tenant(after, STR("")));

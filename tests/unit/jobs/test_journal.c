@@ -199,6 +199,21 @@ static void test_relay__more_than_a_batch_then_lowest_first_and_says_so(void **s
     assert_false(a.more);
 }
 
+/* Its mark would not wait for the row: it would be added at every pass, as fast as passes go. */
+static void test_relay__a_row_that_somebody_holds_then_not_placed_yet(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    assert_ok(write_jobs(&j, 1));
+    sql_run(db.admin, "UPDATE platform.job SET epoch = NULL");
+    age_rows();
+    sql_run(db.admin, "BEGIN");
+    run_for_id(db.admin, j.id, "SELECT 1 FROM platform.job WHERE id = ", " FOR NO KEY UPDATE");
+    size_t moved = relay().moved;
+    sql_run(db.admin, "ROLLBACK");
+    assert_int_equal(0, moved);
+    assert_int_equal(1, relay().moved);
+}
+
 static void test_relay__ended_rows_then_not_placed(void **state) {
     (void)state;
     struct journal_job j = job_in("default", 0);
@@ -479,6 +494,7 @@ int main(void) {
         cmocka_unit_test_setup(test_relay__a_job_then_its_entry_says_all_of_it, journal_db_reset),
         cmocka_unit_test_setup(test_relay__rows_of_this_second_then_not_yet, journal_db_reset),
         cmocka_unit_test_setup(test_relay__more_than_a_batch_then_lowest_first_and_says_so, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__a_row_that_somebody_holds_then_not_placed_yet, journal_db_reset),
         cmocka_unit_test_setup(test_relay__ended_rows_then_not_placed, journal_db_reset),
         cmocka_unit_test_setup(test_relay__shard_without_an_epoch_then_an_error_and_no_mark, journal_db_reset),
         cmocka_unit_test_setup(test_relay__a_queue_not_known_here_yet_then_when_it_is, journal_db_reset),

@@ -2,7 +2,7 @@
  * to find it:
  *   bits  0..47 unix ms · 48..51 version 7 · 52..63 counter within the ms, from a random start · 64..65 variant
  *   bits 66..66 class (1 = stream) · 67..76 queue number · 77..80 shard · 81..127 random
- * In the stream-class ids that the API makes, bits 104..127 tell the tenant: where the entry in Redis is all that there is of a job,
+ * In the stream-class ids that the API makes, bits 112..127 tell the tenant: where the entry in Redis is all that there is of a job,
  * its id alone must say who may see it.
  * Ids of one process never repeat and never go backwards, even when the wall clock does. */
 #ifndef BASE_IDS_H
@@ -39,8 +39,8 @@ struct uuid id_new_job(struct id_maker *m, struct job_place place);
 struct job_place id_job_place(struct uuid id);
 int64_t id_ms(struct uuid id); /* the unix ms inside */
 
-/* Bits 104..127 become the first 24 of SHA-256 over the tenant, a zero byte and the id's 13 bytes before them. Fails only when out of
- * memory. */
+/* Bits 112..127 become the first 16 of SHA-256 over the tenant, a zero byte and the id's 14 bytes before them: enough for what keeps an id
+ * that has leaked from other tenants, and the 31 random bits left keep ids apart. Fails only when out of memory. */
 MUST struct err id_put_tenant(struct uuid *id, struct str tenant);
 bool id_has_tenant(struct uuid id, struct str tenant); /* false, too, when out of memory */
 
