@@ -75,7 +75,7 @@ def test_admission__given_a_limit_then_503_with_retry_after_until_there_is_room(
             ids.append(answer.json()["id"])
         else:
             refused = refused or answer
-    assert len(ids) == 3 and refused is not None
+    assert 3 <= len(ids) <= 3 + depth["parked"] and refused is not None  # what other tests parked takes no room in its stream
     said = problem(refused, 503, "queue_full")
     assert said["retryable"] and 1 <= int(refused.headers["Retry-After"]) == said["retry_after_seconds"] <= 300
     line = json.dumps({"type": job_type, "payload": {"text": "x"}, "key": new_key()})
