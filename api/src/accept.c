@@ -79,16 +79,23 @@ void acceptance_tell(struct acceptance *a, enum acceptance_verdict verdict, stru
 
 /* ---- the journal ---- */
 
-struct accept {
-    struct api *api;
+/* One statement at a time. */
+struct lane {
     struct acceptance_list waiting;
-    size_t waiting_n;
+    size_t most;          /* rows in one statement */
     struct batch *flying; /* the statement under way; NULL: none */
     struct mono sent;
-    bool probing; /* an empty statement is under way */
+};
+
+struct accept {
+    struct api *api;
+    struct lane together, alone; /* alone: what spoilt a statement for others does not hold up those who come later */
+    size_t waiting_n;            /* in both */
+    bool probing;                /* an empty statement is under way */
     struct mono probed;
-    bool refused; /* Postgres was there and did not take the last one */
-    struct mono refused_at;
+    /* Postgres was there and did not take the last statement: with rows, without; us 0: it did. Apart, because only rows are worth a
+     * repetition: the probe comes by itself. */
+    struct mono refused_at, probe_refused_at;
     struct turn_end flush;
     struct timer *again; /* after a lost connection */
     struct timer *sweep; /* for those whose time is up */
@@ -97,6 +104,7 @@ struct accept {
 /* One statement, and then the placing of what it kept. Freed with the last answer. */
 struct batch {
     struct accept *accept;
+    struct lane *lane;
     size_t n;
     struct acceptance *rows[LIMIT_BATCH];
 };
@@ -109,7 +117,8 @@ static void put_back(struct accept *s, struct acceptance *a) {
         drop(a);
         return;
     }
-    STAILQ_INSERT_TAIL(&s->waiting, a, link);
+    struct lane *lane = a->alone ? &s->alone : &s->together;
+    STAILQ_INSERT_TAIL(&lane->waiting, a, link);
     s->waiting_n++;
 }
 
@@ -156,19 +165,18 @@ static void repeat_alone(struct accept *s, struct batch *b, struct err err) {
     wake(s);
 }
 
-/* Postgres is there, and says that it does not: it is read only, or its disk is full, or the time of the statement was up. */
+/* Postgres is there, and says that it does not: it is read only, or its disk is full, or the time of the statement was up. Rows
+ * that others hold are none: the statement's patience with locks is shorter than its time. */
 static bool is_refusal(const struct accept *s, struct err err) {
     return err.code == ERR_PG_SLOW || (err.code == ERR_PG_DOWN && pg_pool_is_up(s->api->rt->platform));
 }
 
-static void note_refusal(struct accept *s) {
-    s->refused = true;
-    s->refused_at = loop_now(s->api->rt->loop);
+static bool was_refused(const struct accept *s, struct mono at) {
+    return at.us != 0 && mono_ms_since(loop_now(s->api->rt->loop), at) < REFUSED_MS;
 }
 
 /* Nothing of the batch is kept, nor would it be a moment later. */
 static void refuse_all(struct accept *s, struct batch *b, struct err err) {
-    note_refusal(s);
     for (size_t i = 0; i < b->n; i++) {
         acceptance_tell(b->rows[i], ACCEPTED_FAILED, err);
         drop(b->rows[i]);
@@ -257,13 +265,14 @@ static void judge_all(struct accept *s, struct batch *b, const PGresult *res) {
 static void on_answer(void *arg, struct err err, const PGresult *res) {
     struct batch *b = arg;
     struct accept *s = b->accept;
-    s->flying = NULL;
-    if (is_refusal(s, err) && (s->refused || err.code == ERR_PG_SLOW)) {
-        refuse_all(s, b, err);
-        return;
-    }
+    b->lane->flying = NULL;
     if (is_refusal(s, err)) {
-        note_refusal(s); /* once more, in a moment: a server that shuts down says the same, and is waited for */
+        bool again = was_refused(s, s->refused_at);
+        s->refused_at = loop_now(s->api->rt->loop);
+        if (again && err.code == ERR_PG_DOWN) {
+            refuse_all(s, b, err);
+            return;
+        } /* else once more, in a moment: a server that shuts down says the same, and is waited for */
     }
     if (err.code == ERR_PG_LOST || err.code == ERR_PG_DOWN || err.code == ERR_CLOSED) {
         repeat_all(s, b, err);
@@ -274,7 +283,7 @@ static void on_answer(void *arg, struct err err, const PGresult *res) {
         return;
     }
     FAILPOINT(ACCEPT_AFTER_COMMIT);
-    s->refused = false;
+    s->refused_at = s->probe_refused_at = (struct mono){0};
     judge_all(s, b, res);
     place(s, b);
     if (s->waiting_n > 0) {
@@ -284,33 +293,27 @@ static void on_answer(void *arg, struct err err, const PGresult *res) {
 
 static void take(struct accept *s, struct batch *b) {
     struct acceptance *a;
-    while (b->n < LIMIT_BATCH && (a = STAILQ_FIRST(&s->waiting)) != NULL) {
-        if (a->alone && b->n > 0) {
-            return;
-        }
-        STAILQ_REMOVE_HEAD(&s->waiting, link);
+    while (b->n < b->lane->most && (a = STAILQ_FIRST(&b->lane->waiting)) != NULL) {
+        STAILQ_REMOVE_HEAD(&b->lane->waiting, link);
         s->waiting_n--;
         if (a->told) {
             drop(a);
-            continue;
-        }
-        b->rows[b->n++] = a;
-        if (a->alone) {
-            return;
+        } else {
+            b->rows[b->n++] = a;
         }
     }
 }
 
 static void send(struct accept *s, struct batch *b) {
     struct buf columns[ACCEPT_COLUMNS];
-    struct pg_value values[ACCEPT_COLUMNS];
+    struct pg_value values[ACCEPT_PARAMS];
     struct err e = accept_columns(columns, b->rows, b->n, values);
     if (err_is_set(e)) {
         repeat_alone(s, b, e);
     } else {
         FAILPOINT(ACCEPT_BEFORE_COMMIT);
-        s->flying = b;
-        s->sent = loop_now(s->api->rt->loop);
+        b->lane->flying = b;
+        b->lane->sent = loop_now(s->api->rt->loop);
         pg_exec(s->api->rt->platform, &accept_stmt, values, 0, 0, on_answer, b);
     }
     for (size_t i = 0; i < ACCEPT_COLUMNS; i++) {
@@ -318,9 +321,8 @@ static void send(struct accept *s, struct batch *b) {
     }
 }
 
-static void flush(void *arg) {
-    struct accept *s = arg;
-    if (s->flying != NULL || s->waiting_n == 0 || timer_is_active(s->again)) {
+static void send_next(struct accept *s, struct lane *lane) {
+    if (lane->flying != NULL || STAILQ_EMPTY(&lane->waiting)) {
         return;
     }
     struct batch *b = malloc(sizeof *b);
@@ -328,12 +330,21 @@ static void flush(void *arg) {
         timer_start(s->again, AGAIN_MS);
         return;
     }
-    *b = (struct batch){.accept = s};
+    *b = (struct batch){.accept = s, .lane = lane};
     take(s, b);
     if (b->n == 0) {
         free(b);
     } else {
         send(s, b);
+    }
+}
+
+/* Both may go to one connection: the one that is perhaps held up goes last. */
+static void flush(void *arg) {
+    struct accept *s = arg;
+    if (!timer_is_active(s->again)) {
+        send_next(s, &s->together);
+        send_next(s, &s->alone);
     }
 }
 
@@ -346,13 +357,18 @@ static void tell_if_over(struct accept *s, struct acceptance *a) {
 }
 
 /* Their memory stays until the list or the statement lets go of them. */
+static void sweep(struct accept *s, const struct lane *lane) {
+    struct acceptance *a;
+    STAILQ_FOREACH(a, &lane->waiting, link) { tell_if_over(s, a); }
+    for (size_t i = 0; lane->flying != NULL && i < lane->flying->n; i++) {
+        tell_if_over(s, lane->flying->rows[i]);
+    }
+}
+
 static void on_sweep(void *arg) {
     struct accept *s = arg;
-    struct acceptance *a;
-    STAILQ_FOREACH(a, &s->waiting, link) { tell_if_over(s, a); }
-    for (size_t i = 0; s->flying != NULL && i < s->flying->n; i++) {
-        tell_if_over(s, s->flying->rows[i]);
-    }
+    sweep(s, &s->together);
+    sweep(s, &s->alone);
 }
 
 /* ---- readiness ---- */
@@ -362,14 +378,14 @@ static void on_probed(void *arg, struct err err, const PGresult *res) {
     (void)res;
     s->probing = false;
     if (is_refusal(s, err)) {
-        note_refusal(s);
+        s->probe_refused_at = loop_now(s->api->rt->loop);
     }
 }
 
 /* The same statement over no rows. A success does not end a refusal: with rows there may be no room for them. */
 void accept_probe(struct accept *s) {
     struct buf columns[ACCEPT_COLUMNS];
-    struct pg_value values[ACCEPT_COLUMNS];
+    struct pg_value values[ACCEPT_PARAMS];
     if (s->probing) {
         return;
     }
@@ -383,11 +399,13 @@ void accept_probe(struct accept *s) {
     }
 }
 
+static bool is_slow(const struct accept *s, bool under_way, struct mono since) {
+    return under_way && mono_ms_since(loop_now(s->api->rt->loop), since) >= SLOW_MS;
+}
+
 bool accept_is_refused(const struct accept *s) {
-    struct mono now = loop_now(s->api->rt->loop);
-    bool slow =
-        (s->flying != NULL && mono_ms_since(now, s->sent) >= SLOW_MS) || (s->probing && mono_ms_since(now, s->probed) >= SLOW_MS);
-    return slow || (s->refused && mono_ms_since(now, s->refused_at) < REFUSED_MS);
+    return is_slow(s, s->together.flying != NULL, s->together.sent) || is_slow(s, s->alone.flying != NULL, s->alone.sent) ||
+           is_slow(s, s->probing, s->probed) || was_refused(s, s->refused_at) || was_refused(s, s->probe_refused_at);
 }
 
 bool accept_is_full(const struct accept *s) { return s->waiting_n >= WAITING_MAX; }
@@ -405,7 +423,10 @@ struct err accept_new(struct api *api, struct accept **out) {
     }
     s->api = api;
     s->flush = (struct turn_end){.run = flush, .arg = s};
-    STAILQ_INIT(&s->waiting);
+    s->together.most = LIMIT_BATCH;
+    s->alone.most = 1;
+    STAILQ_INIT(&s->together.waiting);
+    STAILQ_INIT(&s->alone.waiting);
     struct err e = timer_new(api->rt->loop, on_again, s, &s->again);
     if (!err_is_set(e)) {
         e = timer_new(api->rt->loop, on_sweep, s, &s->sweep);
@@ -420,19 +441,24 @@ struct err accept_new(struct api *api, struct accept **out) {
     return OK;
 }
 
-void accept_stop(struct accept *s) {
+static void empty(struct lane *lane) {
     struct acceptance *a;
+    while ((a = STAILQ_FIRST(&lane->waiting)) != NULL) {
+        STAILQ_REMOVE_HEAD(&lane->waiting, link);
+        acceptance_tell(a, ACCEPTED_FAILED, err_make(ERR_CLOSED, "closing"));
+        drop(a);
+    }
+}
+
+void accept_stop(struct accept *s) {
     if (s == NULL) {
         return;
     }
     timer_free(s->again);
     timer_free(s->sweep);
     loop_cancel_turn_end(s->api->rt->loop, &s->flush);
-    while ((a = STAILQ_FIRST(&s->waiting)) != NULL) {
-        STAILQ_REMOVE_HEAD(&s->waiting, link);
-        acceptance_tell(a, ACCEPTED_FAILED, err_make(ERR_CLOSED, "closing"));
-        drop(a);
-    }
+    empty(&s->together);
+    empty(&s->alone);
 }
 
 void accept_free(struct accept *s) { free(s); }

@@ -1,7 +1,8 @@
 /* Acceptance: from a checked request to a job that is kept, once per key.
  *
  * Journal class (accept.c): the job's row and its key are committed in Postgres, then the job is placed in Redis. Everything that
- * arrived while the statement before was under way goes in one statement.
+ * arrived while the statement before was under way goes in one statement. When that fails, a key that somebody else holds included,
+ * each of its rows is tried alone, beside the statements of those who came later.
  * Stream class (enter.c): the entry in Redis is the job; one Function call per shard and turn. */
 #ifndef API_ACCEPT_H
 #define API_ACCEPT_H
@@ -74,11 +75,12 @@ void enter_stop(struct enter *s);
 void enter_free(struct enter *s);
 void enter_add(struct enter *s, struct acceptance *a);
 
-/* The parameters of the statement for n acceptances, and what it says of each (accept_sql.c). */
+/* The parameters of the statement for n acceptances, and what it says of each (accept_sql.c). It waits for a key that another
+ * transaction has under way for a second, or a tenth of one when the row is alone; then it fails with ERR_PG_CONFLICT. */
 extern const struct pg_stmt accept_stmt;
-enum { ACCEPT_COLUMNS = 14 };
+enum { ACCEPT_COLUMNS = 14, ACCEPT_PARAMS = ACCEPT_COLUMNS + 1 };
 MUST struct err accept_columns(struct buf columns[ACCEPT_COLUMNS], struct acceptance *const *rows, size_t n,
-                               struct pg_value out_values[ACCEPT_COLUMNS]);
+                               struct pg_value out_values[ACCEPT_PARAMS]);
 /* False: the row raced with another transaction and has to be asked again. */
 bool accept_judge(struct acceptance *a, const PGresult *res, int row, struct arena *scratch);
 /* Which of the rows a line of the answer is about; -1: none. */

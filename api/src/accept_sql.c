@@ -2,7 +2,10 @@
  *
  * The keys go in first, in one order everywhere, so that two statements cannot wait for each other. A key that is there keeps its
  * job's row out. The outer query reads with the snapshot from before: it sees keys and jobs that were there, neither its own rows nor
- * those of a transaction that was faster by a hair. Of the latter nothing is seen at all: the row is asked again. */
+ * those of a transaction that was faster by a hair. Of the latter nothing is seen at all: the row is asked again.
+ *
+ * One that is not as fast is waited for, and with it everybody in the statement: lock_timeout ends that long before statement_timeout
+ * does. It is set for this transaction alone, and before anything is inserted, as d is read whole before the keys are sorted. */
 #include "accept.h"
 
 #include <base/fault.h>
@@ -15,7 +18,7 @@ enum { COLUMN_BYTES_MAX = 16 << 20 };
 
 const struct pg_stmt accept_stmt = {
     "api.accept",
-    "WITH d AS (SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[], $5::real[], $6::uuid[], $7::text[], "
+    "WITH d AS (SELECT t.* FROM (SELECT set_config('lock_timeout', $15, true)) AS patience, unnest($1::int[], $2::text[], $3::text[], $4::bytea[], $5::real[], $6::uuid[], $7::text[], "
     "$8::smallint[], $9::text[], $10::int[], $11::bytea[], $12::text[], $13::bigint[], $14::bigint[]) AS t(n, tenant, key, fingerprint, "
     "estimate_s, id, queue, shard, type, type_version, payload, traceparent, due_ms, deadline_ms)), "
     "k AS (INSERT INTO platform.idempotency (tenant, key, fingerprint, job_id, estimate_s) "
@@ -27,7 +30,7 @@ const struct pg_stmt accept_stmt = {
     "SELECT d.n, n.id IS NOT NULL, i.fingerprint, i.estimate_s, i.job_id, " JOB_COLUMNS " FROM d LEFT JOIN n ON n.id = d.id "
     "LEFT JOIN platform.idempotency i ON n.id IS NULL AND i.tenant = d.tenant AND i.key = d.key "
     "LEFT JOIN platform.job j ON n.id IS NULL AND j.id = coalesce(i.job_id, d.id)",
-    ACCEPT_COLUMNS,
+    ACCEPT_PARAMS,
 };
 enum { COLUMN_N, COLUMN_FRESH, COLUMN_FINGERPRINT, COLUMN_ESTIMATE, COLUMN_JOB, COLUMN_ROW };
 
@@ -56,7 +59,8 @@ static void add_row(struct buf *columns, const struct acceptance *a, size_t n) {
 }
 
 struct err accept_columns(struct buf columns[ACCEPT_COLUMNS], struct acceptance *const *rows, size_t n,
-                          struct pg_value out_values[ACCEPT_COLUMNS]) {
+                          struct pg_value out_values[ACCEPT_PARAMS]) {
+    bool alone = n == 1 && rows[0]->alone; /* it was waited for before, and others wait behind it */
     for (size_t i = 0; i < ACCEPT_COLUMNS; i++) {
         buf_init(&columns[i], COLUMN_BYTES_MAX);
         pg_array_begin(&columns[i]);
@@ -69,6 +73,7 @@ struct err accept_columns(struct buf columns[ACCEPT_COLUMNS], struct acceptance 
         TRY(buf_status(&columns[i]));
         out_values[i] = pg_text(buf_str(&columns[i]));
     }
+    out_values[ACCEPT_COLUMNS] = pg_text(alone ? STR("100ms") : STR("1s"));
     return OK;
 }
 

@@ -2,6 +2,7 @@
  * is at it; a flow is told by a step that its transactions see; a stream-class job by a note in Redis. */
 #include <base/metrics.h>
 #include <jobs/attempt.h>
+#include <queues/envelope.h>
 #include <queues/upkeep.h>
 
 #include "handlers.h"
@@ -10,6 +11,11 @@
 
 static const struct pg_stmt get_stmt = {
     "api.cancel", "SELECT " JOB_COLUMNS " FROM platform.job j WHERE j.id = $1::uuid AND ($2::text IS NULL OR j.tenant = $2)", 2};
+
+static const struct pg_stmt dead_stmt = {"api.cancel_dead",
+                                         "SELECT FROM platform.dead_job WHERE id = $1::uuid AND replayed_at IS NULL "
+                                         "AND ($2::text IS NULL OR tenant = $2)",
+                                         2};
 
 #define RESULT                                                                                                             \
     "{\"type\":\"/problems/job-cancelled\",\"title\":\"The job was cancelled\",\"status\":409,\"code\":\"job_cancelled\"," \
@@ -43,22 +49,31 @@ static void answer_terminal(struct call *c, struct str state) {
     }
 }
 
-/* ---- journal class, single effect ---- */
-
 static void ignore_reply(void *arg, struct err err, const struct reply *reply) {
     (void)arg;
     (void)err; /* waiters read again every second */
     (void)reply;
 }
 
-static void on_removed(void *arg, struct err err, bool removed) {
-    struct call *c = arg;
+static void answer_cancelled(struct call *c) {
     const struct cancel *k = c->state;
-    (void)err; /* an entry that stays finds its job ended */
-    (void)removed;
     const struct str argv[] = {STR("PUBLISH"), STR(CHANNEL_DONE), str_of(k->id.b, sizeof k->id.b)};
     broker_call(&c->api->rt->redis, 3, argv, ignore_reply, NULL);
     answer(c, 200, "cancelled");
+}
+
+static void count_cancelled(const struct cancel *k) {
+    const char *type = k->type != NULL ? k->type->name : "unknown"; /* as workers say */
+    metric_inc(M_JOBS_FINISHED, k->queue->name, type, job_outcome_name(OUTCOME_CANCELLED));
+}
+
+/* ---- journal class, single effect ---- */
+
+static void on_removed(void *arg, struct err err, bool removed) {
+    struct call *c = arg;
+    (void)err; /* an entry that stays finds its job ended */
+    (void)removed;
+    answer_cancelled(c);
     call_release(c);
 }
 
@@ -71,7 +86,7 @@ static void on_finished(void *arg, struct err err) {
         return;
     }
     if (k->fresh) {
-        metric_inc(M_JOBS_FINISHED, k->queue->name, k->type->name, job_outcome_name(OUTCOME_CANCELLED));
+        count_cancelled(k);
     }
     queue_cancel(&c->api->rt->redis, k->shard, k->id, STR(""), on_removed, c);
 }
@@ -160,11 +175,78 @@ static void on_noted(void *arg, struct err err, bool removed) {
     if (err_is_set(err)) {
         call_fail(c, err);
     } else if (removed) {
-        answer(c, 200, "cancelled");
+        count_cancelled(c->state);
+        answer_cancelled(c);
     } else {
         answer(c, 202, "cancel_requested");
     }
     call_release(c);
+}
+
+static void note(struct call *c) {
+    const struct cancel *k = c->state;
+    queue_cancel(&c->api->rt->redis, k->shard, k->id, STR(STREAM_OUTCOME), on_noted, c);
+}
+
+/* A home value: u16 length of the header, the header, the payload. */
+static const struct job_type *type_of(const struct registry *r, struct str home) {
+    struct envelope e;
+    if (home.n < 2) {
+        return NULL;
+    }
+    size_t n = (uint8_t)home.p[0] | (size_t)(uint8_t)home.p[1] << 8;
+    if (n > home.n - 2 || err_is_set(envelope_decode(str_of(home.p + 2, n), &e))) {
+        return NULL;
+    }
+    return registry_type(r, e.type, NULL);
+}
+
+static void on_home(void *arg, struct err err, const struct reply *reply) {
+    struct call *c = arg;
+    struct cancel *k = c->state;
+    if (err_is_set(err)) {
+        call_fail(c, err);
+        call_release(c);
+        return;
+    }
+    k->type = type_of(c->api->rt->registry, reply_str(reply));
+    note(c);
+}
+
+/* Once it is gone nothing tells its type any more. */
+static void ask_home(struct call *c) {
+    const struct cancel *k = c->state;
+    const struct str argv[] = {STR("HGET"), k->shard->key[KEY_DELAYED_HOME], str_of(k->id.b, sizeof k->id.b)};
+    broker_call(&c->api->rt->redis, 3, argv, on_home, c);
+}
+
+/* Dead and handed over to Postgres: a request noted now would end the job when it is run again. When Postgres is away, Redis alone
+ * tells. */
+static void on_dead(void *arg, struct err err, const PGresult *res) {
+    struct call *c = arg;
+    if (err_is_set(err) || PQntuples(res) == 0) {
+        note(c);
+        return;
+    }
+    answer_terminal(c, STR("dead"));
+    call_release(c);
+}
+
+static void ask_dead(struct call *c) {
+    const struct cancel *k = c->state;
+    char room[PG_UUID_BYTES];
+    const struct pg_value values[] = {pg_uuid(k->id, room), call_tenant(c)};
+    pg_exec(c->api->rt->platform, &dead_stmt, values, 0, 0, on_dead, c);
+}
+
+static void request(struct call *c, enum queue_found where) {
+    if (where == QUEUE_FOUND_NOTHING) {
+        ask_dead(c);
+    } else if (where == QUEUE_FOUND_DELAYED) {
+        ask_home(c);
+    } else {
+        note(c);
+    }
 }
 
 static void on_found(void *arg, struct err err, enum queue_found where, struct wall when, struct str outcome) {
@@ -179,7 +261,7 @@ static void on_found(void *arg, struct err err, enum queue_found where, struct w
     } else if (where == QUEUE_FOUND_DEAD) {
         answer_terminal(c, STR("dead"));
     } else {
-        queue_cancel(&c->api->rt->redis, k->shard, k->id, STR(STREAM_OUTCOME), on_noted, c);
+        request(c, where);
         return;
     }
     call_release(c);

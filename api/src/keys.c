@@ -24,7 +24,7 @@ enum {
 
 struct entry {
     struct api_key key; /* of an absent one the id alone */
-    struct mono read;
+    struct mono asked;  /* when the question went out that this answers */
     bool hashed;
     UT_hash_handle hh;
 };
@@ -74,7 +74,7 @@ static void forget(struct entry **table, struct entry *e) {
 }
 
 /* Without memory nothing is remembered. */
-static void remember(struct entry **table, unsigned most, const struct api_key *key, struct mono now) {
+static void remember(struct entry **table, unsigned most, const struct api_key *key, struct mono asked) {
     if (HASH_COUNT(*table) >= most) {
         forget(table, *table); /* the one read longest ago */
     }
@@ -82,14 +82,14 @@ static void remember(struct entry **table, unsigned most, const struct api_key *
     if (e == NULL) {
         return;
     }
-    *e = (struct entry){.key = *key, .read = now, .hashed = true};
+    *e = (struct entry){.key = *key, .asked = asked, .hashed = true};
     HASH_ADD_STR(*table, key.id, e);
     if (!e->hashed) {
         free(e);
     }
 }
 
-static int64_t age_ms(const struct keys *k, const struct entry *e) { return mono_ms_since(loop_now(k->api->rt->loop), e->read); }
+static int64_t age_ms(const struct keys *k, const struct entry *e) { return mono_ms_since(loop_now(k->api->rt->loop), e->asked); }
 
 /* Good enough when Postgres does not say. */
 static const struct entry *find_usable(const struct keys *k, struct str id) {
@@ -149,16 +149,16 @@ static bool read_key(const PGresult *res, struct api_key *out) {
     return good;
 }
 
-static void learn(struct keys *k, const PGresult *res, struct api_key *key, bool *out_exists) {
-    struct mono now = loop_now(k->api->rt->loop);
+/* asked: the answer tells of then, however late it came. */
+static void learn(struct keys *k, const PGresult *res, struct mono asked, struct api_key *key, bool *out_exists) {
     struct str id = str_c(key->id);
     *out_exists = PQntuples(res) > 0 && read_key(res, key);
     forget(&k->present, find(k->present, id));
     forget(&k->absent, find(k->absent, id));
     if (*out_exists) {
-        remember(&k->present, PRESENT_MAX, key, now);
+        remember(&k->present, PRESENT_MAX, key, asked);
     } else {
-        remember(&k->absent, ABSENT_MAX, key, now);
+        remember(&k->absent, ABSENT_MAX, key, asked);
     }
 }
 
@@ -170,7 +170,7 @@ static void on_answer(void *arg, struct err err, const PGresult *res) {
     HASH_DEL(k->lookups, l); /* first: those who are told may ask again */
     (void)str_copy_c(str_c(l->id), key.id, sizeof key.id);
     if (!err_is_set(err)) {
-        learn(k, res, &key, &exists);
+        learn(k, res, l->began, &key, &exists);
     } else {
         const struct entry *e = find_usable(k, str_c(l->id));
         if (e != NULL) {

@@ -1,6 +1,8 @@
-/* API keys as platform.api_key has them. What was read is believed for 5 s, absence too, so that a revoked key works no longer than
- * that; while Postgres does not say, a key that was there is believed for 10 minutes. Ids that are not there are remembered apart:
- * asking for many of them drives no key out. A key in use is read again before its time, so that nobody waits for that. One statement per id is on its way at most. */
+/* API keys as platform.api_key has them. What Postgres said is believed for 5 s since it was asked, absence too, so that a revoked key
+ * works no longer than that while Postgres answers within 250 ms. Who would have to wait longer, or gets an error, is let in by what
+ * was said of a key at most 10 minutes ago: while Postgres hangs or is away a revoked key works until it answers, and for 10 minutes
+ * at most. Ids that are not there are remembered apart: asking for many of them drives no key out. A key in use is asked for again
+ * before its time, so that nobody waits for that. One statement per id is on its way at most. */
 #ifndef API_KEYS_H
 #define API_KEYS_H
 

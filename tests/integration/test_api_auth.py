@@ -3,6 +3,8 @@ import hashlib
 import secrets
 import socket
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -64,6 +66,26 @@ def test_key__given_another_secret_or_a_revoked_key_then_401(stack, make_key):
     stack.sql("UPDATE platform.api_key SET revoked_at = now() WHERE id = %s", key.split("_")[1])
     revoked = Client(stack.api.url, key)
     assert ports.wait_until(lambda: revoked.get("/v1/queues").status_code == 401, 7)
+
+
+def test_key__given_an_answer_that_came_late_then_a_revoked_key_works_no_longer(stack, make_key):
+    key = make_key("default", "view")
+    late = Client(stack.api.url, key)
+    stack.sql("ALTER TABLE platform.api_key ENABLE ROW LEVEL SECURITY")
+    try:
+        stack.sql("CREATE POLICY late ON platform.api_key USING (pg_sleep(2)::text = '')")
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(late.get, "/v1/queues")
+            asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            assert ports.wait_until(lambda: stack.sql(asked) == [(1,)], 1)
+            stack.sql("UPDATE platform.api_key SET revoked_at = now() WHERE id = %s", key.split("_")[1])
+            revoked = time.monotonic()
+            assert first.result().status_code == 200
+    finally:
+        stack.sql("DROP POLICY IF EXISTS late ON platform.api_key")
+        stack.sql("ALTER TABLE platform.api_key DISABLE ROW LEVEL SECURITY")
+    ports.wait_until(lambda: False, revoked + 5.2 - time.monotonic())
+    problem(late.get("/v1/queues"), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("scope,allowed", [

@@ -4,6 +4,7 @@ import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from penstock_ops import ports
@@ -82,6 +83,30 @@ def test_post__given_many_keys_at_once_then_as_many_jobs(stack, client):
     for job in answers:
         client.ended(job["id"])
     assert stack.sql("SELECT count(*) FROM custom.note WHERE text = %s", mark) == [(50,)]
+
+
+@pytest.mark.parametrize("held", [1, 30])
+def test_post__given_keys_that_another_transaction_holds_then_only_they_wait(stack, client, held):
+    mark = new_key()
+    body = {"type": "demo.note", "payload": {"text": mark}}
+    keys = [f"{mark}-{i}" for i in range(held + 20)]  # the held ones go first
+    with psycopg.connect(stack.postgres.admin_url) as db, ThreadPoolExecutor(64) as pool:
+        for key in keys[:held]:
+            db.execute("INSERT INTO platform.idempotency (tenant, key, fingerprint, job_id) VALUES ('default', %s, '', gen_random_uuid())", (key,))
+        posts = {key: pool.submit(client.post, "/v1/jobs", body, key) for key in keys}
+        assert ports.wait_until(lambda: sum(post.done() for post in posts.values()) >= 4, 5)
+        later = client.post("/v1/jobs", body, f"{mark}-later")  # the held ones are still being tried
+        answers = {key: post.result() for key, post in posts.items()}
+        for key in keys[:held]:
+            assert int(answers[key].headers["Retry-After"]) >= 1
+            assert problem(answers[key], 503, "unavailable")["retryable"]
+        for answer in [later] + [answers[key] for key in keys[held:]]:
+            assert answer.status_code == 202 and answer.elapsed.total_seconds() < (3 if held == 1 else 7), answer.text
+        assert later.elapsed.total_seconds() < 1.5
+        db.rollback()
+    for key in keys[:held]:
+        assert client.post("/v1/jobs", body, key).status_code == 202
+    assert ports.wait_until(lambda: stack.sql("SELECT count(*) FROM custom.note WHERE text = %s", mark) == [(held + 21,)], WAIT_S)
 
 
 BAD = [
@@ -306,15 +331,39 @@ def test_delete__given_a_job_that_must_come_to_its_end_then_409(client, paused_o
     problem(client.delete(f"/v1/jobs/{job['id']}"), 409, "job_terminal")
 
 
-def test_delete__given_one_job_many_times_at_once_then_it_ends_once(stack, client):
-    def finished() -> float:
-        found = re.findall(r'penstock_jobs_finished_total\{[^}]*type="demo.note"[^}]*outcome="cancelled"[^}]*\} (\S+)', client.get("/metrics").text)
-        return sum(map(float, found))
+def cancelled(client, job_type: str) -> float:
+    """How many jobs were, by the metric."""
+    found = re.findall(rf'penstock_jobs_finished_total\{{[^}}]*type="{job_type}"[^}}]*outcome="cancelled"[^}}]*\}} (\S+)', client.get("/metrics").text)
+    return sum(map(float, found))
 
-    job, before = client.enqueue("demo.note", {"text": "once"}, delay_ms=60000), finished()
+
+def test_delete__given_one_job_many_times_at_once_then_it_ends_once(stack, client):
+    job, before = client.enqueue("demo.note", {"text": "once"}, delay_ms=60000), cancelled(client, "demo.note")
     with ThreadPoolExecutor(20) as pool:
         assert {said.status_code for said in pool.map(lambda _: client.delete(f"/v1/jobs/{job['id']}"), range(20))} == {200}
-    assert finished() - before == 1
+    assert cancelled(client, "demo.note") - before == 1
+
+
+@pytest.mark.parametrize("job_type", ["demo.note", "demo.echo"])
+def test_delete__given_a_delayed_job_then_it_is_announced_and_counted_once(stack, client, job_type):
+    job, before = client.enqueue(job_type, {"text": "x"}, delay_ms=60000), cancelled(client, job_type)
+    done = stack.redis_client().pubsub(ignore_subscribe_messages=True)
+    done.subscribe("pen:done")
+    announced = []
+
+    def is_announced() -> bool:
+        message = done.get_message(timeout=0.1)
+        announced.extend([message["data"].hex()] if message else [])
+        return job["id"].replace("-", "") in announced
+
+    done.get_message(timeout=WAIT_S)  # the subscription
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.job, job["id"], "20s")
+        for _ in range(2):
+            assert client.delete(f"/v1/jobs/{job['id']}").status_code == 200
+        assert waiting.result()["state"] == "cancelled"
+    assert ports.wait_until(is_announced, 5)
+    assert cancelled(client, job_type) - before == 1
 
 
 def test_delete__given_a_waiting_job_then_it_never_runs(stack, client, paused):
@@ -344,6 +393,17 @@ def test_delete__given_an_ended_job_then_409(client):
         assert client.ended(job["id"])["state"] == state
         said = problem(client.delete(f"/v1/jobs/{job['id']}"), 409, "job_terminal")
         assert state in said["detail"]
+
+
+def test_delete__given_a_dead_stream_job_that_postgres_has_then_its_replay_is_not_cancelled(stack, client):
+    job = client.enqueue("demo.tally", {"fail": True})
+    dead = lambda: stack.sql("SELECT count(*) FROM platform.dead_job WHERE id = %s", job["id"]) == [(1,)]
+    assert ports.wait_until(dead, WAIT_S)
+    left = lambda: any(bytes.fromhex(job["id"].replace("-", "")) in stack.redis_client().hkeys(key) for key in stack.redis_client().keys("pen:{*}:dead"))
+    assert ports.wait_until(lambda: not left(), WAIT_S)
+    assert "dead" in problem(client.delete(f"/v1/jobs/{job['id']}"), 409, "job_terminal")["detail"]
+    assert client.post(f"/v1/jobs/{job['id']}/retry").status_code == 202
+    assert client.ended(job["id"])["state"] == "dead"
 
 
 def test_retry__given_a_dead_job_then_it_waits_again_in_a_newer_generation(stack, client):

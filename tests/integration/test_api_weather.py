@@ -118,6 +118,41 @@ def test_postgres_restarted__requests_under_way_are_accepted_once(storm, client)
     assert ports.wait_until(lambda: storm.sql("SELECT count(*) FROM custom.note WHERE text = %s", mark) == [(400,)], WAIT_S)
 
 
+@pytest.fixture
+def refuse(storm):
+    """The next statements over these rows, so many, are refused as by a full disk; those over none as long as it says."""
+    storm.sql("CREATE TABLE public.refusal (empty boolean)")
+    storm.sql("INSERT INTO public.refusal VALUES (false)")
+    storm.sql("CREATE SEQUENCE public.refused MINVALUE -10")
+    full = "RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END IF;"
+    for name, row, when, result in (("rows", "ROW", "NEW.type = 'demo.note' AND nextval('public.refused') <= 0", "NEW"), ("none", "STATEMENT", "(SELECT empty FROM public.refusal)", "NULL")):
+        storm.sql(f"CREATE FUNCTION public.refuse_{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
+                  f"$$ BEGIN IF {when} THEN {full} RETURN {result}; END $$")
+        storm.sql(f"CREATE TRIGGER refuse_{name} BEFORE INSERT ON platform.job FOR EACH {row} EXECUTE FUNCTION public.refuse_{name}()")
+
+    def say(rows: int = 0, empty: bool = False) -> None:
+        storm.sql("UPDATE public.refusal SET empty = %s", empty)
+        storm.sql("SELECT setval('public.refused', %s, false)", 1 - rows)
+
+    yield say
+    storm.sql("DROP FUNCTION public.refuse_rows, public.refuse_none CASCADE")
+    storm.sql("DROP SEQUENCE public.refused")
+    storm.sql("DROP TABLE public.refusal")
+
+
+def test_postgres_refusing_once__a_request_is_repeated_before_it_is_refused(client, refuse):
+    note = lambda: client.post("/v1/jobs", {"type": "demo.note", "payload": {"text": "once"}}, new_key())
+    refuse(empty=True)
+    assert ports.wait_until(lambda: ready(client)["degraded"] == ["postgres"], 5)
+    refuse(rows=1)
+    assert note().status_code == 202  # what the probe found is no reason to try it once only
+    refuse(rows=2)
+    problem(note(), 503, "unavailable")
+    ports.wait_until(lambda: False, 3.2)
+    refuse(rows=1)
+    assert note().status_code == 202  # the refusal before is an old one
+
+
 def test_postgres_away__journal_jobs_get_503_and_stream_jobs_go_on(storm, client):
     storm.postgres.stop()
     try:
