@@ -155,7 +155,7 @@ def test_postgres__hanging_then_a_key_in_use_opens_at_once(stack, client):
             time.sleep(0.2)
     finally:
         weather.end()
-    assert max(took) < 0.5 and sum(took) / len(took) < 0.1, sorted(took)[-5:]
+    assert max(took) < 1 and sum(took) / len(took) < 0.1, sorted(took)[-5:]
 
 
 def test_both__away_then_not_ready_and_alive(stack, client):
@@ -224,6 +224,7 @@ def test_mail__full_then_the_mails_wait_and_none_is_dead(stack, client):
         ids = [send_mail(client) for _ in range(3)]
         told = "SELECT count(*) FROM notifications.notification WHERE id = ANY(%s::uuid[]) AND last_error LIKE '%%452%%'"
         assert ports.wait_until(lambda: stack.sql(told, ids) == [(3,)], WAIT_S)
+        assert ports.wait_until(lambda: not is_named(client, "mail"), 3)  # it answers
     finally:
         stack.mail.misbehave()
     assert ports.wait_until(lambda: delivered(stack, ids), BACK_HALF_OPEN_S)

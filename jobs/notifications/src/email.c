@@ -19,9 +19,15 @@ static void on_slow(void *arg) {
     runtime_dependency(m->d->attempt->env->runtime, "mail", false);
 }
 
-static void tell_state(const struct mailing *m, enum err_code code) {
-    bool answers = code == ERR_NONE || code == ERR_REFUSED;
-    if (answers || code == ERR_NET_NOT_SENT || code == ERR_NET_UNKNOWN || code == ERR_TRANSIENT) {
+/* What it says of one mail is not about the relay; with 421 (RFC 5321, 3.8) it closes. */
+static bool is_answer(struct err e) {
+    bool closes = str_starts(str_c(e.detail), STR("the relay said 421"));
+    return e.code == ERR_NONE || e.code == ERR_REFUSED || (e.code == ERR_TRANSIENT && !closes);
+}
+
+static void tell_state(const struct mailing *m, struct err e) {
+    bool answers = is_answer(e);
+    if (answers || e.code == ERR_NET_NOT_SENT || e.code == ERR_NET_UNKNOWN || e.code == ERR_TRANSIENT) {
         runtime_dependency(m->d->attempt->env->runtime, "mail", answers);
     }
 }
@@ -30,7 +36,7 @@ static void on_mailed(void *arg, struct err err) {
     const struct mailing *m = arg;
     struct delivery *d = m->d;
     timer_free(m->slow);
-    tell_state(m, err.code);
+    tell_state(m, err);
     if (!err_is_set(err)) {
         delivery_sent(d);
     } else if (err.code == ERR_NET_NOT_SENT) { /* the relay is our own dependency: never a failure of the job */

@@ -176,6 +176,26 @@ END $$;
 CREATE OR REPLACE TRIGGER closed AFTER INSERT OR UPDATE ON payments.effect
     FOR EACH ROW WHEN (NEW.step = '') EXECUTE FUNCTION payments.on_closed();
 
+-- A job opens its operation, or ends because it opened none: never both. Both hold the payment's row by the time they come here,
+-- and what a query in here sees is what stands then, not what stood before the wait. 40001: the other one was first.
+CREATE OR REPLACE FUNCTION payments.guard_opening() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM payments.effect WHERE root_id = NEW.root_id AND step = '' AND outcome <> 'dead') THEN
+        RAISE EXCEPTION 'payment_op: job % has ended', NEW.root_id USING ERRCODE = '40001';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER opening BEFORE INSERT ON payments.payment_op
+    FOR EACH ROW WHEN (NEW.root_id IS NOT NULL) EXECUTE FUNCTION payments.guard_opening();
+CREATE OR REPLACE FUNCTION payments.opened_nothing(job uuid, on_payment uuid) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM FROM payments.payment WHERE id = on_payment FOR NO KEY UPDATE;
+    IF EXISTS (SELECT FROM payments.payment_op WHERE root_id = job) THEN
+        RAISE EXCEPTION 'payment_op: job % has opened one', job USING ERRCODE = '40001';
+    END IF;
+    RETURN true;
+END $$;
+
 -- What the module itself may not do.
 REVOKE UPDATE, DELETE, TRUNCATE ON payments.ledger_entry FROM penstock_payments;
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON payments.state_edge FROM penstock_payments;

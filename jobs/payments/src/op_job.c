@@ -13,6 +13,7 @@ struct op_job {
     struct attempt *a;
     struct payments *m;
     struct open_spec open;
+    bool opened; /* seen: it has an operation */
     int rounds;
 };
 
@@ -30,8 +31,12 @@ static void commit(struct op_job *j, enum job_outcome outcome, int status, struc
         attempt_fail(j->a, err_make(ERR_NOMEM, "result"));
         return;
     }
+    char payment[PG_UUID_BYTES];
+    const struct pg_value of = pg_uuid(j->open.payment, payment);
     const struct attempt_effect e = {
-        .stmt = &payments_sql.close,
+        .stmt = j->opened ? &payments_sql.close : &payments_stmt_close_unopened, /* another runner may be opening it */
+        .values = &of,
+        .values_n = j->opened ? 0 : 1,
         .outcome = outcome,
         .status = status,
         .result = result,
@@ -139,6 +144,7 @@ static struct str refund_json(struct op_job *j, const struct op_row *o) {
 }
 
 static void commit_decided(struct op_job *j, const struct op_row *o) {
+    j->opened = true;
     bool doubted = o->state == OP_SUCCEEDED && o->code.n > 0;
     if (o->state == OP_DECLINED) {
         struct str detail = arena_printf(j->a->arena, "the provider declined: %.*s", STR_ARG(o->code));

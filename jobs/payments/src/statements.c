@@ -206,6 +206,17 @@ const struct pg_stmt payments_stmt_open_refund = {
     11,
 };
 
+/* The end of a job because it opened nothing; $7 payment. 40001: it did, in between (payments.sql); the next attempt goes on with
+ * that. */
+const struct pg_stmt payments_stmt_close_unopened = {
+    "payments.close_unopened",
+    EFFECT_GATE("payments")
+    " SELECT payments.opened_nothing(root_id, $7::uuid) AS fresh, generation, outcome, status, result FROM g UNION ALL "
+    "SELECT false, generation, outcome, status, result FROM payments.effect WHERE root_id = $1::uuid AND step = $2::text "
+    "AND NOT EXISTS (SELECT FROM g)",
+    EFFECT_PARAMS + 1,
+};
+
 #define SUMS "p.id, p.status, p.version, p.authorized, p.captured, p.voided, p.refunded, p.capture_pending, p.refund_pending, "
 
 /* $1 payment, $2 tenant, $3 root, $4 generation. One row, with a NULL id when there is no such payment. */

@@ -14,6 +14,7 @@ extern const struct pg_stmt payments_stmt_succeeded, payments_stmt_frozen, payme
 
 extern const struct pg_stmt payments_stmt_open_authorize, payments_stmt_open_capture, payments_stmt_open_void,
     payments_stmt_open_refund;
+extern const struct pg_stmt payments_stmt_close_unopened;
 extern const struct pg_stmt payments_stmt_peek, payments_stmt_view;
 extern const struct pg_stmt payments_stmt_payment_by_key, payments_stmt_bury;
 

@@ -1,5 +1,7 @@
 #include "payments_db.h"
 
+#include "../../../jobs/payments/src/statements.h"
+
 static int reset(void **state) {
     (void)state;
     fake_forget(fake);
@@ -298,6 +300,54 @@ static void test_flow__given_a_deadline_that_passed_then_nothing_is_begun_but_wh
     assert_string_equal("authorize:succeeded capture:succeeded", ops_of(p));
 }
 
+/* What a statement of another runner does, not committed yet. */
+static void other_runner(const struct pg_stmt *stmt, const char *const *values) {
+    sql_run(db.admin, "BEGIN");
+    PGresult *res = PQexecParams(db.admin, stmt->sql, stmt->params, NULL, values, NULL, NULL, 0);
+    assert_int_equal(1, PQntuples(res));
+    PQclear(res);
+}
+
+/* An attempt that comes upon it, and what it ends with once that is committed. */
+static enum err_code loser(struct uuid root, struct uuid payment, int64_t deadline_ms) {
+    struct module_run run;
+    module_run_prepare(&db, &run, "payment.capture", root, 0, payload_of(payment, ",\"amount_minor\":300"));
+    run.attempt.job.deadline.ms = deadline_ms;
+    run.attempt.type->start(&run.attempt);
+    while (run.ends == 0 && sql_int(db.admin, "SELECT count(*) FROM pg_locks WHERE NOT granted") < 1) {
+        wait_ms(db.loop, 1);
+    }
+    sql_run(db.admin, "COMMIT");
+    module_run_wait(&db, &run);
+    assert_int_equal(END_FAILED, run.end.kind);
+    enum err_code code = run.end.err.code;
+    module_run_free(&run);
+    return code;
+}
+
+static void test_flow__given_one_runner_that_opens_and_one_that_is_late_then_the_first_decides(void **state) {
+    (void)state;
+    char root[UUID_TEXT_BYTES], op[UUID_TEXT_BYTES], payment[UUID_TEXT_BYTES], key[64];
+    const char *const opening[] = {op, key, payment, "default", root, "300", NULL, "-", "fake", "0"};
+    const char *const closing[] = {root, "", "0", "expired", "410", NULL, payment};
+    for (int i = 0; i < 2; i++) {
+        enum job_outcome outcome;
+        bool opens = i == 0;
+        fake_forget(fake);
+        struct uuid p = authorized(NULL), job = module_job_id(&db, "payments");
+        uuid_text(p, payment);
+        uuid_text(job, root);
+        uuid_text(id_new(&db.ids), op);
+        (void)snprintf(key, sizeof key, "%s:capture", root);
+        other_runner(opens ? &payments_stmt_open_capture : &payments_stmt_close_unopened, opens ? opening : closing);
+        assert_int_equal(ERR_PG_CONFLICT, loser(job, p, opens ? loop_wall(db.loop).ms - 1 : 0));
+        assert_int_equal(opens ? 200 : 410, late_attempt("payment.capture", job, p, &outcome));
+        assert_int_equal(opens ? OUTCOME_DONE : OUTCOME_EXPIRED, outcome);
+        assert_int_equal(opens ? 2 : 1, fake->booked);
+        assert_payment(opens ? "partially_captured 1000 300 0 0 0 0" : "authorized 1000 0 0 0 0 0", p);
+    }
+}
+
 static int syncs_of(struct uuid payment) {
     return (int)strtol(of_payment(payment,
                                   "(SELECT count(*) FROM payments.job_outbox j, payments.payment_op o WHERE o.payment_id = p.id "
@@ -401,6 +451,7 @@ int main(void) {
         cmocka_unit_test_setup(test_flow__given_a_runner_that_sleeps_past_not_after_then_its_call_books_nothing, reset),
         cmocka_unit_test_setup(test_flow__given_a_cancel_request_then_what_did_not_leave_never_leaves, reset),
         cmocka_unit_test_setup(test_flow__given_a_deadline_that_passed_then_nothing_is_begun_but_what_was_begun_goes_on, reset),
+        cmocka_unit_test_setup(test_flow__given_one_runner_that_opens_and_one_that_is_late_then_the_first_decides, reset),
         cmocka_unit_test_setup(test_flow__given_a_job_closed_from_outside_then_its_operation_gets_a_sync, reset),
         cmocka_unit_test_setup(test_flow__given_the_sync_of_an_expired_job_then_what_did_not_leave_is_canceled, reset),
         cmocka_unit_test_setup(test_flow__given_a_dead_job_that_is_replayed_then_its_operation_goes_on, reset),

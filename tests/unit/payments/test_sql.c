@@ -275,6 +275,69 @@ static void test_sql__given_20_runners_of_one_capture_then_one_opens_it(void **s
     assert_payment("capturing 1000 0 0 0 1000 0", p);
 }
 
+/* --- one of two --- */
+
+/* Sends the statement on c while db.admin's transaction is open, waits until it waits for that, commits; the SQLSTATE, "" when it
+ * worked. */
+static const char *after_admin(PGconn *c, const struct pg_stmt *stmt, const char *const *values) {
+    static char state[6];
+    assert_int_equal(1, PQsendQueryParams(c, stmt->sql, stmt->params, NULL, values, NULL, NULL, 0));
+    while (PQisBusy(c) != 0 && sql_int(db.admin, "SELECT count(*) FROM pg_locks WHERE NOT granted") < 1) {
+        assert_int_equal(1, PQconsumeInput(c));
+        (void)poll(NULL, 0, 2);
+    }
+    sql_run(db.admin, "COMMIT");
+    PGresult *res = PQgetResult(c);
+    const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    (void)snprintf(state, sizeof state, "%s", code != NULL ? code : "");
+    PQclear(res);
+    return state;
+}
+
+static void first(const struct pg_stmt *stmt, const char *const *values) {
+    sql_run(db.admin, "BEGIN");
+    PGresult *res = PQexecParams(db.admin, stmt->sql, stmt->params, NULL, values, NULL, NULL, 0);
+    assert_int_equal(1, PQntuples(res));
+    PQclear(res);
+}
+
+static void test_sql__given_an_opening_and_a_refusal_at_once_then_the_first_wins(void **state) {
+    (void)state;
+    static const struct {
+        const struct pg_stmt *open;
+        const char *kind, *before, *after;
+    } rows[] = {
+        {&payments_stmt_open_capture, "capture", "partially_captured 1000 300 0 0 0 0", "capturing 1000 300 0 0 100 0"},
+        {&payments_stmt_open_void, "void", "partially_captured 1000 300 0 0 0 0", "voiding 1000 300 0 0 0 0"},
+        {&payments_stmt_open_refund, "refund", "partially_captured 1000 300 0 0 0 0", "partially_captured 1000 300 0 0 0 100"},
+    };
+    static const char *const outcomes[] = {"expired", "cancelled", "done"};
+    const size_t n = sizeof rows / sizeof rows[0];
+    for (size_t i = 0; i < 2 * n; i++) {
+        const struct pg_stmt *open_stmt = rows[i % n].open, *close_stmt = &payments_stmt_close_unopened;
+        bool open_first = i < n;
+        char root[UUID_TEXT_BYTES], op[UUID_TEXT_BYTES], payment[UUID_TEXT_BYTES], key[64], sql[256];
+        struct uuid p = authorized(NULL);
+        assert_int_equal(200, job_on("payment.capture", p, ",\"amount_minor\":300", NULL, 0));
+        uuid_text(p, payment);
+        uuid_text(module_job_id(&db, "payments"), root);
+        uuid_text(id_new(&db.ids), op);
+        (void)snprintf(key, sizeof key, "%s:%s", root, rows[i % n].kind);
+        const char *const opening[] = {op, key, payment, "default", root, "100", NULL, "-", "fake", "0", NULL};
+        const char *const closing[] = {root, "", "0", outcomes[i % n], "410", NULL, payment};
+        PGconn *other = module_db_connect(&db, "penstock_payments");
+        first(open_first ? open_stmt : close_stmt, open_first ? opening : closing);
+        assert_string_equal("40001", after_admin(other, open_first ? close_stmt : open_stmt, open_first ? closing : opening));
+        PQfinish(other);
+        assert_payment(open_first ? rows[i % n].after : rows[i % n].before, p);
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT (SELECT count(*) FROM payments.payment_op WHERE root_id = '%s') || ' ' || "
+                       "(SELECT count(*) FROM payments.effect WHERE root_id = '%s')",
+                       root, root);
+        assert_string_equal(open_first ? "1 0" : "0 1", sql_text(db.admin, sql));
+    }
+}
+
 /* --- twice --- */
 
 static void twice(struct uuid payment, const struct pg_stmt *stmt, const char *const *values) {
@@ -403,6 +466,7 @@ int main(void) {
         cmocka_unit_test_setup(test_sql__given_40_runners_at_one_gate_then_one_passes, reset),
         cmocka_unit_test_setup(test_sql__given_20_refunds_of_100_with_100_left_then_one_is_accepted, reset),
         cmocka_unit_test_setup(test_sql__given_20_runners_of_one_capture_then_one_opens_it, reset),
+        cmocka_unit_test_setup(test_sql__given_an_opening_and_a_refusal_at_once_then_the_first_wins, reset),
         cmocka_unit_test_setup(test_sql__given_a_record_that_is_sent_twice_then_the_second_changes_nothing, reset),
         cmocka_unit_test_setup(test_sql__given_an_answer_to_an_older_call_then_only_a_booking_counts, reset),
         cmocka_unit_test_setup(test_sql__given_a_root_then_sql_and_c_make_the_same_follow_up, reset),
