@@ -215,12 +215,15 @@ static json_t *one_answer(const struct route *r, struct str text, char out_statu
 static json_t *responses(const struct route *r) {
     json_t *all = json_pack("{s:{s:s,s:{s:{s:o}}}}", "default", "description", "A problem", "content", "application/problem+json",
                             "schema", ref_to("Problem"));
-    struct str rest = str_c(r->answers), text;
+    struct str rest = str_c(r->answers), text, first = STR_NONE;
     bool ok = all != NULL;
-    for (bool first = true; ok && str_cut(&rest, ',', &text); first = false) {
+    while (ok && str_cut(&rest, ',', &text)) {
         char status[4];
-        json_t *answer = one_answer(r, str_trim(text), status);
-        ok = (!first || put_links(answer, r)) && put(all, status, answer);
+        text = str_trim(text);
+        json_t *answer = one_answer(r, text, status);
+        struct str schema = str_of(text.p + strlen(status), text.n - strlen(status));
+        first = first.p == NULL ? schema : first;
+        ok = (!str_eq(first, schema) || put_links(answer, r)) && put(all, status, answer);
     }
     if (!ok) {
         json_decref(all);

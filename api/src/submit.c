@@ -38,7 +38,7 @@ static bool refuse_all(struct submit *s, const struct schema_error *errors, size
     return false;
 }
 
-static bool refuse_one(struct submit *s, const char *pointer, const char *detail) {
+bool submit_refuse_member(struct submit *s, const char *pointer, const char *detail) {
     struct schema_error error;
     (void)str_copy_c(str_c(pointer), error.pointer, sizeof error.pointer);
     (void)str_copy_c(str_c(detail), error.detail, sizeof error.detail);
@@ -98,13 +98,13 @@ static bool read_due(struct submit *s, const json_t *request, struct wall now) {
     int64_t delay_ms = json_opt_i64(request, "delay_ms", 0);
     struct wall due = {now.ms + delay_ms};
     if (at.p != NULL && delay_ms > 0) {
-        return refuse_one(s, "#/delay_ms", "must be left out where due_at is given");
+        return submit_refuse_member(s, "#/delay_ms", "must be left out where due_at is given");
     }
     if (at.p != NULL && !header_time(at, &due)) {
-        return refuse_one(s, "#/due_at", "must be a time like 2026-11-28T21:13:34.123Z");
+        return submit_refuse_member(s, "#/due_at", "must be a time like 2026-11-28T21:13:34.123Z");
     }
     if (due.ms - now.ms > DUE_MAX_MS) {
-        return refuse_one(s, at.p != NULL ? "#/due_at" : "#/delay_ms", "must be at most 24 days ahead");
+        return submit_refuse_member(s, at.p != NULL ? "#/due_at" : "#/delay_ms", "must be at most 24 days ahead");
     }
     s->a.due = due.ms > now.ms ? due : (struct wall){0};
     return true;
@@ -119,7 +119,7 @@ static bool read_times(struct submit *s, const json_t *request) {
     if (deadline_ms > 0) {
         s->a.deadline = (struct wall){now.ms + deadline_ms};
         if (s->a.due.ms >= s->a.deadline.ms) {
-            return refuse_one(s, "#/deadline_ms", "must not end before the job is due");
+            return submit_refuse_member(s, "#/deadline_ms", "must not end before the job is due");
         }
     }
     return true;
@@ -172,14 +172,17 @@ static bool check_pressure(struct submit *s) {
     return why == SHED_NOTHING;
 }
 
+static bool read_payload(struct submit *s, const json_t *payload, const char *prefix) {
+    return check(s, types_payload(s->a.call->api->types, s->a.type), payload, prefix) && take_payload(s, payload);
+}
+
 /* Type and queue are known. */
 static bool take_job(struct submit *s, const json_t *payload, const char *prefix, struct str raw) {
     if (s->a.type->key_required && s->a.key.p == NULL) {
         return refuse(s, PROBLEM_KEY_MISSING,
                       arena_printf(&s->a.call->arena, "Jobs of type %s take effects once per key", s->a.type->name));
     }
-    if (!check(s, types_payload(s->a.call->api->types, s->a.type), payload, prefix) || !take_payload(s, payload) ||
-        !take_fingerprint(s, raw) || !check_pressure(s)) {
+    if (!read_payload(s, payload, prefix) || !take_fingerprint(s, raw) || !check_pressure(s)) {
         return false;
     }
     return !err_is_set(acceptance_prepare(&s->a)) || refuse(s, PROBLEM_BUSY, STR("Out of memory"));
@@ -196,6 +199,10 @@ bool submit_request(struct submit *s, const json_t *request, const char *schema,
     }
     return read_queue(s, request) && read_times(s, request) && read_line_key(s, request) &&
            take_job(s, json_object_get(request, "payload"), "/payload", raw);
+}
+
+bool submit_template(struct submit *s, const json_t *request) {
+    return find_type(s, request) && read_queue(s, request) && read_payload(s, json_object_get(request, "payload"), "/payload");
 }
 
 static void refuse_failed(struct submit *s, struct err e) {

@@ -21,6 +21,11 @@ bool submit_request(struct submit *s, const json_t *request, const char *schema,
 /* A job of a known type. prefix: where the payload is in the request, for pointers. */
 bool submit_job(struct submit *s, const struct job_type *type, const json_t *payload, const char *prefix, struct str raw);
 
+/* What jobs will be made of later: type, queue and payload of {type, type_version, payload, queue}, checked and taken as for a job. */
+bool submit_template(struct submit *s, const json_t *request);
+/* Refuses one member, "#/cron"; false. */
+bool submit_refuse_member(struct submit *s, const char *pointer, const char *detail);
+
 /* What a failed acceptance is to the client. False: it did not fail. detail is put in problem. */
 bool submit_refused(struct submit *s);
 

@@ -93,6 +93,28 @@ CREATE TABLE IF NOT EXISTS platform.desired_workers (
 INSERT INTO platform.desired_workers (queue, workers, reason, author)
 SELECT name, 1, 'default', 'system' FROM platform.queue ON CONFLICT DO NOTHING;
 
+-- Jobs that come again by a cron expression (base/cron.h). A tick is a job with the key cron:<id>:<tick's unix seconds> of tenant _system;
+-- the job itself is the schedule's tenant's. next_at: no tick before it is still to be made.
+CREATE TABLE IF NOT EXISTS platform.schedule (
+    id           uuid PRIMARY KEY,
+    tenant       text NOT NULL,
+    name         text NOT NULL CHECK (name ~ '^[A-Za-z0-9_.-]{1,64}$'),
+    cron         text NOT NULL,
+    timezone     text NOT NULL,
+    missed       text NOT NULL CHECK (missed IN ('skip', 'once', 'all')),
+    queue        text NOT NULL REFERENCES platform.queue,
+    type         text NOT NULL,
+    type_version int NOT NULL,
+    payload      bytea NOT NULL,
+    paused       boolean NOT NULL DEFAULT false,
+    next_at      timestamptz NOT NULL,
+    last_at      timestamptz,                  -- the latest tick made
+    version      bigint NOT NULL DEFAULT 1,    -- one more with each change by an operator
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (tenant, name)
+);
+CREATE INDEX IF NOT EXISTS schedule_due ON platform.schedule (next_at, id) WHERE NOT paused;
+
 CREATE TABLE IF NOT EXISTS platform.api_key (
     id          text PRIMARY KEY,
     secret_hash bytea NOT NULL,                -- SHA-256 of the secret, which has 256 random bits

@@ -50,6 +50,7 @@ static void on_relay(void *arg) {
 
 static void on_audit(void *arg) { audit_tick(arg); }
 static void on_retain(void *arg) { retain_tick(arg); }
+static void on_cron(void *arg) { cron_tick(arg); }
 
 static void on_redis(void *arg, bool up) {
     struct scheduler *s = arg;
@@ -81,6 +82,9 @@ static void on_due(void *arg, struct str channel, struct str message) {
 static void on_leader(void *arg, bool held) {
     struct scheduler *s = arg;
     LOG(INFO, held ? "scheduler.leads" : "scheduler.follows", LF_C("process", s->rt->process));
+    if (held && s->ready) {
+        cron_tick(s); /* the one before may have died at a tick */
+    }
 }
 
 static void on_ready(void *arg) {
@@ -91,6 +95,7 @@ static void on_ready(void *arg) {
     timer_start_every(s->relay_timer, RELAY_MS);
     timer_start_every(s->audit_timer, AUDIT_MS);
     timer_start_every(s->retain_timer, RETAIN_MS);
+    cron_tick(s);
     on_second(s);
 }
 
@@ -119,6 +124,7 @@ static struct err open_parts(struct scheduler *s) {
     TRY(timer_new(s->rt->loop, on_second, s, &s->second));
     TRY(timer_new(s->rt->loop, on_relay, s, &s->relay_timer));
     TRY(timer_new(s->rt->loop, on_audit, s, &s->audit_timer));
+    TRY(timer_new(s->rt->loop, on_cron, s, &s->cron_timer));
     return timer_new(s->rt->loop, on_retain, s, &s->retain_timer);
 }
 
@@ -131,6 +137,7 @@ static void scheduler_close(struct scheduler *s) {
     timer_free(s->relay_timer);
     timer_free(s->audit_timer);
     timer_free(s->retain_timer);
+    timer_free(s->cron_timer);
     redis_sub_close(s->due);
     pg_lock_close(s->leader);
     struct runtime *rt = s->rt;

@@ -4,6 +4,7 @@
  *   presence.c which jobs a shard holds; for epoch and audit
  *   relay.c    rows that Redis has not seen, follow-ups left behind by a crash (leader)
  *   events.c   events to their consumers (leader)
+ *   cron.c     jobs of schedules, when they are due (leader)
  *   dead.c     the dead of the stream class, from Redis to Postgres (leader)
  *   audit.c    do the numbers add up (leader)
  *   retain.c   what may be forgotten (leader) */
@@ -61,7 +62,7 @@ struct scheduler {
     const struct scheduler_options *options;
     struct redis_sub *due;
     struct pg_lock *leader;
-    struct timer *second, *relay_timer, *audit_timer, *retain_timer;
+    struct timer *second, *relay_timer, *audit_timer, *retain_timer, *cron_timer;
     struct shard_watch *watches[LIMIT_QUEUES * LIMIT_SHARDS];
     size_t watches_n;
     bool ready, stopping, asking_run_id;
@@ -71,6 +72,8 @@ struct scheduler {
     bool relaying, outbox_running[RUNTIME_MODULES_MAX];
     /* events.c */
     bool events_running[RUNTIME_MODULES_MAX];
+    /* cron.c */
+    bool cron_running;
 };
 
 bool scheduler_leads(const struct scheduler *s);
@@ -89,6 +92,7 @@ void epoch_repair(struct shard_watch *w, enum err_code code); /* a look failed f
 
 void relay_tick(struct scheduler *s);
 void events_tick(struct scheduler *s);
+void cron_tick(struct scheduler *s); /* arms cron_timer for the next one */
 void dead_check(struct shard_watch *w);
 void audit_tick(struct scheduler *s);
 void retain_tick(struct scheduler *s);
