@@ -11,7 +11,7 @@
 
 #include "cron_plan.h"
 
-enum { LOOK_MS = 1000, LOOK_ROWS = 64, ARRAY_BYTES_MAX = 64 * 1024 };
+enum { LOOK_MS = 1000, MINUTE_MS = 60000, LOOK_ROWS = 64, ARRAY_BYTES_MAX = 64 * 1024 };
 
 /* Those that cannot be planned stay in front: they are passed over by $1. */
 static const struct pg_stmt look_stmt = {
@@ -264,6 +264,14 @@ static struct err make(struct cron_round *r, const PGresult *res, int row) {
     return OK;
 }
 
+/* Once a minute, when ticks are due, rather than with each look. */
+static void complain(const struct cron_round *r, const PGresult *res, int row, struct err e) {
+    if (r->now.ms % MINUTE_MS < LOOK_MS) {
+        LOG(ERROR, "cron.schedule_failed", LF_STR("tenant", pg_col(res, row, COL_TENANT)),
+            LF_STR("schedule", pg_col(res, row, COL_NAME)), LF_ERR(e));
+    }
+}
+
 static void take_row(struct cron_round *r, const PGresult *res, int row) {
     int64_t in_ms = pg_col_int(res, row, COL_NEXT) - r->now.ms;
     if (in_ms > 0) {
@@ -274,8 +282,7 @@ static void take_row(struct cron_round *r, const PGresult *res, int row) {
     if (err_is_set(e)) {
         r->failed++;
         metric_inc(M_CRON_TICKS, "failed", NULL, NULL);
-        LOG(ERROR, "cron.schedule_failed", LF_STR("tenant", pg_col(res, row, COL_TENANT)),
-            LF_STR("schedule", pg_col(res, row, COL_NAME)), LF_ERR(e));
+        complain(r, res, row, e);
     }
 }
 

@@ -25,6 +25,7 @@ from sweep.chaos import Chaos, post_json  # noqa: E402
 from sweep.check import STREAM, Check, Verdict, stream_jobs_left  # noqa: E402
 from sweep.cluster import Cluster  # noqa: E402
 from sweep.load import Load  # noqa: E402
+from sweep.ticks import Ticks  # noqa: E402
 
 QUICK_HITS, FULL_HITS = 20, 200
 QUICK_SECONDS, FULL_SECONDS = 480, 4 * 3600
@@ -88,8 +89,10 @@ def sweep(build: Path, seed: int, hits: int, seconds: float) -> tuple[Verdict, d
             armoury = Armoury(cluster, names, hits, random.Random(seed))
             load = Load(cluster.api_url, cluster.sim.url, seed, threads=24, pause_s=0.05)
             chaos = Chaos(cluster, seed)
+            ticks = Ticks(cluster)
             armoury.rearm()
             load.start()
+            ticks.start()
             chaos.start()
             began = time.monotonic()
             said = 0.0
@@ -104,7 +107,7 @@ def sweep(build: Path, seed: int, hits: int, seconds: float) -> tuple[Verdict, d
                     acked = sum(1 for s in load.sent if s.acked_at)
                     progress(f"{said - began:4.0f} s  {acked} acknowledged, {sum(cluster.hit_counts().values())} kills, "
                              f"{len(missing)} of {len(names)} failpoints want more: {' '.join(missing[:6])}")
-            return finish(cluster, load, chaos, names, hits, time.monotonic() - began)
+            return finish(cluster, load, chaos, ticks, names, hits, time.monotonic() - began)
         finally:
             cluster.close()
 
@@ -125,8 +128,9 @@ def end_lossless_part(cluster: Cluster, load: Load, chaos: Chaos) -> None:
     load.paused_kinds = set()
 
 
-def finish(cluster: Cluster, load: Load, chaos: Chaos, names: list[str], hits: int, ran: float) -> tuple[Verdict, dict]:
+def finish(cluster: Cluster, load: Load, chaos: Chaos, ticks: Ticks, names: list[str], hits: int, ran: float) -> tuple[Verdict, dict]:
     chaos.stop()
+    ticks.stop()
     post_json(cluster.sim.url + "/v1/faults", {"rules": [], "seed": 0})
     cluster.disarm_and_restart()
     progress("faults end; waiting for quiet")
@@ -134,6 +138,7 @@ def finish(cluster: Cluster, load: Load, chaos: Chaos, names: list[str], hits: i
     counts = cluster.hit_counts()
     check = Check(cluster, load.sent, chaos.windows, sum(counts.values()) + sum(chaos.done.values()))
     quiet = check.await_quiet(150)
+    ticks.judge(check)
     verdict = check.run()
     if verdict.problems:
         print(f"Redis was killed at {chaos.kills}")

@@ -325,6 +325,27 @@ def test_dlq_retries_a_queue_once_each(cli, client):
     cli("dlq", "retry", "--queue", "nope", "--all", code=66)
 
 
+def test_schedule(cli):
+    nightly = ("schedule", "create", "nightly", "demo.note", "--cron", "30 2 * * *", "--timezone", "Europe/Berlin", "-d", '{"text":"x"}')
+    assert cli(*nightly).out == "schedule/nightly created\n"
+    assert cli(*nightly, "-o", "json").json["missed"] == "once"
+    cli(*nightly, "--missed", "all", code=1)  # another one of this name
+    assert cli("schedule", "list", "-q").out == "nightly\n"
+    header, row = cli("schedule", "list").out.splitlines()
+    assert header.split() == ["NAME", "TYPE", "CRON", "TIMEZONE", "PAUSED", "NEXT", "AGE"] and max(len(header), len(row)) <= 80
+    assert row.startswith("nightly") and row.endswith(" -") and "T0" in row
+    assert cli("schedule", "pause", "nightly", "--reason", "test").out == "schedule/nightly paused\n"
+    assert cli("schedule", "get", "nightly", "-o", "json").json["paused"] is True
+    assert cli("schedule", "resume", "nightly").out == "schedule/nightly resumed\n"
+    ran = cli("schedule", "run", "nightly", "--key", "cli-run").out
+    assert re.fullmatch(rf"job/{UUID} enqueued\n", ran) and cli("schedule", "run", "nightly", "--key", "cli-run").out == ran
+    assert cli("schedule", "delete", "nightly").out == "schedule/nightly deleted\n"
+    cli("schedule", "get", "nightly", code=66)
+    cli("schedule", "create", "nightly", "demo.note", code=64)
+    said = cli("schedule", "create", "bad", "demo.note", "--cron", "61 * * * *", "-d", '{"text":"x"}', code=65)
+    assert "column 1: minute must be 0 to 59, not 61" in said.err
+
+
 def test_worker_list_shows_roles_and_queues(cli):
     def seen() -> set[tuple[str, str]]:
         return {(row[1], row[2]) for row in cli("worker", "list", "--no-headers").rows}

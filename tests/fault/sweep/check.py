@@ -43,7 +43,8 @@ class Check:
     # Waiting for the end
     def open_work(self) -> dict[str, int]:
         """What is still to be done, by place; empty when all is quiet."""
-        found = {"jobs": self.rows("SELECT count(*) FROM platform.job WHERE state = 'waiting'")[0][0]}
+        found = {"jobs": self.rows("SELECT count(*) FROM platform.job WHERE state = 'waiting'")[0][0],
+                 "schedules": self.rows("SELECT count(*) FROM platform.schedule WHERE next_at <= now()")[0][0]}
         for schema in ("orders", "payments", "notifications", "custom"):
             found[f"{schema}.job_outbox"] = self.rows(f"SELECT count(*) FROM {schema}.job_outbox")[0][0]
             found[f"{schema}.event_outbox"] = self.rows(f"SELECT count(*) FROM {schema}.event_outbox WHERE published_at IS NULL")[0][0]

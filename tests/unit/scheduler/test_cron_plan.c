@@ -100,7 +100,8 @@ static int64_t catch_up(enum cron_missed missed, int64_t from, int64_t now, int6
 
 static void test_plan__all_and_more_than_the_cap_then_the_latest_of_them(void **state) {
     (void)state;
-    static const int64_t behind[] = {CRON_CATCH_UP_MAX, CRON_CATCH_UP_MAX + 1, CRON_WALK_MAX - 1, CRON_WALK_MAX, CRON_WALK_MAX + 1, 500000};
+    static const int64_t behind[] = {CRON_CATCH_UP_MAX, CRON_CATCH_UP_MAX + 1, CRON_WALK_MAX - 1,
+                                     CRON_WALK_MAX,     CRON_WALK_MAX + 1,     500000};
     for (size_t i = 0; i < sizeof behind / sizeof behind[0]; i++) {
         int64_t first = 0, dropped = 0;
         int64_t from = noon - (behind[i] - 1) * MINUTE;
