@@ -73,7 +73,7 @@ void schedule_path_values(struct call *c, struct pg_value out[SCHEDULE_PATH_VALU
     bool is_id = uuid_parse(c->param, &id);
     out[0] = pg_text(str_c(c->who.tenant));
     out[1] = is_id ? pg_text(c->param) : PG_NULL;
-    out[2] = is_id ? PG_NULL : pg_text(c->param);
+    out[2] = !is_id && str_is_name(c->param, LIMIT_NAME_BYTES) ? pg_text(c->param) : PG_NULL; /* else it names none */
 }
 
 /* ---- what a request says ---- */

@@ -192,3 +192,9 @@ def test_tenants__see_and_change_their_own_alone(stack, client, schedule, tmp_pa
     for answer in (other.get(f"/v1/schedules/{made['id']}"), other.post(f"/v1/schedules/{made['id']}/pause"),
                    other.delete(f"/v1/schedules/{made['id']}"), other.post(f"/v1/schedules/{made['id']}/run", key=new_key())):
         problem(answer, 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["%ff", "%00", "%C3%A9", "a%20b", "x" * 200, new_key()])
+def test_get__what_names_none_then_no_harm(client, path):
+    answer = client.get(f"/v1/schedules/{path}")
+    assert answer.status_code in (400, 404), answer.text
