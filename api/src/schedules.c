@@ -17,7 +17,7 @@ enum {
 
 /* ---- answers ---- */
 
-/* A resumed schedule's next_at is the moment from which its ticks count, until the scheduler has come by. */
+/* next_at of what was made, changed or resumed is the moment from which its ticks count, until the scheduler has come by. */
 static struct wall next_tick(const PGresult *res, int row, int first) {
     struct wall next = {pg_col_int(res, row, first + 10)};
     struct cron cron;
@@ -81,13 +81,13 @@ void schedule_path_values(struct call *c, struct pg_value out[SCHEDULE_PATH_VALU
 struct definition {
     struct str name, cron, timezone, missed;
     struct submit *job; /* type, queue, payload */
-    struct wall next;
 };
 
-/* The first tick from now on. */
-static bool read_ticks(struct definition *d, struct wall now) {
+/* That there are any; the scheduler finds which. */
+static bool check_ticks(const struct definition *d, struct wall now) {
     struct cron cron;
     struct zone *zone;
+    struct wall next;
     struct err e = cron_parse(d->cron, &cron);
     if (err_is_set(e)) {
         return submit_refuse_member(d->job, "#/cron", e.detail);
@@ -96,7 +96,7 @@ static bool read_ticks(struct definition *d, struct wall now) {
     if (err_is_set(e)) {
         return submit_refuse_member(d->job, "#/timezone", e.detail);
     }
-    bool ticks = cron_next(&cron, zone, now, &d->next);
+    bool ticks = cron_next(&cron, zone, now, &next);
     zone_free(zone);
     return ticks || submit_refuse_member(d->job, "#/cron", "there is no such day in the next nine years");
 }
@@ -124,21 +124,20 @@ static bool read_definition(struct call *c, const json_t *body, struct definitio
     if (uuid_parse(d->name, &id)) {
         return submit_refuse_member(d->job, "#/name", "must not look like an id");
     }
-    return read_ticks(d, loop_wall(c->api->rt->loop)) && read_type(d->job, body);
+    return check_ticks(d, loop_wall(c->api->rt->loop)) && read_type(d->job, body);
 }
 
-enum { DEFINITION_VALUES = 9 };
-/* Name, cron, timezone, missed, queue, type, type_version, payload, next_at in ms: in this order in both statements. */
-static void add_definition(const struct definition *d, struct pg_value *out, char rooms[2][PG_INT_BYTES]) {
+enum { DEFINITION_VALUES = 8 };
+/* Name, cron, timezone, missed, queue, type, type_version, payload: in this order in both statements. */
+static void add_definition(const struct definition *d, struct pg_value *out, char room[PG_INT_BYTES]) {
     out[0] = pg_text(d->name);
     out[1] = pg_text(d->cron);
     out[2] = pg_text(d->timezone);
     out[3] = pg_text(d->missed);
     out[4] = pg_text(str_c(d->job->a.queue->name));
     out[5] = pg_text(str_c(d->job->a.type->name));
-    out[6] = pg_int(d->job->a.type->version, rooms[0]);
+    out[6] = pg_int(d->job->a.type->version, room);
     out[7] = pg_bytes(d->job->a.payload);
-    out[8] = pg_int(d->next.ms, rooms[1]);
 }
 
 /* Runs then with what the body defines, which lives until it returns; or answers. */
@@ -171,7 +170,7 @@ static const struct pg_stmt create_stmt = {
     "api.schedule_create",
     "WITH n AS (INSERT INTO platform.schedule (tenant, id, name, cron, timezone, missed, queue, type, type_version, payload, next_at) "
     "SELECT $1::text, $2::uuid, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::int, $11::bytea, "
-    "to_timestamp($12::bigint / 1000.0) WHERE (SELECT count(*) FROM platform.schedule WHERE tenant = $1) < 1000 "
+    "now() WHERE (SELECT count(*) FROM platform.schedule WHERE tenant = $1) < 1000 "
     "ON CONFLICT (tenant, name) DO NOTHING RETURNING *), " AUDIT_CTE(
         "n", "$1", "$3", "'schedule.create'", "$4",
         DETAIL("$5", "$6", "$7",
@@ -200,11 +199,11 @@ static void on_created(struct call *c, const PGresult *res) {
 
 static void create(struct call *c, const struct definition *d) {
     struct pg_value values[SCHEDULE_PATH_VALUES + DEFINITION_VALUES];
-    char id[PG_UUID_BYTES], rooms[2][PG_INT_BYTES];
+    char id[PG_UUID_BYTES], room[PG_INT_BYTES];
     values[0] = pg_text(str_c(c->who.tenant));
     values[1] = pg_uuid(id_new(&c->api->rt->ids), id);
     values[2] = pg_text(str_c(c->who.author));
-    add_definition(d, values + SCHEDULE_PATH_VALUES, rooms);
+    add_definition(d, values + SCHEDULE_PATH_VALUES, room);
     call_query(c, &create_stmt, values, on_created);
 }
 
@@ -216,10 +215,10 @@ void handle_schedules_post(struct call *c) { with_definition(c, create); }
 static const struct pg_stmt update_stmt = {
     "api.schedule_update",
     "WITH u AS (UPDATE platform.schedule SET missed = $7::text, queue = $8::text, type = $9::text, type_version = $10::int, "
-    "payload = $11::bytea, next_at = CASE WHEN (cron, timezone) = ($5, $6) THEN next_at ELSE to_timestamp($12::bigint / 1000.0) END, "
+    "payload = $11::bytea, next_at = CASE WHEN (cron, timezone) = ($5, $6) THEN next_at ELSE now() END, "
     "cron = $5::text, timezone = $6::text, version = version + 1 WHERE " SCHEDULE_OF_PATH
     " AND name = $4::text RETURNING *), " AUDIT_CTE(
-        "u", "$1", "$13", "'schedule.update'", "$4",
+        "u", "$1", "$12", "'schedule.update'", "$4",
         DETAIL("$5", "$6", "$7", "$9")) ", x AS (SELECT name AS old FROM platform.schedule "
                                         "WHERE " SCHEDULE_OF_PATH ") "
                                         "SELECT x.old, u.name IS NOT NULL, " SCHEDULE_COLUMNS " FROM x LEFT JOIN u ON true",
@@ -238,9 +237,9 @@ static void on_updated(struct call *c, const PGresult *res) {
 
 static void update(struct call *c, const struct definition *d) {
     struct pg_value values[SCHEDULE_PATH_VALUES + DEFINITION_VALUES + 1];
-    char rooms[2][PG_INT_BYTES];
+    char room[PG_INT_BYTES];
     schedule_path_values(c, values);
-    add_definition(d, values + SCHEDULE_PATH_VALUES, rooms);
+    add_definition(d, values + SCHEDULE_PATH_VALUES, room);
     values[SCHEDULE_PATH_VALUES + DEFINITION_VALUES] = pg_text(str_c(c->who.author));
     call_query(c, &update_stmt, values, on_updated);
 }

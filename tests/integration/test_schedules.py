@@ -183,11 +183,16 @@ def test_create__what_cannot_be_then_422_that_says_why(client, members, code, po
         assert "column 1: minute must be 0 to 59" in said["errors"][0]["detail"]
 
 
-def test_tenants__see_and_change_their_own_alone(stack, client, schedule, tmp_path):
+@pytest.fixture
+def other(stack):
+    """A client of another tenant, who may do everything there."""
+    stack.sql("INSERT INTO platform.api_key (id, secret_hash, tenant, scopes, name) VALUES ('cronother', sha256('s3cret'), 'acme', '{admin}', 'x')")
+    yield Client(stack.api.url, "pen_cronother_s3cret")
+    stack.sql("DELETE FROM platform.api_key WHERE id = 'cronother'")
+
+
+def test_tenants__see_and_change_their_own_alone(client, other, schedule):
     made = schedule()
-    stack.sql("INSERT INTO platform.api_key (id, secret_hash, tenant, scopes, name) VALUES ('cronother', sha256('s3cret'), 'acme', "
-              "'{view,operate,admin}', 'test') ON CONFLICT DO NOTHING")
-    other = Client(stack.api.url, "pen_cronother_s3cret")
     assert other.get("/v1/schedules").json()["items"] == []
     for answer in (other.get(f"/v1/schedules/{made['id']}"), other.post(f"/v1/schedules/{made['id']}/pause"),
                    other.delete(f"/v1/schedules/{made['id']}"), other.post(f"/v1/schedules/{made['id']}/run", key=new_key())):
