@@ -164,8 +164,8 @@ static void with_definition(struct call *c, void (*then)(struct call *c, const s
 
 /* ---- POST /v1/schedules ---- */
 
-/* One row in any case. What is there already is the answer too, when it says the same. A schedule that another transaction has made by a
- * hair earlier is not seen at all: no id. */
+/* One row in any case. At most LIMIT_SCHEDULES of a tenant, give or take those that come at the same moment. What is there already is
+ * the answer too, when it says the same. A schedule that another transaction has made by a hair earlier is not seen at all: no id. */
 static const struct pg_stmt create_stmt = {
     "api.schedule_create",
     "WITH n AS (INSERT INTO platform.schedule (tenant, id, name, cron, timezone, missed, queue, type, type_version, payload, next_at) "

@@ -102,18 +102,18 @@ static void on_placed(void *arg, struct err err) {
 
 /* Keeps the jobs that are new. */
 static void keep_new(struct making *m, const PGresult *res) {
-    size_t new = 0;
+    size_t kept = 0;
     for (size_t i = 0; i < m->n; i++) {
         struct uuid id;
         for (int row = 0; row < PQntuples(res); row++) {
             if (pg_col_uuid(res, row, 0, &id) && uuid_eq(id, m->jobs[i].id)) {
-                m->plan.ticks[new] = m->plan.ticks[i];
-                m->jobs[new ++] = m->jobs[i];
+                m->plan.ticks[kept] = m->plan.ticks[i];
+                m->jobs[kept++] = m->jobs[i];
                 break;
             }
         }
     }
-    m->n = new;
+    m->n = kept;
 }
 
 static void count(const struct making *m, size_t planned) {

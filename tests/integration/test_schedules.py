@@ -199,6 +199,23 @@ def test_tenants__see_and_change_their_own_alone(client, other, schedule):
         problem(answer, 404, "not_found")
 
 
+def test_create__as_many_as_a_tenant_may_have_then_409(stack, other):
+    body = {"name": "s-1", "cron": FAR, "type": "demo.note", "payload": {"text": "x"}}
+    stack.sql("INSERT INTO platform.schedule (id, tenant, name, cron, timezone, missed, queue, type, type_version, payload, paused, next_at) "
+              "SELECT gen_random_uuid(), 'acme', 's-' || i, %s, 'UTC', 'once', 'default', 'demo.note', 1, %s, true, now() "
+              "FROM generate_series(1, 1000) i", FAR, b'{"text":"x"}')
+    try:
+        assert other.post("/v1/schedules", body).status_code == 200
+        problem(other.post("/v1/schedules", {**body, "name": "one-more"}), 409, "too_many_schedules")
+        seen, page = [], other.get("/v1/schedules?limit=400").json()
+        while page["items"]:
+            seen += [item["name"] for item in page["items"]]
+            page = other.get(f"/v1/schedules?limit=400&cursor={page['next']}").json() if "next" in page else {"items": []}
+        assert len(seen) == len(set(seen)) == 1000
+    finally:
+        stack.sql("DELETE FROM platform.schedule WHERE tenant = 'acme'")
+
+
 @pytest.mark.parametrize("path", ["%ff", "%00", "%C3%A9", "a%20b", "x" * 200, new_key()])
 def test_get__what_names_none_then_no_harm(client, path):
     answer = client.get(f"/v1/schedules/{path}")
