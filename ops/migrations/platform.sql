@@ -49,6 +49,12 @@ CREATE INDEX IF NOT EXISTS job_unmarked ON platform.job (id) WHERE state = 'wait
 CREATE INDEX IF NOT EXISTS job_root ON platform.job (root_id);
 CREATE INDEX IF NOT EXISTS job_finished ON platform.job (finished_at) WHERE state <> 'waiting';
 
+-- How far a job is, as its handler said last; forgotten with the job.
+CREATE TABLE IF NOT EXISTS platform.job_progress (
+    job_id   uuid PRIMARY KEY,
+    progress jsonb NOT NULL
+);
+
 -- One key, one job. estimate_s is part of the 202 and so of its repetition.
 CREATE TABLE IF NOT EXISTS platform.idempotency (
     tenant      text NOT NULL,

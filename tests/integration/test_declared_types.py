@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -226,6 +227,33 @@ def test_schema__then_checked_at_the_door_and_shown(client):
     problem(client.post("/v1/jobs", {"type": "t.checked", "payload": {}}, new_key()), 422, "invalid")
     problem(client.post("/v1/jobs", {"type": "t.checkd", "payload": {}}, new_key()), 422, "unknown_type")
     assert client.get("/openapi.json").json()["x-job-types"]["t.checked"]["queue"] == "default"
+
+
+# Progress
+
+def test_progress__told_by_the_handler_then_shown_while_the_job_is_open(stack, client, sink):
+    made = client.enqueue("t.journal", {"sleep": 2})
+    assert ports.wait_until(lambda: seen(sink, made), WAIT_S)
+    path = f"/v1/jobs/{made['id']}/progress"
+    for progress in {"percent": 10}, {"percent": 40.5, "message": "ü"}:
+        told = client.post(path, progress)
+        assert (told.status_code, told.json()) == (200, {"id": made["id"], "progress": progress})
+        assert client.job(made["id"])["progress"] == progress
+    for wrong in {}, {"percent": 101}, {"percent": "1"}, {"message": "x" * 501}, {"other": 1}:
+        problem(client.post(path, wrong), 422, "invalid")
+    ended = client.ended(made["id"])
+    assert ended["state"] == "done" and "progress" not in client.job(made["id"])
+    problem(client.post(path, {"percent": 99}), 409, "job_terminal")
+    problem(client.post(f"/v1/jobs/{uuid.uuid4()}/progress", {"percent": 9}), 404, "not_found")
+
+
+def test_progress__of_a_job_that_was_cancelled_meanwhile_then_the_handler_is_told(client, sink):
+    made = client.enqueue("t.journal", {"sleep": 1.5})
+    assert ports.wait_until(lambda: seen(sink, made), WAIT_S)
+    assert client.delete(f"/v1/jobs/{made['id']}").json()["state"] == "cancelled"
+    assert "cancelled" in problem(client.post(f"/v1/jobs/{made['id']}/progress", {"percent": 9}), 409, "job_terminal")["detail"]
+    time.sleep(2)  # its answer comes too late
+    assert client.job(made["id"])["state"] == "cancelled"
 
 
 # HUP
