@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "accept.h"
+#include "declared.h"
 #include "keys.h"
 #include "sampler.h"
 #include "server.h"
@@ -33,6 +34,10 @@ static void on_drained(void *arg) {
 
 static void on_signal(void *arg, int signum) {
     struct api *api = arg;
+    if (signum == SIGHUP) {
+        declared_reload(api);
+        return;
+    }
     if (api->draining) {
         stop(api);
         return;
@@ -53,6 +58,7 @@ static void on_table(void *arg) {
     struct api *api = arg;
     api->ready = true;
     sampler_start(api->sampler);
+    declared_tell(api);
     LOG(INFO, "api.ready", LF_C("process", api->rt->process));
 }
 
@@ -94,6 +100,8 @@ static void on_keys(struct api *api, bool any) {
     }
 }
 
+static void on_tell_again(void *arg) { declared_tell(arg); }
+
 static struct err open_parts(struct api *api) {
     const struct runtime_options runtime = {.role = "api", .conf = api->options->conf, .registry = api->options->registry};
     TRY(runtime_open(&runtime, &api->rt));
@@ -104,6 +112,7 @@ static struct err open_parts(struct api *api) {
     TRY(wait_table_new(api, &api->waits));
     TRY(accept_new(api, &api->accept));
     TRY(enter_new(api, &api->enter));
+    TRY(timer_new(api->rt->loop, on_tell_again, api, &api->tell_timer));
     return timer_new(api->rt->loop, on_drained, api, &api->drain_timer);
 }
 
@@ -113,6 +122,7 @@ static void close_parts(struct api *api) {
     http_server_close(api->server);
     if (api->rt != NULL) {
         timer_free(api->drain_timer);
+        timer_free(api->tell_timer);
         keys_stop(api->keys);
         accept_stop(api->accept);
         enter_stop(api->enter);
@@ -127,11 +137,12 @@ static void close_parts(struct api *api) {
     sampler_free(api->sampler);
     keys_free(api->keys);
     types_free(api->types);
+    declared_forget(api, true);
     buf_free(&api->openapi);
 }
 
 static struct err run(struct api *api) {
-    static const int wanted[] = {SIGTERM, SIGINT};
+    static const int wanted[] = {SIGTERM, SIGINT, SIGHUP};
     struct signals *signals;
     TRY(signals_new(api->rt->loop, wanted, sizeof wanted / sizeof wanted[0], on_signal, api, &signals));
     struct err e = OK;
@@ -152,6 +163,7 @@ int api_main(const struct api_options *o) {
     struct api api = {.options = o, .loopback = auth_is_loopback(o->conf->api_listen), .status = EXIT_SUCCESS};
     TAILQ_INIT(&api.open);
     TAILQ_INIT(&api.spare);
+    STAILQ_INIT(&api.retired);
     buf_init(&api.openapi, 4 << 20);
     struct err e = open_parts(&api);
     if (!err_is_set(e)) {

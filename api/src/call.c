@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "declared.h"
 #include "header.h"
 #include "sampler.h"
 #include "server.h"
@@ -27,7 +28,8 @@ static struct call *call_new(struct api *api, struct http_request *req) {
         }
         arena_init(&c->arena, ARENA_BLOCK_BYTES, ARENA_BYTES);
     }
-    *c = (struct call){.api = api, .req = req, .arena = c->arena, .waiter.timer = c->waiter.timer, .refs = 1};
+    *c = (struct call){
+        .api = api, .req = req, .arena = c->arena, .waiter.timer = c->waiter.timer, .refs = 1, .number = ++api->calls_n};
     c->path = arena_str(&c->arena, req->path);
     TAILQ_INSERT_TAIL(&api->open, c, link);
     api->open_n++;
@@ -66,6 +68,7 @@ void call_release(struct call *c) {
         api->spare_n++;
     }
     api->open_n--;
+    declared_forget(api, false);
     api_call_ended(api);
 }
 

@@ -39,6 +39,7 @@ struct call {
     struct uuid job, root; /* nil: none */
     const char *problem;
     unsigned refs;
+    uint64_t number;        /* of those that have begun */
     TAILQ_ENTRY(call) link; /* open or spare */
 };
 TAILQ_HEAD(call_list, call);

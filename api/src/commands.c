@@ -32,13 +32,10 @@ static struct str channels(struct call *c) {
     const struct registry *r = c->api->rt->registry;
     struct str prefix = str_c(c->route->type);
     struct str out = STR("");
-    for (size_t m = 0; m < r->modules_n; m++) {
-        for (size_t i = 0; i < r->modules[m]->types_n; i++) {
-            struct str name = str_c(r->modules[m]->types[i].name);
-            if (str_starts(name, prefix)) {
-                out = arena_printf(&c->arena, "%.*s%s%.*s", STR_ARG(out), out.n > 0 ? ", " : "",
-                                   STR_ARG(str_of(name.p + prefix.n, name.n - prefix.n)));
-            }
+    const struct job_type *type;
+    for (size_t i = 0; (type = registry_at(r, i, NULL)) != NULL; i++) {
+        if (str_starts(str_c(type->name), prefix)) {
+            out = arena_printf(&c->arena, "%.*s%s%s", STR_ARG(out), out.n > 0 ? ", " : "", type->name + prefix.n);
         }
     }
     return out;

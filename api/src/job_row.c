@@ -91,6 +91,10 @@ void job_write(struct buf *b, const struct job_row *j, struct str state, struct 
     job_add_time(b, "deadline_at", j->deadline);
     job_add_time(b, "started_at", started);
     job_add_time(b, "finished_at", j->finished);
+    if (j->progress.n > 0) {
+        buf_add_c(b, ",\"progress\":");
+        buf_add(b, j->progress);
+    }
     if (j->status != 0) {
         buf_addf(b, ",\"status\":%d", j->status);
     }

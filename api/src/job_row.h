@@ -19,6 +19,7 @@ struct job_row {
     struct str state;                             /* 'waiting' for every open one */
     int status;                                   /* of the result; 0: none */
     struct str result;                            /* JSON text; p NULL: none */
+    struct str progress;                          /* likewise, of an open one; not among the columns */
 };
 
 /* The columns, in order, of a table or alias j; without the result, which may be large. */

@@ -11,7 +11,11 @@
 enum { JOB_BYTES_MAX = 256 * 1024, ETAG_BYTES = 40, LATE_MS = 2000 };
 
 static const struct pg_stmt get_stmt = {
-    "api.job", "SELECT " JOB_COLUMNS " FROM platform.job j WHERE j.id = $1::uuid AND ($2::text IS NULL OR j.tenant = $2)", 2};
+    "api.job",
+    "SELECT " JOB_COLUMNS
+    ", p.progress::text FROM platform.job j LEFT JOIN platform.job_progress p ON p.job_id = j.id AND j.state = 'waiting' "
+    "WHERE j.id = $1::uuid AND ($2::text IS NULL OR j.tenant = $2)",
+    2};
 
 /* One that runs again is shown as Redis has it: since when, is its created_at. */
 static const struct pg_stmt dead_stmt = {
@@ -136,7 +140,9 @@ static bool keep_strings(struct arena *a, struct job_row *row) {
     row->queue = arena_str(a, row->queue);
     row->type = arena_str(a, row->type);
     row->state = arena_str(a, row->state);
-    return row->tenant.p != NULL && row->queue.p != NULL && row->type.p != NULL && row->state.p != NULL;
+    row->progress = arena_str(a, row->progress);
+    return row->tenant.p != NULL && row->queue.p != NULL && row->type.p != NULL && row->state.p != NULL &&
+           row->progress.p != NULL;
 }
 
 static void on_row(struct call *c, const PGresult *res) {
@@ -146,7 +152,9 @@ static void on_row(struct call *c, const PGresult *res) {
         answer_nothing(c);
         return;
     }
-    if (!job_row_read(res, 0, 0, &c->arena, &g->row) || !keep_strings(&c->arena, &g->row)) {
+    bool read = job_row_read(res, 0, 0, &c->arena, &g->row);
+    g->row.progress = pg_col(res, 0, JOB_COLUMNS_N);
+    if (!read || !keep_strings(&c->arena, &g->row)) {
         call_fail(c, err_make(ERR_NOMEM, "job"));
         return;
     }

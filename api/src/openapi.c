@@ -1,4 +1,4 @@
-/* GET /openapi.json: OpenAPI 3.1, made of the routes' table, the API's own schemas and those of the job types. Made once. */
+/* GET /openapi.json: OpenAPI 3.1, made of the routes' table, the API's own schemas and those of the job types. Made once for each set of types. */
 #include <base/json.h>
 #include <stdio.h>
 
@@ -73,16 +73,14 @@ static json_t *type_schema(const struct registry *reg, const struct route *r) {
     }
     json_t *any = json_array();
     bool ok = any != NULL;
-    for (size_t m = 0; m < reg->modules_n; m++) {
-        for (size_t i = 0; i < reg->modules[m]->types_n; i++) {
-            const struct job_type *type = &reg->modules[m]->types[i];
-            if (!str_starts(str_c(type->name), prefix)) {
-                continue;
-            }
-            json_t *schema = payload_schema(r, type);
-            ok = ok && put_channel(schema, type->name + prefix.n);
-            ok = push(any, schema) && ok;
+    const struct job_type *type;
+    for (size_t i = 0; (type = registry_at(reg, i, NULL)) != NULL; i++) {
+        if (!str_starts(str_c(type->name), prefix)) {
+            continue;
         }
+        json_t *schema = payload_schema(r, type);
+        ok = ok && put_channel(schema, type->name + prefix.n);
+        ok = push(any, schema) && ok;
     }
     if (!ok) {
         json_decref(any);
@@ -293,11 +291,9 @@ static bool put_type(json_t *schemas, json_t *types, const struct job_type *type
 static bool put_types(json_t *document, json_t *schemas, const struct registry *reg) {
     json_t *types = json_object();
     bool ok = put(document, "x-job-types", types);
-    for (size_t m = 0; m < reg->modules_n; m++) {
-        for (size_t i = 0; ok && i < reg->modules[m]->types_n; i++) {
-            const struct job_type *type = &reg->modules[m]->types[i];
-            ok = type->internal || put_type(schemas, types, type);
-        }
+    const struct job_type *type;
+    for (size_t i = 0; ok && (type = registry_at(reg, i, NULL)) != NULL; i++) {
+        ok = type->internal || put_type(schemas, types, type);
     }
     return ok;
 }

@@ -25,8 +25,10 @@ struct api {
     struct accept *accept; /* journal class */
     struct enter *enter;   /* stream class */
     struct wait_table *waits;
-    struct timer *drain_timer;
-    struct buf openapi; /* made once */
+    struct timer *drain_timer, *tell_timer;
+    struct buf openapi;             /* made once for each set of types */
+    STAILQ_HEAD(, retired) retired; /* declared types of before, oldest first */
+    uint64_t calls_n;               /* begun so far */
     struct call_list open, spare;
     size_t open_n, spare_n;
     struct mono started;

@@ -86,10 +86,9 @@ static struct err compile_type(struct types *t, const struct job_type *type) {
 static struct err compile(struct types *t, const struct registry *r) {
     TRY(read_documents(t));
     TRY(compile_bodies(t));
-    for (size_t m = 0; m < r->modules_n; m++) {
-        for (size_t i = 0; i < r->modules[m]->types_n; i++) {
-            TRY(compile_type(t, &r->modules[m]->types[i]));
-        }
+    const struct job_type *type;
+    for (size_t i = 0; (type = registry_at(r, i, NULL)) != NULL; i++) {
+        TRY(compile_type(t, type));
     }
     return OK;
 }
@@ -149,47 +148,21 @@ const struct job_type *types_of_route(const struct registry *r, const struct rou
     if (name.n == 0 || name.p[name.n - 1] != '.') {
         return name.n > 0 ? registry_type(r, name, NULL) : NULL;
     }
-    for (size_t m = 0; m < r->modules_n; m++) {
-        for (size_t i = 0; i < r->modules[m]->types_n; i++) {
-            if (str_starts(str_c(r->modules[m]->types[i].name), name)) {
-                return &r->modules[m]->types[i];
-            }
-        }
+    const struct job_type *type = NULL;
+    for (size_t i = 0; (type = registry_at(r, i, NULL)) != NULL && !str_starts(str_c(type->name), name); i++) {
     }
-    return NULL;
-}
-
-/* Levenshtein's, over names no longer than LIMIT_NAME_BYTES. */
-static size_t distance(struct str a, struct str b) {
-    size_t row[LIMIT_NAME_BYTES + 1];
-    for (size_t j = 0; j <= b.n; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= a.n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.n; j++) {
-            size_t change = diagonal + (a.p[i - 1] != b.p[j - 1]);
-            size_t least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = change < least ? change : least;
-        }
-    }
-    return row[b.n];
+    return type;
 }
 
 const char *types_nearest(const struct registry *r, struct str name) {
+    const struct job_type *type;
     const char *best = "none";
     size_t best_distance = SIZE_MAX;
-    name.n = name.n < LIMIT_NAME_BYTES ? name.n : LIMIT_NAME_BYTES;
-    for (size_t m = 0; m < r->modules_n; m++) {
-        for (size_t i = 0; i < r->modules[m]->types_n; i++) {
-            struct str known = str_c(r->modules[m]->types[i].name);
-            size_t d = known.n <= LIMIT_NAME_BYTES && !r->modules[m]->types[i].internal ? distance(name, known) : SIZE_MAX;
-            if (d < best_distance) {
-                best_distance = d;
-                best = known.p;
-            }
+    for (size_t i = 0; (type = registry_at(r, i, NULL)) != NULL; i++) {
+        size_t d = type->internal ? SIZE_MAX : str_distance(name, str_c(type->name));
+        if (d < best_distance) {
+            best_distance = d;
+            best = type->name;
         }
     }
     return best;

@@ -22,7 +22,7 @@ static const struct pg_stmt write_stmt = {
 static const struct pg_stmt relay_stmt = {
     "journal.relay",
     "SELECT " JOB_COLUMNS
-    " FROM platform.job WHERE state = 'waiting' AND epoch IS NULL AND created_at < now() - interval '1 second' "
+    " FROM platform.job WHERE state = 'waiting' AND epoch IS NULL AND (unchecked OR created_at < now() - interval '1 second') "
     "ORDER BY id LIMIT 64 FOR NO KEY UPDATE SKIP LOCKED",
     0,
 };
@@ -145,7 +145,7 @@ struct relaying {
     size_t n;
 };
 
-static void on_relayed(void *arg, struct err err) {
+static void on_unchecked(void *arg, struct err err) {
     struct relaying *r = arg;
     r->cb(r->arg, err, r->n, r->n == LIMIT_BATCH);
     free(r);
@@ -156,7 +156,7 @@ static void on_unmarked(void *arg, struct err err, const PGresult *res) {
     struct journal_job jobs[LIMIT_BATCH];
     struct arena a;
     if (err_is_set(err)) {
-        on_relayed(r, err);
+        on_unchecked(r, err);
         return;
     }
     arena_init(&a, 64 << 10, 16 << 20);
@@ -166,9 +166,9 @@ static void on_unmarked(void *arg, struct err err, const PGresult *res) {
         }
     }
     if (r->n == 0) {
-        on_relayed(r, OK);
+        on_unchecked(r, OK);
     } else {
-        journal_place(r->journal, jobs, r->n, JOURNAL_MARKED, on_relayed, r);
+        journal_place(r->journal, jobs, r->n, JOURNAL_MARKED, on_unchecked, r);
     }
     arena_free(&a);
 }

@@ -63,6 +63,7 @@ bool journal_row_read(const PGresult *res, int row, struct arena *a, struct jour
         .payload = pg_col_bytes(res, row, 7, a),
         .due = {pg_col_int(res, row, 9)},
         .deadline = {pg_col_int(res, row, 10)},
+        .unchecked = pg_col_bool(res, row, 11),
     };
     if (!pg_col_uuid(res, row, 0, &j.id) || !pg_col_uuid(res, row, 1, &j.root) || j.payload.p == NULL) {
         return false;

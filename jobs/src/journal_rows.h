@@ -17,9 +17,10 @@ void pg_columns_add(struct pg_columns *c, size_t column, struct pg_value v);
 MUST struct err pg_columns_end(struct pg_columns *c, struct pg_value *out_values);
 
 /* Columns of the statements that read jobs back, in the order of JOB_COLUMNS; payload goes into the arena. */
-#define JOB_COLUMNS                                                                      \
-    "id, root_id, generation, tenant, queue, type, type_version, payload, traceparent, " \
-    "coalesce((extract(epoch FROM due_at) * 1000)::bigint, 0), coalesce((extract(epoch FROM deadline_at) * 1000)::bigint, 0)"
+#define JOB_COLUMNS                                                                                                             \
+    "id, root_id, generation, tenant, queue, type, type_version, payload, traceparent, "                                        \
+    "coalesce((extract(epoch FROM due_at) * 1000)::bigint, 0), coalesce((extract(epoch FROM deadline_at) * 1000)::bigint, 0), " \
+    "unchecked"
 bool journal_row_read(const PGresult *res, int row, struct arena *a, struct journal_job *out);
 
 /* A job as Redis holds it: a replayed row is of another generation, and not what this mark means. */

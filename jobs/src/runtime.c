@@ -56,6 +56,7 @@ static struct err open_module(struct runtime *rt, const struct module *m, struct
     *env = (struct module_env){.module = m,
                                .loop = rt->loop,
                                .http = rt->http,
+                               .handlers = rt->handlers,
                                .conf = rt->conf,
                                .services = &rt->services,
                                .queues = rt->queues,
@@ -92,7 +93,10 @@ static struct err open_connections(struct runtime *rt, const struct runtime_opti
                                              .max_waiting = HTTP_WAITING_MAX,
                                              .allow_cidr = rt->conf->webhook_allow_cidr,
                                              .user_agent = "penstock/" PENSTOCK_VERSION};
-    return http_client_new(rt->loop, &http, &rt->http);
+    TRY(http_client_new(rt->loop, &http, &rt->http));
+    struct http_client_options handlers = http;
+    handlers.allow_cidr = rt->conf->handler_allow_cidr;
+    return http_client_new(rt->loop, &handlers, &rt->handlers);
 }
 
 struct err runtime_open(const struct runtime_options *o, struct runtime **out) {
@@ -124,6 +128,7 @@ void runtime_close(struct runtime *rt) {
     }
     /* First whatever may still call back, then what it calls. */
     http_client_close(rt->http);
+    http_client_close(rt->handlers);
     for (size_t i = 0; i < RUNTIME_MODULES_MAX && rt->modules[i].module != NULL; i++) {
         pg_pool_shut(rt->modules[i].db);
     }

@@ -26,7 +26,7 @@ int cli_fail(const struct options *o, int code, const char *fmt, ...) PRINTF_LIK
 /* Settings for a role or an administrative command. False: printed why; exit with EXIT_CONFIG. */
 bool cli_conf(struct conf *out);
 
-/* Every module of this binary. */
-extern const struct registry cli_registry;
+/* Every module of this binary; in the roles that check or run jobs also what handler.types declares. */
+extern struct registry cli_registry;
 
 #endif

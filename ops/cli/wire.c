@@ -3,6 +3,7 @@
 
 #include <api/api.h>
 #include <base/fault.h>
+#include <base/json.h>
 #include <base/log.h>
 #include <custom/custom.h>
 #include <notifications/notifications.h>
@@ -15,7 +16,7 @@
 #include <worker/worker.h>
 
 static const struct module *const modules[] = {&orders_module, &payments_module, &notifications_module, &custom_module};
-const struct registry cli_registry = {modules, sizeof modules / sizeof modules[0]};
+struct registry cli_registry = {.modules = modules, .modules_n = sizeof modules / sizeof modules[0]};
 
 bool cli_conf(struct conf *out) {
     struct err e = conf_load(getenv("PENSTOCK_CONFIG"), out);
@@ -41,6 +42,22 @@ static bool begin(const char *role, struct conf *out) {
     return true;
 }
 
+/* The types of a file, for the roles that check or run jobs. False: printed why; exit with EXIT_CONFIG. */
+static bool declare(const char *path) {
+    json_setup();
+    struct err e = registry_declare(&cli_registry, path, &cli_registry.declared);
+    if (err_is_set(e)) {
+        (void)fprintf(stderr, "penstock: %s\n", e.detail);
+    }
+    return !err_is_set(e);
+}
+
+static void end(struct conf *conf) {
+    type_set_release(cli_registry.declared);
+    cli_registry.declared = NULL;
+    conf_free(conf);
+}
+
 int cli_api(int argc, char **argv) {
     struct conf conf;
     (void)argv;
@@ -51,8 +68,8 @@ int cli_api(int argc, char **argv) {
         return EXIT_CONFIG;
     }
     const struct api_options o = {.conf = &conf, .registry = &cli_registry};
-    int status = api_main(&o);
-    conf_free(&conf);
+    int status = declare(conf.handler_types) ? api_main(&o) : EXIT_CONFIG;
+    end(&conf);
     return status;
 }
 
@@ -81,8 +98,8 @@ int cli_worker(int argc, char **argv) {
         return EXIT_CONFIG;
     }
     const struct worker_options o = {.conf = &conf, .registry = &cli_registry, .table_fd = -1};
-    int status = supervisor_main(&o);
-    conf_free(&conf);
+    int status = declare(conf.handler_types) ? supervisor_main(&o) : EXIT_CONFIG;
+    end(&conf);
     return status;
 }
 
@@ -98,6 +115,7 @@ static bool read_int(const char *text, int *out) {
 int cli_worker_process(int argc, char **argv) {
     struct conf conf;
     struct worker_options o = {.conf = &conf, .registry = &cli_registry, .table_fd = -1};
+    const char *types = NULL;
     for (int i = 0; i + 1 < argc; i += 2) {
         bool ok = true;
         if (strcmp(argv[i], "--queue") == 0) {
@@ -106,6 +124,8 @@ int cli_worker_process(int argc, char **argv) {
             ok = read_int(argv[i + 1], &o.slot);
         } else if (strcmp(argv[i], "--table-fd") == 0) {
             ok = read_int(argv[i + 1], &o.table_fd);
+        } else if (strcmp(argv[i], "--types") == 0) {
+            types = argv[i + 1];
         } else {
             ok = false;
         }
@@ -119,8 +139,8 @@ int cli_worker_process(int argc, char **argv) {
     if (!begin("worker", &conf)) {
         return EXIT_CONFIG;
     }
-    int status = worker_process_main(&o);
-    conf_free(&conf);
+    int status = declare(types != NULL ? types : conf.handler_types) ? worker_process_main(&o) : EXIT_CONFIG;
+    end(&conf);
     return status;
 }
 

@@ -42,10 +42,18 @@ CREATE TABLE IF NOT EXISTS platform.job (
     replay_of     uuid,
     CHECK ((state = 'waiting') = (finished_at IS NULL))
 ) WITH (fillfactor = 80);
+-- Made by penstock.enqueue: the worker checks the payload against the type's schema, and nobody but the relay places the job in Redis.
+ALTER TABLE platform.job ADD COLUMN IF NOT EXISTS unchecked boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS job_open ON platform.job (queue, shard, id) INCLUDE (epoch) WHERE state = 'waiting';
 CREATE INDEX IF NOT EXISTS job_unmarked ON platform.job (id) WHERE state = 'waiting' AND epoch IS NULL;
 CREATE INDEX IF NOT EXISTS job_root ON platform.job (root_id);
 CREATE INDEX IF NOT EXISTS job_finished ON platform.job (finished_at) WHERE state <> 'waiting';
+
+-- How far a job is, as its handler said last; forgotten with the job.
+CREATE TABLE IF NOT EXISTS platform.job_progress (
+    job_id   uuid PRIMARY KEY,
+    progress jsonb NOT NULL
+);
 
 -- One key, one job. estimate_s is part of the 202 and so of its repetition.
 CREATE TABLE IF NOT EXISTS platform.idempotency (
@@ -135,3 +143,90 @@ CREATE TABLE IF NOT EXISTS platform.audit (
     detail jsonb NOT NULL DEFAULT '{}'
 );
 REVOKE ALL ON ALL TABLES IN SCHEMA platform FROM PUBLIC;
+
+-- The types whose jobs penstock.enqueue takes: class journal, as the API processes know them (they write it when they start and when they
+-- are told of other declared types).
+CREATE TABLE IF NOT EXISTS platform.job_type (
+    name     text PRIMARY KEY,
+    version  int NOT NULL,
+    queue    text NOT NULL,
+    internal boolean NOT NULL
+);
+REVOKE ALL ON platform.job_type FROM PUBLIC;
+
+-- What applications in the same database may call: GRANT penstock_producer TO their roles.
+CREATE SCHEMA IF NOT EXISTS penstock;
+DO $$BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'penstock_producer') THEN
+        CREATE ROLE penstock_producer NOLOGIN;
+    END IF;
+END$$;
+GRANT USAGE ON SCHEMA penstock TO penstock_producer;
+
+-- A new job id (base/ids.h) of class journal: where it lives is in its bits.
+CREATE OR REPLACE FUNCTION penstock.new_job_id(number int, shards int) RETURNS uuid
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    b bytea := uuid_send(gen_random_uuid());
+    shard int := get_byte(b, 15) % shards;
+BEGIN
+    b := overlay(b PLACING substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6);
+    b := set_byte(b, 6, 112 | (get_byte(b, 6) & 15));
+    b := set_byte(b, 8, 128 | (number >> 5));
+    b := set_byte(b, 9, ((number << 3) & 255) | (shard >> 1));
+    b := set_byte(b, 10, ((shard & 1) << 7) | (get_byte(b, 10) & 127));
+    RETURN encode(b, 'hex')::uuid;
+END$$;
+REVOKE ALL ON FUNCTION penstock.new_job_id(int, int) FROM PUBLIC;
+
+-- Enqueues a job when the caller's transaction commits, and never otherwise; tenant default. A key is that of an Idempotency-Key: the same
+-- key with the same type and payload is the same job, with others it is refused. The payload is checked against the
+-- type's schema by the worker: a job that does not satisfy it is dead.
+CREATE OR REPLACE FUNCTION penstock.enqueue(type text, payload jsonb, key text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t record;
+    known record;
+    id uuid;
+    body bytea := convert_to(payload::text, 'UTF8');
+    mark bytea := sha256(convert_to('SQL ' || type || E'\n', 'UTF8') || body);
+    trace text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+BEGIN
+    SELECT j.version, j.queue, q.number, q.shards INTO t
+    FROM platform.job_type j LEFT JOIN platform.queue q ON q.name = j.queue WHERE j.name = enqueue.type AND NOT j.internal;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no job type "%" of class journal', type USING ERRCODE = 'invalid_parameter_value',
+            HINT = (SELECT 'There are ' || string_agg(j.name, ', ' ORDER BY j.name) || '.' FROM platform.job_type j WHERE NOT j.internal);
+    ELSIF t.number IS NULL THEN
+        RAISE EXCEPTION 'job type "%" belongs to queue "%", which does not exist', type, t.queue USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Correct its queue in the file that declares the type.';
+    ELSIF payload IS NULL OR jsonb_typeof(payload) <> 'object' THEN
+        RAISE EXCEPTION 'the payload is no JSON object' USING ERRCODE = 'invalid_parameter_value', HINT = 'Use jsonb_build_object.';
+    ELSIF octet_length(body) > 65536 THEN
+        RAISE EXCEPTION 'the payload has more than 65536 bytes' USING ERRCODE = 'program_limit_exceeded',
+            HINT = 'Keep the data in a table of yours, and send its key.';
+    ELSIF key !~ '^[\x20-\x7e]{1,255}$' THEN
+        RAISE EXCEPTION 'the key is malformed' USING ERRCODE = 'invalid_parameter_value', HINT = 'Use 1 to 255 printable ASCII characters.';
+    END IF;
+    id := penstock.new_job_id(t.number, t.shards);
+    IF key IS NOT NULL THEN
+        INSERT INTO platform.idempotency (tenant, key, fingerprint, job_id) VALUES ('default', enqueue.key, mark, id)
+        ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            SELECT i.fingerprint, i.job_id INTO known FROM platform.idempotency i WHERE i.tenant = 'default' AND i.key = enqueue.key;
+            IF known.job_id IS NULL THEN
+                RAISE EXCEPTION 'the key "%" has just been forgotten', key USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+            ELSIF known.fingerprint <> mark THEN
+                RAISE EXCEPTION 'the key "%" was used for another job, %', key, known.job_id USING ERRCODE = 'unique_violation',
+                    HINT = 'Use a new key for a new operation; a repetition must have the same type and payload.';
+            END IF;
+            RETURN known.job_id;
+        END IF;
+    END IF;
+    INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, unchecked)
+    VALUES (id, id, 'default', t.queue, ((get_byte(uuid_send(id), 9) & 7) << 1) | (get_byte(uuid_send(id), 10) >> 7), type, t.version,
+            body, '00-' || substr(trace, 1, 32) || '-' || substr(trace, 33, 16) || '-01', true);
+    RETURN id;
+END$$;
+REVOKE ALL ON FUNCTION penstock.enqueue(text, jsonb, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION penstock.enqueue(text, jsonb, text) TO penstock_producer;

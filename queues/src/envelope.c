@@ -15,7 +15,8 @@ enum {
     AT_TRACE = 60,
     AT_SPAN = 76,
     AT_TRACE_FLAGS = 84,
-    AT_NAMES = 85
+    AT_NAMES = 85,
+    FLAG_UNCHECKED = 1
 };
 
 static void put(uint8_t *to, uint64_t v, size_t bytes) {
@@ -41,7 +42,7 @@ size_t envelope_encode(const struct envelope *e, uint8_t out[ENVELOPE_MAX_BYTES]
         return 0;
     }
     out[0] = ENVELOPE_VERSION;
-    out[AT_FLAGS] = 0;
+    out[AT_FLAGS] = e->unchecked ? FLAG_UNCHECKED : 0;
     put(out + AT_SCHEMA, e->schema_version, 2);
     memcpy(out + AT_ID, e->id.b, 16);
     memcpy(out + AT_ROOT, e->root.b, 16);
@@ -95,6 +96,7 @@ struct err envelope_decode(struct str header, struct envelope *out) {
     }
     struct envelope e = {
         .schema_version = (uint16_t)get(h + AT_SCHEMA, 2),
+        .unchecked = (h[AT_FLAGS] & FLAG_UNCHECKED) != 0,
         .generation = (uint32_t)get(h + AT_GENERATION, 4),
         .attempt = (uint32_t)get(h + AT_ATTEMPT, 4),
         .ready = {(int64_t)get(h + AT_READY, 8)},

@@ -155,3 +155,19 @@ FOREIGN = {"api": ("pen_settle_1", "pen_epoch_1"), "worker": ("pen_enqueue_1", "
 def test_redis__a_function_of_another_role_is_refused(stack, role, function):
     with pytest.raises(redis.exceptions.NoPermissionError):
         user(stack, role).execute_command("FCALL", function, 1, ELSEWHERE)
+
+
+def test_producer__may_call_enqueue_and_nothing_else(stack):
+    for role, member in ("shop_member", True), ("shop_stranger", False):
+        stack.sql(f"DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} LOGIN PASSWORD 'app'; END IF; END$$")
+        if member:
+            stack.sql(f"GRANT penstock_producer TO {role}")
+        with psycopg.connect(stack.postgres.url, user=role, password="app", autocommit=True) as db:
+            queries = ["SELECT penstock.new_job_id(0, 1)", "SELECT count(*) FROM platform.job", "SELECT count(*) FROM platform.job_type",
+                       "SELECT count(*) FROM custom.effect", "CREATE TABLE penstock.mine (a int)"]
+            enqueue = "SELECT penstock.enqueue('demo.note', '{\"text\":\"a\"}')"
+            if member:
+                assert db.execute(enqueue).fetchone()[0]
+            for query in queries if member else [enqueue, *queries]:
+                with pytest.raises(errors.InsufficientPrivilege):
+                    db.execute(query)

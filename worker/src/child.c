@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TABLE_FD = 3 };
+enum { TABLE_FD = 3, TYPES_FD };
 
 static void on_exit_cb(uv_process_t *process, int64_t status, int signum) {
     struct child *c = process->data;
@@ -16,21 +16,23 @@ static void on_exit_cb(uv_process_t *process, int64_t status, int signum) {
 static struct err spawn(struct child *c) {
     /* execve wants them writable */
     char name[] = "penstock", role[] = "worker-process", queue_flag[] = "--queue", queue[65], slot_flag[] = "--slot", slot[16],
-         table_flag[] = "--table-fd", table[] = "3";
+         table_flag[] = "--table-fd", table[] = "3", types_flag[] = "--types", types[] = "/proc/self/fd/4";
     (void)snprintf(queue, sizeof queue, "%s", c->queue->name);
     (void)snprintf(slot, sizeof slot, "%d", c->slot);
-    char *args[] = {name, role, queue_flag, queue, slot_flag, slot, table_flag, table, NULL};
-    uv_stdio_container_t stdio[TABLE_FD + 1] = {
+    bool declared = c->supervisor->types_fd >= 0;
+    char *args[] = {name, role, queue_flag, queue, slot_flag, slot, table_flag, table, declared ? types_flag : NULL, types, NULL};
+    uv_stdio_container_t stdio[TYPES_FD + 1] = {
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = 1},
         {.flags = UV_INHERIT_FD, .data.fd = 2},
         {.flags = UV_INHERIT_FD, .data.fd = c->table_fd},
+        {.flags = UV_INHERIT_FD, .data.fd = c->supervisor->types_fd},
     };
     const uv_process_options_t options = {
         .exit_cb = on_exit_cb,
         .file = "/proc/self/exe",
         .args = args,
-        .stdio_count = TABLE_FD + 1,
+        .stdio_count = declared ? TYPES_FD + 1 : TABLE_FD + 1,
         .stdio = stdio,
     };
     int rc = uv_spawn(loop_uv(c->supervisor->rt->loop), &c->process, &options);

@@ -1,6 +1,8 @@
 #include "kind.h"
 
+#include <base/json.h>
 #include <base/metrics.h>
+#include <base/schema.h>
 #include <stdlib.h>
 
 struct kinds {
@@ -28,27 +30,31 @@ enum attempt_label attempt_label_of(enum job_outcome o) {
 
 struct err kinds_new(struct runtime *rt, const char *queue, struct kinds **out) {
     const struct registry *r = rt->registry;
-    size_t n = 1;
-    for (size_t m = 0; m < r->modules_n; m++) {
-        n += r->modules[m]->types_n;
+    const struct job_type *type;
+    const struct module *module;
+    size_t n = 0;
+    while (registry_at(r, n, NULL) != NULL) {
+        n++;
     }
-    struct kinds *k = calloc(1, sizeof *k + n * sizeof k->kind[0]);
+    struct kinds *k = calloc(1, sizeof *k + (n + 1) * sizeof k->kind[0]);
     if (k == NULL) {
         return err_make(ERR_NOMEM, "job types");
     }
     k->kind[k->n++] = (struct kind){.name = STR("unknown"), .queue = queue};
-    for (size_t m = 0; m < r->modules_n; m++) {
-        for (size_t t = 0; t < r->modules[m]->types_n; t++) {
-            const struct job_type *type = &r->modules[m]->types[t];
-            k->kind[k->n++] =
-                (struct kind){.name = str_c(type->name), .type = type, .env = runtime_module(rt, r->modules[m]), .queue = queue};
-        }
+    for (size_t i = 0; (type = registry_at(r, i, &module)) != NULL; i++) {
+        k->kind[k->n++] =
+            (struct kind){.name = str_c(type->name), .type = type, .env = runtime_module(rt, module), .queue = queue};
     }
     *out = k;
     return OK;
 }
 
-void kinds_free(struct kinds *k) { free(k); }
+void kinds_free(struct kinds *k) {
+    for (size_t i = 0; k != NULL && i < k->n; i++) {
+        schema_free(k->kind[i].schema);
+    }
+    free(k);
+}
 
 struct kind *kinds_find(struct kinds *k, struct str type) {
     for (size_t i = 1; i < k->n; i++) {
@@ -57,6 +63,26 @@ struct kind *kinds_find(struct kinds *k, struct str type) {
         }
     }
     return &k->kind[0];
+}
+
+static struct err compile(struct kind *k) {
+    json_t *document;
+    TRY(json_read(str_c(k->type->schema), &document));
+    struct err e = schema_compile(document, &k->schema);
+    json_decref(document);
+    return e;
+}
+
+struct err kind_check(struct kind *k, struct str payload) {
+    struct schema_error error;
+    json_t *value;
+    if (k->schema == NULL) {
+        TRY(compile(k));
+    }
+    TRY(json_read(payload, &value));
+    bool valid = schema_check(k->schema, value, &error, 1) == 0;
+    json_decref(value);
+    return valid ? OK : err_make(ERR_INVALID, "payload: %s %s", error.pointer, error.detail);
 }
 
 static struct series *kept(struct series **where, enum metric m, const struct kind *k, const char *last) {

@@ -26,6 +26,7 @@ struct kind {
     const struct job_type *type; /* NULL: of no type that this version knows */
     struct module_env *env;      /* of its module */
     const char *queue;
+    struct schema *schema; /* of the payload; NULL: not needed so far */
     struct series *queue_wait, *duration, *attempts[LABEL_MAX], *finished[OUTCOME_MAX]; /* NULL: not needed so far */
 };
 
@@ -33,6 +34,9 @@ struct kinds; /* of one queue's process */
 MUST struct err kinds_new(struct runtime *rt, const char *queue, struct kinds **out);
 void kinds_free(struct kinds *k);
 struct kind *kinds_find(struct kinds *k, struct str type); /* never NULL: "unknown" */
+
+/* ERR_INVALID: the payload does not satisfy the type's schema. For jobs that no API has checked. */
+MUST struct err kind_check(struct kind *k, struct str payload);
 
 void kind_waited(struct kind *k, int64_t ms);
 void kind_ran(struct kind *k, int64_t us);

@@ -147,6 +147,16 @@ static void expire(struct held *h) {
     }
 }
 
+static void begin(struct held *h) {
+    struct attempt *a = &h->attempt;
+    struct err e = a->job.unchecked ? kind_check(h->kind, a->payload) : OK;
+    if (err_is_set(e)) {
+        attempt_fail(a, e);
+    } else {
+        a->type->start(a);
+    }
+}
+
 static void start(struct held *h) {
     struct process *p = h->process;
     struct attempt *a = &h->attempt;
@@ -169,7 +179,7 @@ static void start(struct held *h) {
     } else if (a->cancel_requested) {
         attempt_finish(a, OUTCOME_CANCELLED, 409, STR("{\"title\":\"Cancelled\",\"status\":409,\"code\":\"cancelled\"}"));
     } else {
-        a->type->start(a);
+        begin(h);
     }
 }
 

@@ -190,10 +190,27 @@ static void leave(struct supervisor *s) {
     }
 }
 
+/* Only what changed makes processes leave: they start anew with what holds now. */
+static void reload(struct supervisor *s) {
+    struct child *c;
+    if (s->leaving || !declare_again(s)) {
+        return;
+    }
+    TAILQ_FOREACH(c, &s->alive, link) {
+        if (!c->leaving) {
+            tell_to_leave(c);
+        }
+    }
+    on_poll(s);
+}
+
 static void on_signal(void *arg, int signum) {
     struct supervisor *s = arg;
     struct child *c;
     switch (signum) {
+    case SIGHUP:
+        reload(s);
+        break;
     case SIGTTIN:
         change_desired(s, 1);
         break;
@@ -237,14 +254,17 @@ static void forget_all(struct supervisor *s) {
 }
 
 int supervisor_main(const struct worker_options *o) {
-    struct supervisor s = {.options = o};
+    struct supervisor s = {.options = o, .types_fd = -1};
     struct signals *signals = NULL;
-    static const int wanted[] = {SIGTERM, SIGINT, SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
+    static const int wanted[] = {SIGTERM, SIGINT, SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT, SIGHUP};
     TAILQ_INIT(&s.alive);
     TAILQ_INIT(&s.dead);
     const struct runtime_options runtime = {
         .role = "worker", .conf = o->conf, .registry = o->registry, .beat = add_beat, .arg = &s};
     struct err e = runtime_open(&runtime, &s.rt);
+    if (!err_is_set(e)) {
+        e = declare_publish(&s);
+    }
     if (!err_is_set(e)) {
         e = timer_new(s.rt->loop, on_poll, &s, &s.poll);
     }
@@ -261,6 +281,7 @@ int supervisor_main(const struct worker_options *o) {
     signals_free(signals);
     timer_free(s.poll);
     forget_all(&s);
+    declare_forget(&s);
     runtime_close(s.rt);
     return err_is_set(e) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

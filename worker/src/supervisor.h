@@ -45,6 +45,7 @@ struct supervisor {
     bool polling, ready, leaving, quiet;
     int64_t spawn_after_us; /* no new child before: a child that dies at once must not be forked in a circle */
     int64_t spawn_delay_ms;
+    int types_fd; /* the declared types that processes are given; -1: none */
 };
 
 /* child.c */
@@ -54,6 +55,11 @@ void child_bury(struct child *c); /* reaped: forgets and frees it */
 
 /* reap.c: what the dead held. Started entries wait for their lease; the others go back at once. */
 void reap(struct supervisor *s); /* goes on with every dead child that is not being reaped */
+
+/* declare.c */
+MUST struct err declare_publish(struct supervisor *s);
+void declare_forget(struct supervisor *s);
+bool declare_again(struct supervisor *s); /* true: there are others now, and processes of the old must make room */
 
 /* supervisor.c */
 void supervisor_child_gone(struct child *c, int64_t status, int signum);

@@ -97,34 +97,13 @@ void conf_key(const struct setting *s, enum conf_form form, char out[CONF_KEY_BY
     }
 }
 
-/* Levenshtein's distance over at most CONF_KEY_BYTES characters of each. */
-static unsigned distance(const char *a, const char *b) {
-    unsigned row[CONF_KEY_BYTES + 1];
-    size_t a_n = strnlen(a, CONF_KEY_BYTES);
-    size_t b_n = strnlen(b, CONF_KEY_BYTES);
-    for (unsigned j = 0; j <= b_n; j++) {
-        row[j] = j;
-    }
-    for (unsigned i = 1; i <= a_n; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_n; j++) {
-            unsigned change = diagonal + (a[i - 1] != b[j - 1]);
-            unsigned skip = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = change < skip ? change : skip;
-        }
-    }
-    return row[b_n];
-}
-
 const struct setting *conf_nearest(const char *written, enum conf_form form) {
     const struct setting *best = &conf_settings[0];
-    unsigned best_distance = 2 * CONF_KEY_BYTES;
+    size_t best_distance = SIZE_MAX;
     for (size_t i = 0; i < conf_settings_count; i++) {
         char key[CONF_KEY_BYTES];
         conf_key(&conf_settings[i], form, key);
-        unsigned d = distance(written, key);
+        size_t d = str_distance(str_c(written), str_c(key));
         if (d < best_distance) {
             best_distance = d;
             best = &conf_settings[i];

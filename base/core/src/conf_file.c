@@ -143,17 +143,17 @@ static struct err read_root(const char *path, const config_setting_t *root, stru
     return OK;
 }
 
-static struct err parse(const char *path, const char *text, struct conf *c) {
-    config_t parsed;
-    config_init(&parsed);
-    struct err e = config_read_string(&parsed, text) == CONFIG_TRUE
-                       ? read_root(path, config_root_setting(&parsed), c)
-                       : err_make(ERR_INVALID, "%s:%d: %s", path, config_error_line(&parsed), config_error_text(&parsed));
-    config_destroy(&parsed);
+static struct err parse(const char *path, const char *text, config_t *out) {
+    config_init(out);
+    if (config_read_string(out, text) == CONFIG_TRUE) {
+        return OK;
+    }
+    struct err e = err_make(ERR_INVALID, "%s:%d: %s", path, config_error_line(out), config_error_text(out));
+    config_destroy(out);
     return e;
 }
 
-struct err conf_read_file(const char *path, struct conf *c) {
+struct err conf_parse_file(const char *path, struct config_t *out) {
     struct buf text;
     buf_init(&text, FILE_MAX);
     struct err e = read_whole(path, &text);
@@ -164,8 +164,16 @@ struct err conf_read_file(const char *path, struct conf *c) {
         e = scan(path, text.p);
     }
     if (!err_is_set(e)) {
-        e = parse(path, text.p, c);
+        e = parse(path, text.p, out);
     }
     buf_free(&text);
+    return e;
+}
+
+struct err conf_read_file(const char *path, struct conf *c) {
+    config_t parsed;
+    TRY(conf_parse_file(path, &parsed));
+    struct err e = read_root(path, config_root_setting(&parsed), c);
+    config_destroy(&parsed);
     return e;
 }

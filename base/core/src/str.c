@@ -107,6 +107,26 @@ bool str_is_name(struct str s, size_t max) {
     return true;
 }
 
+size_t str_distance(struct str a, struct str b) {
+    size_t row[STR_DISTANCE_MAX + 1];
+    a.n = a.n < STR_DISTANCE_MAX ? a.n : STR_DISTANCE_MAX;
+    b.n = b.n < STR_DISTANCE_MAX ? b.n : STR_DISTANCE_MAX;
+    for (size_t j = 0; j <= b.n; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= a.n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.n; j++) {
+            size_t change = diagonal + (a.p[i - 1] != b.p[j - 1]);
+            size_t skip = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = change < skip ? change : skip;
+        }
+    }
+    return row[b.n];
+}
+
 bool str_copy_c(struct str s, char *out, size_t size) {
     if (s.n >= size) {
         out[0] = '\0';

@@ -11,5 +11,6 @@ void demo_fail(struct attempt *a);
 void demo_sleep(struct attempt *a);
 void demo_tally(struct attempt *a);
 void event_deliver(struct attempt *a);
+void handler_post(struct attempt *a); /* of declared types */
 
 #endif

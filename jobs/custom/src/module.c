@@ -1,6 +1,8 @@
 #include "custom.h"
+#include "types_conf.h"
 
 #include <jobs/module_sql.h>
+#include <jobs/signature.h>
 
 static const char ddl[] = MODULE_DDL("custom")
 #include "custom.sql.inc"
@@ -80,10 +82,21 @@ static const struct job_type types[] = {
      .start = event_deliver},
 };
 
+static struct err declare(const char *path, struct type_set **out) {
+    return types_conf_read(path, &custom_module, handler_post, out);
+}
+
+static struct err open_module(struct module_env *env, struct services *services) {
+    (void)services;
+    return signature_check(env->conf->handler_secret, "handler.secret");
+}
+
 const struct module custom_module = {
     .name = "custom",
     .ddl = ddl,
     .sql = &sql,
     .types = types,
     .types_n = sizeof types / sizeof types[0],
+    .declare = declare,
+    .open = open_module,
 };

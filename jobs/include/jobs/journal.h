@@ -40,6 +40,7 @@ struct journal_job {
     struct str payload;
     struct trace trace;
     struct wall due, deadline; /* 0: none */
+    bool unchecked;            /* a row that penstock.enqueue made: as in the envelope */
 };
 
 /* Writes at most LIMIT_BATCH jobs with their ids (those that exist are left alone) and places the new ones in Redis. done:
@@ -62,7 +63,8 @@ void journal_place(const struct journal *j, const struct journal_job *jobs, size
 typedef void outbox_cb(void *arg, struct err err, size_t moved, bool more);
 void outbox_copy(const struct journal *j, struct module_env *env, outbox_cb *cb, void *arg);
 
-/* Places what the journal holds and Redis has not seen, rows older than a second, lowest first; one batch. */
+/* Places what the journal holds and Redis has not seen, lowest first: rows older than a second, and those that penstock.enqueue made; one
+ * batch. */
 void journal_relay(const struct journal *j, outbox_cb *cb, void *arg);
 
 /* The epoch pass over one shard: one page of the open jobs that the epoch nonce has not seen, from the id after on. Those that present()

@@ -31,7 +31,7 @@ struct runtime {
     struct pg_pool *platform;
     struct queue_table *queues;
     struct journal journal;
-    struct http_client *http;
+    struct http_client *http, *handlers;
     struct services services;
     struct module_env modules[RUNTIME_MODULES_MAX]; /* in the registry's order */
     struct id_maker ids;

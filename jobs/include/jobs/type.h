@@ -41,6 +41,7 @@ struct job_type {
     bool internal;     /* not to be posted at /v1/jobs: made by the API's own routes, flows and events */
     /* Runs one attempt, to exactly one attempt_* ending (jobs/attempt.h); may return before. */
     void (*start)(struct attempt *a);
+    void *declared; /* of a type that a file declares: what start knows of it */
 };
 
 /* An event's delivery to one module: one statement, gated by the module's inbox row. repeated: the row was there already. */
@@ -49,6 +50,18 @@ struct event_consumer {
     const char *type; /* "order.confirmed" */
     void (*deliver)(struct module_env *env, const struct event *e, event_done_cb *cb, void *arg);
 };
+
+/* The job types that a file declares, complete. Read only; references are counted, since what is under way goes on with the set it began
+ * with when another one takes its place. */
+struct type_set {
+    const struct module *module; /* the one they run under */
+    struct job_type *types;
+    size_t types_n;
+    struct str text; /* the same set as the text of one file: what a worker process is given */
+    unsigned refs;   /* 1 when made */
+    void (*free)(struct type_set *s);
+};
+void type_set_release(struct type_set *s); /* NULL is fine */
 
 struct module_sql; /* jobs/module_sql.h */
 
@@ -60,6 +73,8 @@ struct module {
     size_t types_n;
     const struct event_consumer *consumers;
     size_t consumers_n;
+    /* Reads a file of declared types. ERR_INVALID with file, line and reason. May be NULL. */
+    struct err (*declare)(const char *path, struct type_set **out);
     /* Fills its entry in services and makes env->state; called once per process. May be NULL. */
     struct err (*open)(struct module_env *env, struct services *services);
     void (*close)(struct module_env *env); /* only after open succeeded; may be NULL */
@@ -71,6 +86,8 @@ struct module_env {
     struct loop *loop;
     struct pg_pool *db; /* under the module's role */
     struct http_client *http;
+    struct http_client
+        *handlers; /* the same for handlers of declared types: other addresses may be reached, and room is theirs alone */
     const struct conf *conf;
     const struct services *services;
     const struct queue_table *queues; /* for the places of follow-ups (jobs/follow_up.h) */
@@ -82,7 +99,12 @@ struct module_env {
 struct registry {
     const struct module *const *modules;
     size_t modules_n;
+    struct type_set *declared; /* NULL: none */
 };
+/* Every type, one after the other; NULL behind the last. */
+const struct job_type *registry_at(const struct registry *r, size_t i, const struct module **out_module);
+/* Reads the types that the file declares ("": none) into *out; NULL: none. ERR_INVALID where one has the name of a type that is written in C. */
+MUST struct err registry_declare(const struct registry *r, const char *path, struct type_set **out);
 const struct job_type *registry_type(const struct registry *r, struct str name,
                                      const struct module **out_module); /* NULL: unknown */
 const struct module *registry_module(const struct registry *r, struct str name);

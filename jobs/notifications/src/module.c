@@ -1,9 +1,8 @@
 #include "notifications.h"
-#include "signature.h"
 
-#include <base/crypto.h>
 #include <contracts/services.h>
 #include <jobs/module_sql.h>
+#include <jobs/signature.h>
 #include <stdlib.h>
 
 static const char ddl[] = MODULE_DDL("notifications")
@@ -87,17 +86,8 @@ static void get(void *self, struct str tenant, struct uuid id, view_cb *cb, void
     pg_exec(env->db, &view_stmt, values, 0, 0, on_view, v);
 }
 
-static struct err check_secret(const char *secret) {
-    struct buf key;
-    buf_init(&key, 256);
-    struct err e = secret[0] != '\0' ? signature_key(str_c(secret), &key) : OK;
-    crypto_wipe(key.p, key.n);
-    buf_free(&key);
-    return err_is_set(e) ? err_make(e.code, "webhook.secret: %s", e.detail) : OK;
-}
-
 static struct err open_module(struct module_env *env, struct services *services) {
-    TRY(check_secret(env->conf->webhook_secret));
+    TRY(signature_check(env->conf->webhook_secret, "webhook.secret"));
     services->notifications = (struct notifications_service){get, env};
     return OK;
 }

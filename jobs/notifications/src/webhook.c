@@ -1,9 +1,9 @@
 /* Webhooks by Standard Webhooks 1.0.0: signed "id.timestamp.body", the id constant, the timestamp of the attempt; a redirect is a failure; 410
  * ends it; Retry-After is honoured. */
 #include "notifications.h"
-#include "signature.h"
 
 #include <base/limits.h>
+#include <jobs/signature.h>
 #include <stdio.h>
 
 enum {

@@ -1,5 +1,5 @@
 /* The header of a stream entry (field "h"; field "p" is the payload, opaque bytes). Binary, little endian, version 1:
- *   0 u8 version · 1 u8 flags · 2 u16 schema version · 4 id[16] · 20 root[16] · 36 u32 generation · 40 u32 attempt
+ *   0 u8 version · 1 u8 flags (1 unchecked, the others 0) · 2 u16 schema version · 4 id[16] · 20 root[16] · 36 u32 generation · 40 u32 attempt
  *   44 i64 ready ms · 52 i64 deadline ms (0 none) · 60 trace id[16] · 76 span id[8] · 84 u8 trace flags
  *   85 u8 n, tenant[n] · u8 n, type[n] · optional, after a failed attempt: u16 n, errors[n] (JSON array text, newest last)
  * The Functions read id (4), and read and write ready (44): moving them is a new protocol version. To change anything else:
@@ -16,6 +16,7 @@ enum { ENVELOPE_VERSION = 1, ENVELOPE_ERRORS_MAX = 1024, ENVELOPE_MAX_BYTES = 87
 
 struct envelope {
     uint16_t schema_version; /* of the type's payload schema */
+    bool unchecked;          /* nobody has checked the payload against it so far: the worker does */
     struct uuid id, root;    /* root: the job's first id, kept over retries, replays and re-adds */
     uint32_t generation;     /* raised by each replay */
     uint32_t attempt;        /* attempts charged so far */

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import psycopg
 
 from .chaos import Window
-from .cluster import Cluster
+from .cluster import Cluster, example_handlers
 from .load import Sent
 
-JOURNAL_JOBS = {"note", "delayed", "retried", "dead"}
+HANDLED = {f"handled_{name}" for name in example_handlers()}
+JOURNAL_JOBS = {"note", "delayed", "retried", "dead"} | HANDLED
 # Kinds of orders: what becomes of them when nobody cancels them, and whether their money is taken then.
 ORDERS = {"order": ("confirmed", False), "order_capture": ("confirmed", True), "order_declined": ("payment_failed", False),
           "order_cancel": ("confirmed", False), "order_capture_cancel": ("confirmed", True), "order_refund": ("confirmed", False),
@@ -108,7 +109,7 @@ class Check:
     def journal(self, jobs: list[Sent]) -> None:
         states = dict(self.rows("SELECT id::text, state FROM platform.job"))
         notes = Counter(dict(self.rows("SELECT root_id::text, count(*) FROM custom.note WHERE text <> 'tally' GROUP BY 1")))
-        want = {"note": "done", "delayed": "done", "retried": "done", "dead": "dead"}
+        want = {"note": "done", "delayed": "done", "retried": "done", "dead": "dead", **dict.fromkeys(HANDLED, "done")}
         lost = [s for s in jobs if states.get(s.answer.get("id")) != want[s.kind]]
         writes = [s for s in jobs if s.kind in ("note", "delayed")]
         doubled = {root: n for root, n in notes.items() if n > 1}
@@ -120,6 +121,10 @@ class Check:
                                     f"{[(s.kind, s.answer.get('id'), states.get(s.answer.get('id'))) for s in lost[:3]]}")
         self.verdict.want(not doubled, f"journal: effects doubled: {list(doubled.items())[:3]}")
         self.verdict.want(not missing, f"journal: {len(missing)} effects not there exactly once")
+        miscounted = self.rows("SELECT count(*) FROM platform.job WHERE type LIKE 'count.%%' AND state = 'done' "
+                               "AND convert_from(result, 'UTF8')::jsonb <> '{\"words\": 3}'")[0][0]
+        self.verdict.figures["handled"] = sum(1 for s in jobs if s.kind in HANDLED)
+        self.verdict.want(miscounted == 0, f"journal: {miscounted} jobs have another result than their handler's")
         self.verdict.want(not strangers, f"journal: {len(strangers)} effects of jobs without their key: a request made two jobs")
 
     def orders(self, jobs: list[Sent]) -> None:

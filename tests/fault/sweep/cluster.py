@@ -1,13 +1,15 @@
 """One Penstock with everything it needs, each server behind a proxy that can misbehave. Roles that die are started again at once, as a
 service manager would."""
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
-from penstock_ops import ports
+from penstock_ops import ROOT, ports
 from penstock_ops.mail_sink import MailSink
 from penstock_ops.penstock import Api, Role, Sim, migrate
 from penstock_ops.postgres_server import Postgres
@@ -17,6 +19,14 @@ from proxy import Proxy
 from redis_log import cut_log
 
 LEASE_MS = 500
+EXAMPLES = ROOT / "jobs" / "custom" / "examples"
+HANDLER_SECRET = "whsec_aGFuZGxlci1zZWNyZXQtaGFuZGxlci1zZWNyZXQ="
+
+
+def example_handlers() -> dict[str, list[str]]:
+    """The handlers of declared types that can be run here: name → program and file."""
+    found = {"python": [sys.executable, "handler.py"], "node": ["node", "handler.js"]}
+    return {name: argv for name, argv in found.items() if shutil.which(argv[0])}
 
 
 class Cluster:
@@ -32,6 +42,7 @@ class Cluster:
         self.mail = MailSink(run_dir)
         self.sim = Sim(run_dir, build, secrets / "provider")
         self.proxies: dict[str, Proxy] = {}
+        self.handlers: list[subprocess.Popen] = []
         self.spec = run_dir / "faults"
         self.hits = run_dir / "hits"
         self.conf = run_dir / "penstock.conf"
@@ -47,6 +58,7 @@ class Cluster:
         for name, server in (("redis", self.redis), ("postgres", self.postgres), ("sim", self.sim)):
             self.proxies[name] = Proxy(self.build, server.port)
         self.arm("")
+        self._start_handlers()
         self._write_conf()
         migrate(self.dir, self.build, self.conf, self.postgres.admin_url, self.redis.admin_url)
         armed = {"PENSTOCK_FAULT": f"@{self.spec}", "PENSTOCK_FAULT_LOG": str(self.hits)}
@@ -61,6 +73,15 @@ class Cluster:
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
 
+    def _start_handlers(self) -> None:
+        types = []
+        for name, argv in example_handlers().items():
+            port = ports.any_free()
+            env = {"PATH": os.environ["PATH"], "HANDLER_SECRET": HANDLER_SECRET}
+            self.handlers.append(subprocess.Popen([argv[0], str(EXAMPLES / argv[1]), str(port)], env=env, cwd=self.dir, stderr=subprocess.DEVNULL))
+            types.append(f'{{ name = "count.{name}"; handler = "http://{ports.HOST}:{port}/"; schema = "{EXAMPLES}/text.count.json"; retry_cap_ms = 2000; }}')
+        (self.dir / "types.conf").write_text("types = (" + ",\n".join(types) + ");\n", encoding="utf-8")
+
     def _write_conf(self) -> None:
         secret = self.dir / "secrets" / "servers"
         text = f"""
@@ -68,6 +89,7 @@ redis = {{ url = "redis://127.0.0.1:{self.proxies['redis'].port}"; password_file
 postgres = {{ url = "postgresql://127.0.0.1:{self.proxies['postgres'].port}/penstock"; password_file = "{secret}"; statement_ms = 2000; connect_ms = 1000; }};
 worker = {{ lease_ms = {LEASE_MS}; block_ms = 500; drain_ms = 3000; }};
 webhook = {{ secret = "whsec_c3dlZXAtc2VjcmV0LXN3ZWVwLXNlY3JldA=="; allow_cidr = "127.0.0.0/8"; }};
+handler = {{ types = "{self.dir}/types.conf"; secret = "{HANDLER_SECRET}"; allow_cidr = "127.0.0.0/8"; }};
 mail = {{ url = "{self.mail.url}"; }};
 payments = {{ provider_url = "http://127.0.0.1:{self.proxies['sim'].port}"; provider_secret = "sim-secret"; call_ms = 1000; lateness_ms = 500; }};
 log = {{ level = "warn"; }};
@@ -139,6 +161,9 @@ log = {{ level = "warn"; }};
         with self._lock:
             for role in self.roles.values():
                 role.stop(signal.SIGKILL)
+        for handler in self.handlers:
+            handler.kill()
+            handler.wait()
         for proxy in self.proxies.values():
             proxy.close()
         for server in (self.sim, self.mail, self.postgres, self.redis):

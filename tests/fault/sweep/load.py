@@ -9,6 +9,8 @@ import uuid
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from .cluster import example_handlers
+
 
 @dataclass
 class Sent:
@@ -52,6 +54,8 @@ def kinds(sim_url: str):
         "dead_stream": (job, "", lambda r: {"type": "demo.tally", "payload": {"fail": True}}, 3),
         "webhook": ("/v1/notifications", "respond-async",
                     lambda r: {"channel": "webhook", "url": f"{sim_url}/hook/own", "event_type": "sweep.ping", "data": {"n": r.randrange(1000)}}, 5),
+        **{f"handled_{name}": (job, "", lambda r, name=name: {"type": f"count.{name}", "payload": {"text": "one two three"}}, 4)
+           for name in example_handlers()},
         "email": ("/v1/notifications", "respond-async", lambda r: {"channel": "email", "to": "own@example.com", "subject": "sweep", "text": "hello"}, 4),
     }
 

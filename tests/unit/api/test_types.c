@@ -15,7 +15,7 @@ static const struct job_type types[] = {
 };
 static const struct module module = {.name = "demo", .types = types, .types_n = sizeof types / sizeof types[0]};
 static const struct module *const modules[] = {&module};
-static const struct registry registry = {modules, 1};
+static const struct registry registry = {.modules = modules, .modules_n = 1};
 
 static void test_types__given_the_registry_and_our_documents_then_every_schema_compiles(void **state) {
     (void)state;
@@ -39,7 +39,7 @@ static void test_types__given_a_schema_that_does_not_compile_then_its_type_is_na
     static const struct job_type bad[] = {{.name = "demo.bad", .schema = "{\"tpye\":\"object\"}"}};
     static const struct module bad_module = {.name = "bad", .types = bad, .types_n = 1};
     static const struct module *const bad_modules[] = {&bad_module};
-    const struct registry r = {bad_modules, 1};
+    const struct registry r = {.modules = bad_modules, .modules_n = 1};
     struct types *t = NULL;
     struct err e = types_new(&r, &t);
     assert_int_equal(ERR_INVALID, e.code);

@@ -26,6 +26,21 @@ static void test_str__prefix_and_trim(void **state) {
     assert_str("\n", str_trim(STR("\n")));
 }
 
+static void test_str__distance_counts_changes(void **state) {
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        size_t distance;
+    } rows[] = {{"", "", 0},       {"", "abc", 3},           {"abc", "", 3},
+                {"abc", "abc", 0}, {"handlr", "handler", 1}, {"kitten", "sitting", 3},
+                {"ab", "ba", 2}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(rows[i].distance, str_distance(str_c(rows[i].a), str_c(rows[i].b)));
+    }
+    static const char longest[200] = {0};
+    assert_int_equal(STR_DISTANCE_MAX, str_distance(str_of(longest, sizeof longest), STR_NONE));
+}
+
 static void test_str__cut_gives_every_piece_once(void **state) {
     (void)state;
     struct str s = STR("a,,b");
@@ -136,6 +151,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_str__equality_ignores_termination_and_takes_empty_strings),
         cmocka_unit_test(test_str__prefix_and_trim),
+        cmocka_unit_test(test_str__distance_counts_changes),
         cmocka_unit_test(test_str__cut_gives_every_piece_once),
         cmocka_unit_test(test_str__numbers_are_whole_strings_within_range),
         cmocka_unit_test(test_str__numbers_become_decimal_text),

@@ -32,7 +32,7 @@ static void hear(struct module_env *env, const struct event *e, event_done_cb *c
 static const struct event_consumer consumers[] = {{"order.confirmed", hear}};
 static const struct module listener = {.name = "listener", .consumers = consumers, .consumers_n = 1};
 static const struct module *const modules[] = {&custom_module, &listener};
-static const struct registry registry = {modules, 2};
+static const struct registry registry = {.modules = modules, .modules_n = 2};
 static struct runtime rt;
 
 static int setup(void **state) {

@@ -178,6 +178,20 @@ static void test_relay__rows_of_this_second_then_not_yet(void **state) {
     assert_int_equal(1, relay().moved);
 }
 
+/* Nobody else would place it, and nobody has checked it. */
+static void test_relay__a_row_of_penstock_enqueue_then_at_once_and_unchecked(void **state) {
+    (void)state;
+    sql_run(db.admin, "INSERT INTO platform.job_type VALUES ('unit.job', 3, 'default', false) ON CONFLICT DO NOTHING");
+    sql_run(db.admin, "SELECT penstock.enqueue('unit.job', '{\"a\": 1}')");
+    assert_int_equal(1, relay().moved);
+    struct seen s = claim_one(queue("default")->shards[0]);
+    assert_true(s.job.unchecked);
+    assert_int_equal(3, s.job.schema_version);
+    assert_string_equal("{\"a\": 1}", s.payload);
+    assert_string_equal("default unit.job", sql_text(db.admin, "SELECT tenant || ' ' || type FROM platform.job"));
+    assert_int_equal(0, relay().moved);
+}
+
 static void test_relay__more_than_a_batch_then_lowest_first_and_says_so(void **state) {
     (void)state;
     struct journal_job jobs[LIMIT_BATCH + 5];
@@ -365,6 +379,7 @@ int main(void) {
         cmocka_unit_test_setup(test_write__redis_down_then_ok_and_left_to_the_relay, journal_db_reset),
         cmocka_unit_test_setup(test_relay__a_job_then_its_entry_says_all_of_it, journal_db_reset),
         cmocka_unit_test_setup(test_relay__rows_of_this_second_then_not_yet, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__a_row_of_penstock_enqueue_then_at_once_and_unchecked, journal_db_reset),
         cmocka_unit_test_setup(test_relay__more_than_a_batch_then_lowest_first_and_says_so, journal_db_reset),
         cmocka_unit_test_setup(test_relay__a_row_that_somebody_holds_then_not_placed_yet, journal_db_reset),
         cmocka_unit_test_setup(test_relay__ended_rows_then_not_placed, journal_db_reset),

@@ -38,7 +38,7 @@ static void close_a(struct module_env *env) {
 
 static const struct module a = {.name = "a", .open = open_a, .close = close_a}, b = {.name = "b"}, c = {.name = "c"};
 static const struct module *const modules[] = {&a, &b};
-static const struct registry registry = {modules, 2};
+static const struct registry registry = {.modules = modules, .modules_n = 2};
 
 static void add_beat(void *arg, struct buf *json) {
     (void)arg;

@@ -1,9 +1,9 @@
 /* Webhooks to a receiver: what is sent, what its answer comes to, and what is done when nobody knows whether it arrived. */
 #include <base/json.h>
 
-#include "../../../jobs/notifications/src/signature.h"
 #include "hook_sink.h"
 #include "notifications_db.h"
+#include <jobs/signature.h>
 
 static char payload_text[70000];
 

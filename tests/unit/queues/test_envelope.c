@@ -44,6 +44,20 @@ static void test_envelope__given_the_example_then_the_bytes_are_the_golden_ones(
     assert_memory_equal(golden, out, GOLDEN_PLAIN_BYTES);
 }
 
+static void test_envelope__unchecked_then_a_flag_says_so(void **state) {
+    (void)state;
+    uint8_t out[ENVELOPE_MAX_BYTES];
+    struct envelope e = example(), back;
+    e.unchecked = true;
+    size_t n = envelope_encode(&e, out);
+    assert_int_equal(1, out[1]);
+    assert_ok(envelope_decode(str_of(out, n), &back));
+    assert_true(back.unchecked);
+    out[1] = 0xfe; /* flags of a time to come */
+    assert_ok(envelope_decode(str_of(out, n), &back));
+    assert_false(back.unchecked);
+}
+
 static void assert_example(const struct envelope *e) {
     struct envelope x = example();
     assert_int_equal(x.schema_version, e->schema_version);
@@ -173,6 +187,7 @@ static void test_envelope__given_what_is_no_name_then_nothing_is_encoded(void **
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_envelope__given_the_example_then_the_bytes_are_the_golden_ones),
+        cmocka_unit_test(test_envelope__unchecked_then_a_flag_says_so),
         cmocka_unit_test(test_envelope__given_the_golden_bytes_then_every_field_comes_back),
         cmocka_unit_test(test_envelope__given_any_other_length_then_it_is_undecodable),
         cmocka_unit_test(test_envelope__given_one_wrong_byte_then_it_is_undecodable_where_that_shows),

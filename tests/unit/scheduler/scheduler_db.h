@@ -38,7 +38,7 @@ static const struct module src = {.name = "src", .ddl = src_ddl, .sql = &src_sql
                            one = {.name = "one", .ddl = one_ddl, .sql = &one_sql, .consumers = one_hears, .consumers_n = 2},
                            two = {.name = "two", .ddl = two_ddl, .sql = &two_sql, .consumers = two_hears, .consumers_n = 1};
 static const struct module *const modules[] = {&src, &one, &two};
-static const struct registry registry = {modules, 3};
+static const struct registry registry = {.modules = modules, .modules_n = 3};
 
 /* --- servers --- */
 

@@ -7,10 +7,11 @@
 #include "../../../worker/src/kind.h"
 #include "unit.h"
 
-static const struct job_type types_a[] = {{.name = "a.one"}, {.name = "a.two"}}, types_b[] = {{.name = "b.one"}};
+static const struct job_type types_a[] = {{.name = "a.one", .schema = "{\"required\":[\"n\"]}"}, {.name = "a.two"}},
+                             types_b[] = {{.name = "b.one"}};
 static const struct module a = {.name = "a", .types = types_a, .types_n = 2}, b = {.name = "b", .types = types_b, .types_n = 1};
 static const struct module *const modules[] = {&a, &b};
-static const struct registry registry = {modules, 2};
+static const struct registry registry = {.modules = modules, .modules_n = 2};
 
 static void runtime_fill(struct runtime *rt) {
     *rt = (struct runtime){.registry = &registry};
@@ -46,6 +47,33 @@ static void test_kind__given_a_name_then_its_type_and_module(void **state) {
         assert_str("unknown", kinds_find(kinds, unknown[i])->name);
     }
     kinds_free(kinds);
+}
+
+static void check_payloads(void *arg) {
+    (void)arg;
+    struct runtime rt;
+    struct kinds *kinds;
+    runtime_fill(&rt);
+    struct err e = kinds_new(&rt, "q", &kinds);
+    if (err_is_set(e)) {
+        assert_err(ERR_NOMEM, e);
+        return;
+    }
+    static const struct {
+        const char *payload;
+        enum err_code code;
+    } rows[] = {{"{\"n\":1}", ERR_NONE}, {"{}", ERR_INVALID}, {"{", ERR_INVALID}, {"{\"n\":null}", ERR_NONE}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        e = kind_check(kinds_find(kinds, STR("a.one")), str_c(rows[i].payload));
+        assert_true(e.code == rows[i].code || (torture_is_failing() && e.code == ERR_NOMEM));
+    }
+    kinds_free(kinds);
+}
+
+static void test_kind__given_a_payload_that_nobody_has_checked_then_it_is(void **state) {
+    (void)state;
+    check_payloads(NULL);
+    torture(check_payloads, NULL);
 }
 
 static void test_kind__what_is_counted_is_shown_under_queue_and_type(void **state) {
@@ -90,6 +118,7 @@ static void test_kind__given_no_memory_then_an_error(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kind__given_a_name_then_its_type_and_module),
+        cmocka_unit_test(test_kind__given_a_payload_that_nobody_has_checked_then_it_is),
         cmocka_unit_test(test_kind__what_is_counted_is_shown_under_queue_and_type),
         cmocka_unit_test(test_kind__given_no_memory_then_an_error),
     };

@@ -7,14 +7,15 @@
 
 struct worker_options {
     const struct conf *conf;
-    const struct registry *registry;
-    const char *queue; /* process only */
-    int slot;          /* process only: which of the supervisor's */
-    int table_fd;      /* process only: the slot table; -1 without a supervisor */
+    struct registry *registry; /* HUP puts other declared types into it */
+    const char *queue;         /* process only */
+    int slot;                  /* process only: which of the supervisor's */
+    int table_fd;              /* process only: the slot table; -1 without a supervisor */
 };
 
 /* Run until TERM (or INT); the exit status of the process. Both log what they do.
- * supervisor: TTIN and TTOU change the desired number of every queue by one, TSTP quiets (CONT wakes), TERM drains, twice: at once. */
+ * supervisor: TTIN and TTOU change the desired number of every queue by one, TSTP quiets (CONT wakes), HUP reads
+ * handler.types anew, TERM drains, twice: at once. */
 int supervisor_main(const struct worker_options *o);
 int worker_process_main(const struct worker_options *o);
 

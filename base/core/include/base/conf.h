@@ -21,6 +21,10 @@ struct conf {
 MUST struct err conf_load(const char *path, struct conf *out);
 void conf_free(struct conf *c);
 
+/* Any file in libconfig's syntax, read with the care that libconfig lacks: *out is the caller's (config_destroy). Errors as conf_load's. */
+struct config_t;
+MUST struct err conf_parse_file(const char *path, struct config_t *out);
+
 /* The first line of a secret file, without its newline; *out is the caller's (crypto_wipe, free). An empty path gives "".
  * A file that cannot be read, or whose first line is empty, is an error: the setting asks for a secret. */
 MUST struct err conf_secret(const char *path, char **out);

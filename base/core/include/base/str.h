@@ -42,6 +42,10 @@ struct str str_from_i64(int64_t v, char room[I64_TEXT_BYTES]);
 /* 1..max characters of [A-Za-z0-9_.-]: what a queue, tenant or type name may be. Such a name is safe in a Redis key. */
 bool str_is_name(struct str s, size_t max);
 
+/* Levenshtein's distance, of the first STR_DISTANCE_MAX bytes of each: which name was meant. */
+enum { STR_DISTANCE_MAX = 64 };
+size_t str_distance(struct str a, struct str b);
+
 /* Copies into a fixed buffer and terminates it; false, and an empty string, when it does not fit. */
 bool str_copy_c(struct str s, char *out, size_t size);
 

@@ -1,4 +1,4 @@
-#include "signature.h"
+#include <jobs/signature.h>
 
 #include <base/crypto.h>
 
@@ -13,6 +13,15 @@ struct err signature_key(struct str secret, struct buf *out) {
         return err_make(ERR_INVALID, "empty");
     }
     return base64_decode(secret, out);
+}
+
+struct err signature_check(const char *secret, const char *setting) {
+    struct buf key;
+    buf_init(&key, KEY_BYTES_MAX);
+    struct err e = secret[0] != '\0' ? signature_key(str_c(secret), &key) : OK;
+    crypto_wipe(key.p, key.n);
+    buf_free(&key);
+    return err_is_set(e) ? err_make(e.code, "%s: %s", setting, e.detail) : OK;
 }
 
 struct err signature_add(struct buf *out, struct str secret, struct str id, struct str timestamp, struct str body) {

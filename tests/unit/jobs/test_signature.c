@@ -1,7 +1,7 @@
 #include <string.h>
 
-#include "../../../jobs/notifications/src/signature.h"
 #include "unit.h"
+#include <jobs/signature.h>
 
 /* The first is the example of the Standard Webhooks specification, which its libraries test against; the others were computed
  * with Python's hmac. */
