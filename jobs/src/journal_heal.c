@@ -58,7 +58,8 @@ static void on_page(void *arg, struct err err, const PGresult *res) {
             break;
         }
         h->last = job.id;
-        if (h->spec.present(h->arg, job.id)) {
+        /* Of a replayed job, what is there may be the old generation, on its way out: a second copy is absorbed. */
+        if (job.generation == 0 && h->spec.present(h->arg, job.id)) {
             there[there_n++] = (struct journal_mark){job.id, job.generation};
         } else {
             absent[h->placed++] = job;

@@ -45,6 +45,11 @@ local function job_of_entry(h, id)
   return struct.pack('>I6', tonumber(ms)) .. '\128\0\160\0' .. struct.pack('>I6', tonumber(seq))
 end
 
+-- Generation: bytes 37..40, u32.
+local function generation_of(h)
+  return #h >= 40 and struct.unpack('<I4', string.sub(h, 37, 40)) or 0
+end
+
 -- Ready time: bytes 45..52, i64.
 local function with_ready(h, ms)
   return string.sub(h, 1, 44) .. struct.pack('<i8', ms) .. string.sub(h, 53)
@@ -100,9 +105,17 @@ local function remove(s, ...)
   return n
 end
 
+-- A home has one copy of a job: that of the newest generation. An older one, left over from before a replay, can only find out
+-- that it is over; in the newer one's place it would lose the replayed job, whose row may be marked as being in Redis.
+local function put_home(home, id, h, p)
+  local was = redis.call('HGET', home, id)
+  if was and generation_of((unpack_home(was))) > generation_of(h) then return 0 end
+  return redis.call('HSET', home, id, pack(h, p))
+end
+
 local function delay(d, dh, n, h, p, due)
   local id = job_of(h)
-  redis.call('HSET', dh, id, pack(h, p))
+  put_home(dh, id, h, p)
   if redis.call('ZADD', d, due, id) == 0 then count(n, 'merged', 1) end
 end
 

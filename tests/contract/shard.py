@@ -33,8 +33,8 @@ def new_job(stream_class: bool = True) -> bytes:
     return bytes(b)
 
 
-def header(job: bytes, ready: int = 0, attempt: int = 0) -> bytes:
-    fixed = struct.pack("<BBH16s16sIIqq16s8sB", 1, 0, 1, job, job, 0, attempt, ready, 0, b"t" * 16, b"s" * 8, 1)
+def header(job: bytes, ready: int = 0, attempt: int = 0, generation: int = 0) -> bytes:
+    fixed = struct.pack("<BBH16s16sIIqq16s8sB", 1, 0, 1, job, job, generation, attempt, ready, 0, b"t" * 16, b"s" * 8, 1)
     return fixed + b"\x04acme\x04demo"
 
 

@@ -2,6 +2,7 @@
 import pytest
 import redis
 
+from penstock_client import Header
 from shard import HOUR_MS, Shard, header, home, new_job, ready_of
 
 KEY, BODY, OTHER = b"k" * 16, b"b" * 16, b"o" * 16
@@ -137,6 +138,20 @@ def test_one_job_delayed_twice_is_one_job(shard):
     shard.add(job, due=now + MINUTE)
     shard.add(job, due=now + 2 * MINUTE)
     whole(shard, delayed=1, merged=1, due=now + 2 * MINUTE)
+
+
+@pytest.mark.parametrize("first, second", [(0, 1), (1, 0), (1, 1)])
+def test_of_two_copies_the_newer_generation_stays(shard, first, second):
+    """A copy from before a replay takes no other's place: with that one the replayed job would be gone."""
+    for step, key in ("retry", "dh"), ("park", "p"):
+        job = new_job(False)
+        headers = [header(job, generation=first), header(job, attempt=1, generation=second)]
+        shard.call("add", *(x for h in headers for x in (0, h, b"p")))
+        for entry, h in zip(shard.claim(), headers, strict=True):
+            assert shard.call(step, "c1", entry, *([MINUTE, h] if step == "retry" else [])) == []
+        kept = Header.decode(shard.r.hget(shard.key(key), job)[2:-1])
+        assert (kept.generation, kept.attempt) == (1, 1 if second == 1 else 0)
+    whole(shard, entries=0, delayed=1, parked=1, merged=2)
 
 
 # Attempts

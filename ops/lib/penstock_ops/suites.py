@@ -40,6 +40,7 @@ SUITES = (
     Suite("lint", "format, banned functions, size caps", "tests/lint/run.py", 120, ()),
     Suite("wall", "each violation of the module wall must break the build", "tests/wall/run.py", 600, ()),
     Suite("unit", "cmocka under ASan and UBSan", "tests/unit", 600, ("dev",)),
+    Suite("model", "every state of the protocol's model, and what goes wrong without its safeguards", "tests/model/run.py", 300, ()),
     Suite("elf", "hardening of the release binaries", "tests/elf/check.py", 60, ("release",)),
     Suite("ops", "the private servers", "tests/ops", 300, ()),
     Suite("contract", "schemas, OpenAPI, the protocol page", "tests/contract", 600, ("dev",)),

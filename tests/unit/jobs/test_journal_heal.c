@@ -78,6 +78,16 @@ static void test_heal__all_present_then_nothing_placed(void **state) {
     assert_string_equal("815", epoch_of(jobs[0].id));
 }
 
+/* What Redis holds of it may be the entry of its old generation, about to be settled. */
+static void test_heal__replayed_and_present_then_placed_all_the_same(void **state) {
+    (void)state;
+    lose_redis(1);
+    sql_run(db.admin, "UPDATE platform.job SET generation = 1");
+    assert_int_equal(1, heal(is_even, (struct uuid){{0}}).moved);
+    assert_int_equal(1, entries("default", 0));
+    assert_string_equal("815", epoch_of(jobs[0].id));
+}
+
 static void test_heal__rows_of_others_then_not_asked_about(void **state) {
     (void)state;
     lose_redis(5);
@@ -173,6 +183,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_heal__some_absent_then_placed_and_all_marked, journal_db_reset),
         cmocka_unit_test_setup(test_heal__all_present_then_nothing_placed, journal_db_reset),
+        cmocka_unit_test_setup(test_heal__replayed_and_present_then_placed_all_the_same, journal_db_reset),
         cmocka_unit_test_setup(test_heal__rows_of_others_then_not_asked_about, journal_db_reset),
         cmocka_unit_test_setup(test_heal__more_than_a_page_then_page_by_page, journal_db_reset),
         cmocka_unit_test_setup(test_heal__due_later_then_delayed_again, journal_db_reset),
