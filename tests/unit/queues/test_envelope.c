@@ -103,6 +103,7 @@ static void test_envelope__given_one_wrong_byte_then_it_is_undecodable_where_tha
     } rows[] = {
         {0, 0},     /* version */
         {0, 2},     /* version */
+        {1, 1},     /* flags that version 1 does not have */
         {39, 0x80}, /* generation above 2^31 - 1 */
         {43, 0x80}, /* attempts likewise */
         {85, 0},    /* no tenant */
