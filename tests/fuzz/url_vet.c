@@ -76,7 +76,18 @@ static bool mapped_of(const struct sockaddr *a, uint8_t out[16]) {
 static void judge_address(const struct sockaddr *a) {
     uint8_t b[16];
     PROMISE(mapped_of(a, b));
-    PROMISE(!http_address_allowed(a, NULL) || !is_forbidden(b));
+    PROMISE(http_address_allowed(a, NULL) == !is_forbidden(b));
+}
+
+/* An address in one of the forbidden ranges: its prefix before the bits of the input, the last of which choose it. */
+static void judge_inside(struct sockaddr_in6 address) {
+    uint8_t *b = address.sin6_addr.s6_addr;
+    size_t row = b[15] % (sizeof forbidden / sizeof forbidden[0]);
+    for (unsigned bit = 0; bit < forbidden[row].bits; bit++) {
+        uint8_t mask = (uint8_t)(0x80U >> bit % 8);
+        b[bit / 8] = (uint8_t)((b[bit / 8] & ~mask) | ((uint8_t)forbidden[row].prefix[bit / 8] & mask));
+    }
+    judge_address((const struct sockaddr *)&address);
 }
 
 /* What the host stands for when it is a number in any spelling, 0x7f.1 and 2130706433 too. */
@@ -169,6 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(&address.sin6_addr, rest.p, rest.n < 16 ? rest.n : 16);
     judge_url(url);
     judge_address((const struct sockaddr *)&address);
+    judge_inside(address);
     judge_ranges(list, &address);
     free((void *)(uintptr_t)url.p);
     free((void *)(uintptr_t)list.p);
