@@ -3,10 +3,11 @@ add_library(penstock_flags INTERFACE)
 target_compile_definitions(penstock_flags INTERFACE _GNU_SOURCE PENSTOCK_VERSION="${PROJECT_VERSION}"
   $<$<BOOL:${PENSTOCK_FAULTS}>:PENSTOCK_FAULTS=1>)
 target_compile_options(penstock_flags INTERFACE
-  -Wall -Wextra -Werror -Wformat=2 -Wconversion -Wshadow -Wimplicit-fallthrough=5 -Wstrict-prototypes
-  -Wmissing-prototypes -Wold-style-definition -Wcast-align -Wlogical-op -Wnested-externs -Wvla -Wswitch-enum -Wundef
-  -Wnull-dereference -Wpointer-arith -Wwrite-strings -Wtrampolines -Wbidi-chars=any -Werror=format-security
+  -Wall -Wextra -Werror -Wformat=2 -Wconversion -Wshadow -Wstrict-prototypes
+  -Wmissing-prototypes -Wold-style-definition -Wcast-align -Wnested-externs -Wvla -Wswitch-enum -Wundef
+  -Wnull-dereference -Wpointer-arith -Wwrite-strings -Werror=format-security
   -Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion
+  $<$<C_COMPILER_ID:GNU>:-Wimplicit-fallthrough=5 -Wlogical-op -Wtrampolines -Wbidi-chars=any> # clang, for fuzzing, has others
   -fno-delete-null-pointer-checks -fno-strict-overflow -fno-strict-aliasing -fno-common)
 set(release "$<CONFIG:Release,RelWithDebInfo>")
 target_compile_options(penstock_flags INTERFACE

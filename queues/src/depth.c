@@ -157,9 +157,9 @@ static void on_find(void *context, struct err err, const struct reply *r) {
     int64_t where = QUEUE_FOUND_NOTHING;
     struct wall when = {0};
     struct str outcome = STR("");
-    if (!err_is_set(err) &&
-        (!reply_read_int(reply_at(r, 0), &where) || !reply_read_int(reply_at(r, 1), &when.ms) ||
-         !reply_read_str(reply_at(r, 2), &outcome) || where < QUEUE_FOUND_NOTHING || where > QUEUE_FOUND_DEAD)) {
+    if (!err_is_set(err) && (!reply_read_int(reply_at(r, 0), &where) || !reply_read_int(reply_at(r, 1), &when.ms) ||
+                             !reply_read_str(reply_at(r, 2), &outcome) || where < QUEUE_FOUND_NOTHING ||
+                             where > QUEUE_FOUND_DEAD || (outcome.n > 0 && where != QUEUE_FOUND_OUTCOME))) {
         err = reply_unexpected("pen_find_1");
         where = QUEUE_FOUND_NOTHING;
     }

@@ -91,6 +91,9 @@ struct err envelope_decode(struct str header, struct envelope *out) {
     if (header.n < AT_NAMES || h[0] != ENVELOPE_VERSION) {
         return err_make(ERR_UNDECODABLE, "header of %zu bytes, version %d", header.n, header.n > 0 ? h[0] : -1);
     }
+    if ((h[AT_FLAGS] & ~FLAG_UNCHECKED) != 0) {
+        return err_make(ERR_UNDECODABLE, "header with flags %d, version 1 has no such", h[AT_FLAGS]);
+    }
     if (get(h + AT_GENERATION, 4) > INT32_MAX || get(h + AT_ATTEMPT, 4) > INT32_MAX) { /* they go into integers of Postgres */
         return err_make(ERR_UNDECODABLE, "header with a generation or an attempt above 2^31 - 1");
     }

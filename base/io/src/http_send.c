@@ -83,19 +83,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 }
 
 static struct err set_url(struct request *r, const struct http_spec *spec) {
-    for (size_t i = 0; i < spec->url.n; i++) {
-        unsigned char ch = (unsigned char)spec->url.p[i];
-        if (ch <= ' ' || ch == 0x7f) {
-            return err_make(ERR_INVALID, "url: byte 0x%02x is not allowed", ch);
-        }
-    }
-    char *text = strndup(spec->url.n > 0 ? spec->url.p : "", spec->url.n);
-    r->url = curl_url();
-    CURLUcode rc = text != NULL && r->url != NULL ? curl_url_set(r->url, CURLUPART_URL, text, 0) : CURLUE_OUT_OF_MEMORY;
-    free(text);
-    if (rc != CURLUE_OK) {
-        return err_make(rc == CURLUE_OUT_OF_MEMORY ? ERR_NOMEM : ERR_INVALID, "url: %s", curl_url_strerror(rc));
-    }
+    TRY(http_url_parse(spec->url, &r->url));
     return spec->vetted ? http_vet_url(r->url, r->client->allow_cidr[0] != '\0', &r->is_public) : OK;
 }
 

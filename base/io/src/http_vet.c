@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 /* Everything is compared as IPv6; an IPv4 address is its mapped form, so that ::ffff:127.0.0.1 and 127.0.0.1 are one. */
@@ -103,6 +104,25 @@ bool http_cidr_has(const char *list, const struct sockaddr *address) {
 bool http_address_allowed(const struct sockaddr *address, const char *allow_cidr) {
     struct ip ip;
     return ip_of(address, &ip) && (http_cidr_has(allow_cidr, address) || !http_cidr_has(denied, address));
+}
+
+struct err http_url_parse(struct str text, CURLU **out) {
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char ch = (unsigned char)text.p[i];
+        if (ch <= ' ' || ch == 0x7f) {
+            return err_make(ERR_INVALID, "url: byte 0x%02x is not allowed", ch);
+        }
+    }
+    char *copy = strndup(text.n > 0 ? text.p : "", text.n);
+    CURLU *url = curl_url();
+    CURLUcode rc = copy != NULL && url != NULL ? curl_url_set(url, CURLUPART_URL, copy, 0) : CURLUE_OUT_OF_MEMORY;
+    free(copy);
+    if (rc != CURLUE_OK) {
+        curl_url_cleanup(url);
+        return err_make(rc == CURLUE_OUT_OF_MEMORY ? ERR_NOMEM : ERR_INVALID, "url: %s", curl_url_strerror(rc));
+    }
+    *out = url;
+    return OK;
 }
 
 static bool url_has(CURLU *url, CURLUPart part) {

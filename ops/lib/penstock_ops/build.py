@@ -16,7 +16,7 @@ def build(preset: str, targets: tuple[str, ...] = ()) -> Path:
     if _made_elsewhere(where):
         configure.append("--fresh")
     run_logged(f"configure {preset}", configure, RUN / "log" / f"configure-{preset}.log", ROOT)
-    compile_ = ["cmake", "--build", where, *(["--target", *targets] if targets else [])]
+    compile_ = ["cmake", "--build", "--preset", preset, *(["--target", *targets] if targets else [])]
     run_logged(f"build {preset}", compile_, RUN / "log" / f"build-{preset}.log", ROOT)
     return where
 

@@ -74,6 +74,7 @@ static inline void on_lost_said(void *arg, struct err err, const struct stream_i
 static inline void on_claim_said(void *arg, struct err err, const struct claimed *e, size_t n) {
     bool good = said_begin(arg, err);
     assert_true(good || n == 0);
+    assert_true(n <= 20); /* 10 of each of two shards are asked for */
     for (size_t i = 0; i < n; i++) {
         char room[STREAM_ID_BYTES];
         say(arg, "%u/%.*s h=%.*s p=%.*s;", e[i].shard->number, STR_ARG(stream_id_text(e[i].id, room)), STR_ARG(e[i].header),
@@ -92,8 +93,10 @@ static inline void run_add(const struct ctx *c) {
 static inline void on_enter_said(void *arg, struct err err, const struct queue_entered *v, size_t n) {
     bool good = said_begin(arg, err);
     assert_true(good == (v != NULL));
-    assert_true(good || n == 0);
+    assert_int_equal(good ? 4 : 0, n);
     for (size_t i = 0; i < n; i++) {
+        assert_true(v[i].verdict >= QUEUE_FULL && v[i].verdict <= QUEUE_MISMATCH);
+        assert_true(v[i].verdict != QUEUE_FULL || uuid_is_nil(v[i].id));
         say(arg, "%d %.*s;", v[i].verdict, uuid_is_nil(v[i].id) ? 1 : 16, uuid_is_nil(v[i].id) ? "-" : (const char *)v[i].id.b);
     }
 }
@@ -151,7 +154,7 @@ static inline void run_pending(const struct ctx *c) {
 }
 
 static inline void on_cancels_said(void *arg, struct err err, const bool *wanted, size_t n) {
-    assert_true(said_begin(arg, err) || n == 0);
+    assert_true(said_begin(arg, err) ? n == 0 || n == 2 : n == 0);
     for (size_t i = 0; i < n; i++) {
         say(arg, "%d", wanted[i]);
     }
@@ -237,6 +240,9 @@ static inline void on_depth_said(void *arg, struct err err, const struct queue_d
     bool good = said_begin(arg, err);
     assert_true(good == (d != NULL));
     if (good) {
+        assert_true(d->waiting >= 0 && d->running >= 0 && d->delayed >= 0 && d->parked >= 0 && d->dead >= 0);
+        assert_true(d->handed_back >= 0 && d->handed_back <= d->waiting);
+        assert_true(memchr(d->epoch, '\0', sizeof d->epoch) != NULL);
         say(arg, "w%lld r%lld d%lld p%lld dead%lld back%lld oldest%lld due%lld '%s' a%lld d%lld c%lld e%lld d%lld gap%lld",
             (long long)d->waiting, (long long)d->running, (long long)d->delayed, (long long)d->parked, (long long)d->dead,
             (long long)d->handed_back, (long long)d->oldest_ready.ms, (long long)d->next_due.ms, d->epoch, (long long)d->accepted,
@@ -248,6 +254,7 @@ static inline void run_depth(const struct ctx *c) { queue_depth(&c->fake->broker
 
 static inline void on_find_said(void *arg, struct err err, enum queue_found where, struct wall when, struct str outcome) {
     if (said_begin(arg, err)) {
+        assert_true(where <= QUEUE_FOUND_DEAD && (outcome.n == 0 || where == QUEUE_FOUND_OUTCOME));
         say(arg, "%d %lld %.*s", where, (long long)when.ms, STR_ARG(outcome));
     }
 }
@@ -276,6 +283,7 @@ static inline void run_mend(const struct ctx *c) { queue_mend(&c->fake->broker, 
 
 static inline void on_dead_said(void *arg, struct err err, const struct queue_dead_entry *e, size_t n) {
     assert_true(said_begin(arg, err) || n == 0);
+    assert_true(n <= LIMIT_BATCH);
     for (size_t i = 0; i < n; i++) {
         say(arg, "%.16s r=%.*s h=%.*s p=%.*s;", (const char *)e[i].job.b, STR_ARG(e[i].reason), STR_ARG(e[i].header),
             STR_ARG(e[i].payload));

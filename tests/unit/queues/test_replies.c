@@ -97,6 +97,7 @@ static void test_replies__given_a_value_out_of_range_then_it_is_an_error(void **
         {"find", "[:6 :0 '']"},
         {"find", "[:-1 :0 '']"},
         {"find", "[:0 :0]"},
+        {"find", "[:2 :0 'x']"}, /* an outcome of what runs */
         {"walk", "['0' '" JOB_A "' 'x']"},
         {"walk", "[:0 '" JOB_A "']"},
         {"mend", "['x' 'y']"},
