@@ -93,8 +93,9 @@ static void test_types_conf__given_its_own_text_then_the_same_set(void **state) 
     struct type_set *s, *again;
     assert_ok(read_text(full, &s));
     assert_full(s);
-    char *text = strndup(s->text.p, s->text.n);
+    char *text = calloc(1, s->text.n + 1);
     assert_non_null(text);
+    memcpy(text, s->text.p, s->text.n);
     assert_ok(read_text(text, &again));
     assert_full(again);
     assert_str(text, again->text);
