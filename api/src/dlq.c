@@ -21,8 +21,9 @@ static const struct pg_stmt list_stmt = {
     4,
 };
 
-static void write_dead(struct buf *b, const PGresult *res, int row) {
-    buf_addf(b, "%s{\"id\":\"%.*s\",\"root_id\":\"%.*s\",\"generation\":%lld", row > 0 ? "," : "", STR_ARG(pg_col(res, row, 0)),
+static void write_dead(struct call *c, struct buf *b, const PGresult *res, int row) {
+    (void)c;
+    buf_addf(b, "{\"id\":\"%.*s\",\"root_id\":\"%.*s\",\"generation\":%lld", STR_ARG(pg_col(res, row, 0)),
              STR_ARG(pg_col(res, row, 1)), (long long)pg_col_int(res, row, 2));
     job_add_text(b, "durability", pg_col(res, row, 3));
     job_add_text(b, "tenant", pg_col(res, row, 4));
@@ -39,19 +40,7 @@ static void write_dead(struct buf *b, const PGresult *res, int row) {
 static void on_dead(struct call *c, const PGresult *res) {
     const struct page *p = c->state;
     int rows = PQntuples(res);
-    struct buf b;
-    buf_init(&b, LIST_BYTES_MAX);
-    buf_add_c(&b, "{\"items\":[");
-    for (int row = 0; row < rows; row++) {
-        write_dead(&b, res, row);
-    }
-    buf_add_char(&b, ']');
-    if (rows == p->limit) {
-        job_add_text(&b, "next", pg_col(res, rows - 1, 0));
-    }
-    buf_add_char(&b, '}');
-    call_json(c, 200, &b);
-    buf_free(&b);
+    call_answer_page(c, res, rows, rows == p->limit ? pg_col(res, rows - 1, 0) : STR_NONE, LIST_BYTES_MAX, write_dead);
 }
 
 void handle_dlq_list(struct call *c) {

@@ -11,6 +11,8 @@
 
 /* 202: the job is kept; s->a says which one. */
 void answer_accepted(struct submit *s);
+/* The end of an acceptance that is the a of a struct submit, as POST /v1/jobs answers it. */
+void answer_acceptance(struct acceptance *a);
 
 /* The job has ended: its stored status and result, byte for byte. */
 void answer_result(struct call *c, const struct job_row *row);

@@ -22,11 +22,12 @@ static bool is_state(struct str s) {
     return str_is(s, "waiting") || job_outcome_parse(s, &outcome);
 }
 
-static void write_item(struct buf *b, const PGresult *res, int row, struct arena *scratch) {
+static void write_item(struct call *c, struct buf *b, const PGresult *res, int row) {
     struct job_row j;
-    if (job_row_read(res, row, COLUMN_JOB, scratch, &j)) {
-        buf_add_c(b, row > 0 ? "," : "");
+    if (job_row_read(res, row, COLUMN_JOB, &c->arena, &j)) {
         job_write(b, &j, j.state, (struct wall){0});
+    } else {
+        b->failed = ERR_NOMEM; /* a page with a job left out would be a lie */
     }
 }
 
@@ -35,24 +36,12 @@ static void on_rows(struct call *c, const PGresult *res) {
     int rows = PQntuples(res);
     int found = rows > 0 && !pg_col_null(res, 0, COLUMN_JOB) ? rows : 0;
     struct str next = STR_NONE;
-    struct buf b;
-    buf_init(&b, LIST_BYTES_MAX);
-    buf_add_c(&b, "{\"items\":[");
-    for (int row = 0; row < found; row++) {
-        write_item(&b, res, row, &c->arena);
-    }
-    buf_add_char(&b, ']');
     if (found == p->limit) {
         next = pg_col(res, found - 1, COLUMN_JOB);
     } else if (rows > 0 && pg_col_bool(res, 0, COLUMN_SCANNED)) {
         next = pg_col(res, 0, COLUMN_LAST);
     }
-    if (next.p != NULL) {
-        job_add_text(&b, "next", next);
-    }
-    buf_add_char(&b, '}');
-    call_json(c, 200, &b);
-    buf_free(&b);
+    call_answer_page(c, res, found, next, LIST_BYTES_MAX, write_item);
 }
 
 void handle_jobs_list(struct call *c) {

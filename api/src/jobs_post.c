@@ -76,7 +76,7 @@ void answer_result(struct call *c, const struct job_row *row) {
                 row->result.n > 0 ? row->result : STR("{}"));
 }
 
-static void on_accepted(struct acceptance *a) {
+void answer_acceptance(struct acceptance *a) {
     struct submit *s = (struct submit *)(void *)((char *)a - offsetof(struct submit, a));
     if (submit_refused(s)) {
         call_problem_full(a->call, &s->problem);
@@ -99,7 +99,7 @@ void handle_jobs_post(struct call *c) {
     } else if (!submit_request(s, body, "JobRequest", c->req->body)) {
         call_problem_full(c, &s->problem);
     } else {
-        s->a.done = on_accepted;
+        s->a.done = answer_acceptance;
         acceptance_start(&s->a);
     }
     json_decref(body);

@@ -1,6 +1,7 @@
 /* What a call brings in its path, its query and those headers of which there may be one. */
 #include "call.h"
 #include "header.h"
+#include "job_row.h"
 #include "server.h"
 
 enum { WAIT_MAX_MS = 30000, PAGE_ROWS_DEFAULT = 50, PAGE_ROWS_MOST = 500 };
@@ -97,6 +98,23 @@ struct page *call_page(struct call *c) {
     p->rows = pg_int(p->limit, p->rows_text);
     c->state = p;
     return p;
+}
+
+void call_answer_page(struct call *c, const PGresult *res, int rows, struct str next, size_t max, page_row *write) {
+    struct buf b;
+    buf_init(&b, max);
+    buf_add_c(&b, "{\"items\":[");
+    for (int row = 0; row < rows; row++) {
+        buf_add_c(&b, row > 0 ? "," : "");
+        write(c, &b, res, row);
+    }
+    buf_add_char(&b, ']');
+    if (next.p != NULL) {
+        job_add_text(&b, "next", next);
+    }
+    buf_add_char(&b, '}');
+    call_json(c, 200, &b);
+    buf_free(&b);
 }
 
 int64_t call_wait_ms(struct call *c, int64_t fallback_ms) {

@@ -255,23 +255,15 @@ static const struct pg_stmt list_stmt = {
     3,
 };
 
+static void write_row(struct call *c, struct buf *b, const PGresult *res, int row) {
+    (void)c;
+    schedule_write(b, res, row, 0);
+}
+
 static void on_list(struct call *c, const PGresult *res) {
     const struct page *p = c->state;
     int rows = PQntuples(res);
-    struct buf b;
-    buf_init(&b, LIST_BYTES_MAX);
-    buf_add_c(&b, "{\"items\":[");
-    for (int row = 0; row < rows; row++) {
-        buf_add_c(&b, row > 0 ? "," : "");
-        schedule_write(&b, res, row, 0);
-    }
-    buf_add_char(&b, ']');
-    if (rows == p->limit) {
-        job_add_text(&b, "next", pg_col(res, rows - 1, 0));
-    }
-    buf_add_char(&b, '}');
-    call_json(c, 200, &b);
-    buf_free(&b);
+    call_answer_page(c, res, rows, rows == p->limit ? pg_col(res, rows - 1, 0) : STR_NONE, LIST_BYTES_MAX, write_row);
 }
 
 void handle_schedules_list(struct call *c) {

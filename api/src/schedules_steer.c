@@ -48,18 +48,6 @@ static const struct pg_stmt run_stmt = {
     SCHEDULE_PATH_VALUES + 2,
 };
 
-static void on_accepted(struct acceptance *a) {
-    struct submit *s = (struct submit *)(void *)((char *)a - offsetof(struct submit, a));
-    if (submit_refused(s)) {
-        call_problem_full(a->call, &s->problem);
-        return;
-    }
-    if (a->verdict == ACCEPTED_KNOWN) {
-        call_header(a->call, "Idempotency-Replayed", STR("true"));
-    }
-    answer_accepted(s);
-}
-
 static void on_found(struct call *c, const PGresult *res) {
     struct submit *s = submit_new(c);
     json_t *request = NULL;
@@ -73,7 +61,7 @@ static void on_found(struct call *c, const PGresult *res) {
         return;
     }
     if (submit_request(s, request, "JobRequest", STR(""))) {
-        s->a.done = on_accepted;
+        s->a.done = answer_acceptance;
         acceptance_start(&s->a);
     } else {
         call_problem_full(c, &s->problem);
