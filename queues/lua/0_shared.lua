@@ -45,9 +45,18 @@ local function job_of_entry(h, id)
   return struct.pack('>I6', tonumber(ms)) .. '\128\0\160\0' .. struct.pack('>I6', tonumber(seq))
 end
 
--- Generation: bytes 37..40, u32.
-local function generation_of(h)
-  return #h >= 40 and struct.unpack('<I4', string.sub(h, 37, 40)) or 0
+-- Generation and attempts charged: bytes 37..44, u32 each.
+local function age_of(h)
+  if #h < 44 then return 0, 0 end
+  local generation, attempt = struct.unpack('<I4I4', string.sub(h, 37, 44))
+  return generation, attempt
+end
+
+local function is_older(a, b)
+  local generation_a, attempt_a = age_of(a)
+  local generation_b, attempt_b = age_of(b)
+  if generation_a ~= generation_b then return generation_a < generation_b end
+  return attempt_a < attempt_b
 end
 
 -- Ready time: bytes 45..52, i64.
@@ -105,18 +114,25 @@ local function remove(s, ...)
   return n
 end
 
--- A home has one copy of a job: that of the newest generation. An older one, left over from before a replay, can only find out
--- that it is over; in the newer one's place it would lose the replayed job, whose row may be marked as being in Redis.
+-- A home has one copy of a job: that of the newest generation, and in that the one with the most attempts. An older one, left over
+-- from before a replay, can only find out that it is over; in the newer one's place it would lose the replayed job, whose row may
+-- be marked as being in Redis. One that the epoch pass put there again begins to count anew. False: it was not put there.
 local function put_home(home, id, h, p)
   local was = redis.call('HGET', home, id)
-  if was and generation_of((unpack_home(was))) > generation_of(h) then return 0 end
-  return redis.call('HSET', home, id, pack(h, p))
+  if was and is_older(h, (unpack_home(was))) then return false end
+  redis.call('HSET', home, id, pack(h, p))
+  return true, not was
 end
 
+-- What stays keeps its due time, unless a torn step has left it without one.
 local function delay(d, dh, n, h, p, due)
-  local id = job_of(h)
-  put_home(dh, id, h, p)
-  if redis.call('ZADD', d, due, id) == 0 then count(n, 'merged', 1) end
+  local id, new = job_of(h), nil
+  if put_home(dh, id, h, p) then
+    new = redis.call('ZADD', d, due, id)
+  else
+    new = redis.call('ZADD', d, 'NX', due, id)
+  end
+  if new == 0 then count(n, 'merged', 1) end
 end
 
 -- The scheduler sleeps until the head of a delayed set: it must hear of an earlier one.

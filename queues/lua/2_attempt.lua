@@ -109,7 +109,8 @@ local function park(K, A)
     local id, h, p = A[i], nil, nil
     if owned(s, A[1], id) then h, p = entry(s, id) end
     if h then
-      if put_home(parked, job_of_entry(h, id), h, p) == 0 then count(n, 'merged', 1) end
+      local _, new = put_home(parked, job_of_entry(h, id), h, p)
+      if not new then count(n, 'merged', 1) end
       remove(s, id)
     else
       lost[#lost + 1] = id

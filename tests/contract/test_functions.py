@@ -140,18 +140,34 @@ def test_one_job_delayed_twice_is_one_job(shard):
     whole(shard, delayed=1, merged=1, due=now + 2 * MINUTE)
 
 
-@pytest.mark.parametrize("first, second", [(0, 1), (1, 0), (1, 1)])
-def test_of_two_copies_the_newer_generation_stays(shard, first, second):
-    """A copy from before a replay takes no other's place: with that one the replayed job would be gone."""
+@pytest.mark.parametrize("first, second, stays", [
+    ((0, 0), (1, 1), 1), ((1, 0), (0, 1), 0), ((1, 0), (1, 1), 1), ((1, 5), (1, 1), 0), ((0, 7), (0, 7), 1), ((2, 0), (1, 9), 0)])
+def test_of_two_copies_the_newer_one_stays_with_its_time(shard, first, second, stays):
+    """A copy from before a replay takes no other's place: with that one the replayed job would be gone. Nor does one that begins to count anew."""
     for step, key in ("retry", "dh"), ("park", "p"):
         job = new_job(False)
-        headers = [header(job, generation=first), header(job, attempt=1, generation=second)]
+        headers = [header(job, generation=generation, attempt=attempt) for generation, attempt in (first, second)]
         shard.call("add", *(x for h in headers for x in (0, h, b"p")))
-        for entry, h in zip(shard.claim(), headers, strict=True):
-            assert shard.call(step, "c1", entry, *([MINUTE, h] if step == "retry" else [])) == []
+        began = shard.now()
+        for i, (entry, h) in enumerate(zip(shard.claim(), headers, strict=True)):
+            assert shard.call(step, "c1", entry, *([(i + 1) * MINUTE, h] if step == "retry" else [])) == []
         kept = Header.decode(shard.r.hget(shard.key(key), job)[2:-1])
-        assert (kept.generation, kept.attempt) == (1, 1 if second == 1 else 0)
+        assert (kept.generation, kept.attempt) == (first, second)[stays]
+        if step == "retry":
+            assert kept.ready_ms == shard.r.zscore(shard.key("d"), job)
+            assert 0 <= kept.ready_ms - began - (stays + 1) * MINUTE < MINUTE
     whole(shard, entries=0, delayed=1, parked=1, merged=2)
+
+
+def test_a_copy_that_a_torn_step_left_without_its_time_gets_one_from_an_older(shard):
+    job = new_job(False)
+    shard.add(job, due=shard.now() + MINUTE)
+    kept = home(header(job, generation=1), b"p")
+    shard.r.hset(shard.key("dh"), job, kept)
+    shard.r.zrem(shard.key("d"), job)
+    shard.add(job, due=shard.now() + MINUTE)
+    assert shard.r.hget(shard.key("dh"), job) == kept
+    assert shard.r.zscore(shard.key("d"), job)
 
 
 # Attempts
