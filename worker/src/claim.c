@@ -54,7 +54,8 @@ static bool admit(struct held *h, struct wall now) {
         finish_bury(h, err_make(ERR_UNKNOWN_TYPE, "no worker of this version knows type %.*s", STR_ARG(job->type)));
         return false;
     }
-    if (job->schema_version != h->attempt.type->version) {
+    /* A file declares one version of a type: no process would ever take up what is parked for another. It runs if its payload fits. */
+    if (job->schema_version != h->attempt.type->version && h->attempt.type->declared == NULL) {
         h->state = HELD_ENDING;
         h->next = NEXT_PARK;
         settle_add(h);
@@ -138,7 +139,7 @@ static void take(struct process *p, const struct claimed *entries, size_t n, boo
         }
         h->state = HELD_WAITING;
         p->waiting_n++;
-        if (h->attempt.type->class == CLASS_STREAM) {
+        if (attempt_is_stream(&h->attempt)) {
             TAILQ_INSERT_TAIL(&p->unchecked, h, link);
         } else {
             TAILQ_INSERT_TAIL(&p->waiting, h, link);
