@@ -12,7 +12,7 @@ struct known {
     TAILQ_ENTRY(known) link;
     struct dependency dependency;
     bool named;
-    enum circuit shown;
+    int64_t shown_us; /* its since_us */
     uint64_t refused_shown[REFUSED_MAX], retried_shown;
 };
 TAILQ_HEAD(known_list, known);
@@ -105,10 +105,11 @@ struct dependency *dependencies_find(struct dependencies *t, struct str name, bo
 
 static void log_circuit(struct known *k) {
     static const char *const states[] = {[CIRCUIT_CLOSED] = "closed", [CIRCUIT_HALF_OPEN] = "half_open", [CIRCUIT_OPEN] = "open"};
-    if (k->shown != k->dependency.circuit) {
-        k->shown = k->dependency.circuit;
-        log_write(k->shown == CIRCUIT_CLOSED ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "dependency.circuit",
-                  (const struct log_field[]){LF_C("dependency", k->dependency.name), LF_C("state", states[k->shown])}, 2);
+    const struct dependency *d = &k->dependency;
+    if (k->shown_us != d->since_us) {
+        k->shown_us = d->since_us;
+        log_write(d->circuit == CIRCUIT_CLOSED ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "dependency.circuit",
+                  (const struct log_field[]){LF_C("dependency", d->name), LF_C("state", states[d->circuit])}, 2);
     }
 }
 

@@ -280,7 +280,8 @@ static double p99_ms(int from_s, int to_s) {
         }
     }
     qsort(took, (size_t)n, sizeof took[0], by_time);
-    return (double)took[n * 99 / 100] / 1000;
+    int at = n * 99 / 100;
+    return (double)took[at] / 1000;
 }
 
 static int undone(void) {
