@@ -286,6 +286,7 @@ static void test_circuit__just_closed_then_half_as_many_failures_open_it_for_lon
 static void test_circuit__a_call_from_before_then_it_says_nothing(void **state) {
     (void)state;
     struct dependency_call old[3] = {0};
+    calls(1, CALL_OK);
     for (int i = 0; i < 3; i++) {
         dependency_call_begin(&d, &old[i], true, now);
     }
@@ -293,6 +294,8 @@ static void test_circuit__a_call_from_before_then_it_says_nothing(void **state) 
     dependency_call_end(&old[0], CALL_OK, now, 0);
     assert_int_equal(CIRCUIT_OPEN, d.circuit);
     now += SECOND;
+    assert_int_equal(1, dependency_room(&d, now)); /* the others are late now */
+    assert_true(d.threshold == MOST / 2);
     struct dependency_place probe = enter();
     dependency_call_end(&old[1], CALL_OK, now, 0);
     assert_int_equal(CIRCUIT_HALF_OPEN, d.circuit);

@@ -9,7 +9,15 @@
 
 #include "unit.h"
 
-enum { SECOND_US = 1000000, SLOTS = 64, JOBS_MAX = 250000, SECONDS_MAX = 2000, TIMEOUT_US = 5 * SECOND_US, OTHER_US = 20000 };
+enum {
+    SECOND_US = 1000000,
+    TENTHS = 10,
+    SLOTS = 64,
+    JOBS_MAX = 250000,
+    SECONDS_MAX = 2000,
+    TIMEOUT_US = 5 * SECOND_US,
+    OTHER_US = 20000
+};
 static const struct retry_policy policy = {.base_ms = 500, .cap_ms = 300000, .max_attempts = 25};
 
 /* The server: so many at once, the others wait in its queue. */
@@ -51,7 +59,7 @@ static struct world {
     struct event heap[JOBS_MAX];
     int heap_n;
     int charged_while_away, charged, dead, first, repeated, refused;
-    int begun[SECONDS_MAX], repeated_in[SECONDS_MAX]; /* calls, by the second */
+    int begun[TENTHS * SECONDS_MAX], repeated_in[TENTHS * SECONDS_MAX]; /* calls, by the tenth of a second */
 } w;
 
 static double random01(void) {
@@ -126,10 +134,10 @@ static int64_t answered_at(struct server *s, bool *out_fails) {
 /* ---- attempts, as worker/src/run.c and jobs/src/attempt.c have them ---- */
 
 static void call(struct job *j, int id) {
-    int second = (int)(w.now_us / SECOND_US);
-    assert_in_range(second, 0, SECONDS_MAX - 1);
-    w.begun[second]++;
-    w.repeated_in[second] += j->called;
+    int tenth = (int)(w.now_us * TENTHS / SECOND_US);
+    assert_in_range(tenth, 0, TENTHS * SECONDS_MAX - 1);
+    w.begun[tenth]++;
+    w.repeated_in[tenth] += j->called;
     w.repeated += j->called;
     w.first += !j->called;
     dependency_call_begin(w.guarded ? &w.dependency : NULL, &j->call, !j->called, w.now_us);
@@ -241,10 +249,20 @@ static void begin(bool guarded, bool mixed, const struct server *server, double 
 
 /* ---- measures ---- */
 
+static int sum(const int *of, int from, int n) {
+    int all = 0;
+    for (int i = from; i < from + n; i++) {
+        all += of[i];
+    }
+    return all;
+}
+
+/* In any second between. */
 static int most_begun(int from_s, int to_s) {
     int most = 0;
-    for (int s = from_s; s < to_s; s++) {
-        most = w.begun[s] > most ? w.begun[s] : most;
+    for (int i = from_s * TENTHS; i + TENTHS <= to_s * TENTHS; i++) {
+        int begun = sum(w.begun, i, TENTHS);
+        most = begun > most ? begun : most;
     }
     return most;
 }
@@ -252,13 +270,9 @@ static int most_begun(int from_s, int to_s) {
 /* The largest share of repeated calls in any ten seconds with a hundred calls and more. */
 static double most_repeated(int from_s, int to_s) {
     double most = 0;
-    for (int s = from_s; s + 10 <= to_s; s++) {
-        int begun = 0, repeated = 0;
-        for (int i = s; i < s + 10; i++) {
-            begun += w.begun[i];
-            repeated += w.repeated_in[i];
-        }
-        double share = begun >= 100 ? (double)repeated / begun : 0;
+    for (int i = from_s * TENTHS; i + 10 * TENTHS <= to_s * TENTHS; i++) {
+        int begun = sum(w.begun, i, 10 * TENTHS);
+        double share = begun >= 100 ? (double)sum(w.repeated_in, i, 10 * TENTHS) / begun : 0;
         most = share > most ? share : most;
     }
     return most;
