@@ -3,7 +3,7 @@
 
 #include "unit.h"
 
-enum { MS = 1000, SECOND = 1000 * MS, MINUTE = 60 * SECOND, MOST = 64 };
+enum { MS = 1000, SECOND = 1000 * MS, MINUTE = 60 * SECOND, MOST = 64, HALF = MOST / 2 };
 
 static struct dependency d;
 static int64_t now;
@@ -259,9 +259,9 @@ static void test_circuit__the_try_succeeds_then_closed_and_it_begins_with_one(vo
     assert_int_equal(1, dependency_room(&d, now));
     d.entered = MOST;
     calls(MOST / 2 - 1, CALL_OK); /* one more for each call, up to half of what it was */
-    assert_true(d.window == MOST / 2);
+    assert_true(d.window == HALF);
     calls(MOST / 2, CALL_OK);
-    assert_true(d.window <= MOST / 2 + 1);
+    assert_true(d.window <= HALF + 1);
 }
 
 static void test_circuit__just_closed_then_half_as_many_failures_open_it_for_longer(void **state) {
@@ -295,7 +295,7 @@ static void test_circuit__a_call_from_before_then_it_says_nothing(void **state) 
     assert_int_equal(CIRCUIT_OPEN, d.circuit);
     now += SECOND;
     assert_int_equal(1, dependency_room(&d, now)); /* the others are late now */
-    assert_true(d.threshold == MOST / 2);
+    assert_true(d.threshold == HALF);
     struct dependency_place probe = enter();
     dependency_call_end(&old[1], CALL_OK, now, 0);
     assert_int_equal(CIRCUIT_HALF_OPEN, d.circuit);
