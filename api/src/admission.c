@@ -8,6 +8,7 @@
 #define AGE_FACTOR 2 /* a queue at its limit of drain time has jobs that old at its head; twice that, the estimate was wrong */
 #define SHED_FROM 0.8
 #define SHED_UNTIL 0.7
+#define JITTER 0.1
 enum { BAND_S = 8, FILL_BAND_PCT = 5, RETRY_AFTER_MAX_S = 300, UNKNOWN_S = 30 };
 static const double RATE_MIN = 0.01; /* keeps drain times finite when nothing ends at all */
 /* The rate is one of the last ten seconds; of more when few jobs end, since a handful says little. */
@@ -104,6 +105,7 @@ enum shed admission_judge(struct admission *a, const struct pressure *p, const s
 
 /* ---- when to come again ---- */
 
+/* By the reading. */
 static double seconds_left(const struct admission *a, const struct pressure *p, const struct pressure_limits *l, enum shed why,
                            struct share who) {
     switch (why) {
@@ -129,13 +131,16 @@ static double seconds_left(const struct admission *a, const struct pressure *p, 
 
 int64_t admission_retry_after_s(const struct admission *a, const struct pressure *p, const struct pressure_limits *l,
                                 enum shed why, struct share who, double random01) {
-    double s = ceil(seconds_left(a, p, l, why, who) * (1 + random01 / 5));
+    double s = ceil((seconds_left(a, p, l, why, who) - p->since_s) * (1 + JITTER * random01));
     return s < 1 ? 1 : s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : (int64_t)s;
 }
 
 /* ---- the rate ---- */
 
-void capacity_start(struct capacity *c, int64_t slots) { c->per_s = (double)(slots > 0 ? slots : 1); }
+void capacity_start(struct capacity *c, int64_t slots) {
+    double under_way = slots > 0 ? (double)slots : 1;
+    *c = (struct capacity){.per_s = under_way, .seen = under_way};
+}
 
 void capacity_add(struct capacity *c, int64_t ended, double seconds, bool busy) {
     if (seconds <= 0 || ended < 0) {
@@ -143,7 +148,11 @@ void capacity_add(struct capacity *c, int64_t ended, double seconds, bool busy) 
     }
     double seen = (double)ended / seconds;
     double tau_s = fmin(fmax(TAU_S, TAU_JOBS / fmax(c->per_s, RATE_MIN)), TAU_MAX_S);
-    if (busy || seen > c->per_s) {
+    if (busy && c->seen_s < TAU_S) {
+        c->seen_s += seconds;
+        c->seen += (double)ended;
+        c->per_s = c->seen / c->seen_s;
+    } else if (busy || seen > c->per_s) {
         c->per_s += (seen - c->per_s) * (1 - exp(-seconds / tau_s));
     }
 }

@@ -23,8 +23,9 @@ struct pressure {
     int64_t open;    /* that, and journal rows that Redis has not seen */
     double rate;     /* jobs per second that the workers can end */
     double age_s;    /* of the oldest waiting job */
-    double fill; /* of Redis's memory, 0 to 1; 0: not known, or it takes nothing at all: then the journal carries what comes */
-    bool paused; /* then drain time and age say nothing */
+    double fill;    /* of Redis's memory, 0 to 1; 0: not known, or it takes nothing at all: then the journal carries what comes */
+    bool paused;    /* then drain time and age say nothing */
+    double since_s; /* the reading: what ended meanwhile is not in waiting */
 };
 struct pressure_limits {
     int64_t max_depth, max_open;
@@ -52,15 +53,17 @@ void admission_move(struct admission *a, const struct pressure *p, const struct 
 /* Moves the door, and says whether it is shut to who. */
 enum shed admission_judge(struct admission *a, const struct pressure *p, const struct pressure_limits *l, struct share who);
 
-/* Until the cause is expected to be gone, 1 to 300: at least that long, and up to a fifth longer by random01, so that clients do not
+/* Until the cause is expected to be gone, 1 to 300: at least that long, and up to a tenth longer by random01, so that clients do not
  * come back together. */
 int64_t admission_retry_after_s(const struct admission *a, const struct pressure *p, const struct pressure_limits *l,
                                 enum shed why, struct share who, double random01);
 
 /* What a queue's workers can do, from what they ended. While jobs wait all the time, what they end is what they can; when
- * nothing waits it only shows that they can do at least that. */
+ * nothing waits it only shows that they can do at least that. In the first seconds what is under way counts as ended: of jobs that
+ * take long, none has by then. */
 struct capacity {
     double per_s;
+    double seen, seen_s; /* jobs, and busy seconds, of the beginning */
 };
 void capacity_start(struct capacity *c, int64_t slots); /* before anything was seen: one process, a second each */
 void capacity_add(struct capacity *c, int64_t ended, double seconds, bool busy);

@@ -101,6 +101,7 @@ struct pressure sampler_pressure(const struct sampler *s, const struct queue_sam
         .age_s = age_s(s, q),
         .fill = q->blind ? 0 : s->api->redis.fill,
         .paused = q->blind || (q->queue != NULL && q->queue->paused),
+        .since_s = (double)mono_ms_since(loop_now(s->api->rt->loop), q->read) / 1000,
     };
 }
 
