@@ -29,10 +29,10 @@ static void read_mail(struct api *api) {
     broker_call(&api->rt->redis, 2, argv, on_mail, api);
 }
 
+/* Lines end in CR LF, and the LF is gone. */
 static void take_field(struct str line, struct str name, int64_t *out) {
-    struct str value = str_trim(line);
-    if (str_starts(value, name)) {
-        (void)str_to_i64(str_of(value.p + name.n, value.n - name.n), out);
+    if (str_starts(line, name) && line.n > name.n) {
+        (void)str_to_i64(str_of(line.p + name.n, line.n - name.n - 1), out);
     }
 }
 

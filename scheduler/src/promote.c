@@ -5,7 +5,7 @@
 #include <base/fault.h>
 #include <base/log.h>
 
-enum { PROMOTE_BATCH = 100, PROMOTE_EVERY_MS = 10 }; /* a shard's cap: 10,000 a second */
+enum { PROMOTE_BATCH = 50, PROMOTE_EVERY_MS = 10 }; /* a shard's cap: 5,000 a second */
 
 static void on_promoted(void *arg, struct err err, int64_t moved, struct wall next_due, struct wall redis_now) {
     struct shard_watch *w = arg;

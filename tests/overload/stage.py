@@ -7,6 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock_client import Client as ProtocolClient
+from penstock_client import Header, digest, new_job_id
+
 from penstock_ops import ports
 from penstock_ops.processes import children_of
 from stack import BUILD, Client, Stack
@@ -62,9 +65,9 @@ class Answer:
 class Flow:
     """Requests for one queue, sent at their times whatever happens to those before."""
 
-    def __init__(self, stage: "Stage", queue: str, rate: float, seconds: float):
+    def __init__(self, stage: "Stage", queue: str, rate: float, seconds: float, body: str = ""):
         self.queue = queue
-        body = f'{{"type":"load.{queue}","payload":{{}}}}'
+        body = body or f'{{"type":"load.{queue}","payload":{{}}}}'
         self.process = subprocess.Popen(
             [stage.build / "tests" / "bench" / "http_load", "open", "--port", str(stage.stack.api.port), "--rate", str(round(rate)),
              "--requests", str(round(rate) * round(seconds)), "--connections", str(CONNECTIONS), "--body", body],
@@ -86,7 +89,7 @@ class Stage:
             f'{{ name = "load.{q}"; queue = "{q}"; handler = "http://{ports.HOST}:{self.handler.port}/"; }}' for q in QUEUES) + ");")
         self.stack = Stack(folder / "stack", {"handler.types": str(types), "handler.secret": SECRET, "handler.allow_cidr": "127.0.0.0/8"})
         limits = "".join(f"UPDATE platform.queue SET max_drain_s = {s} WHERE name = '{q}'; " for q, s in max_drain_s.items())
-        self.stack.start(sql=f"UPDATE platform.queue SET slots = {SLOTS}; {limits}")
+        self.stack.start(sql=f"UPDATE platform.queue SET slots = {SLOTS} WHERE name <> 'default'; {limits}")
         self.client = Client(self.stack.api.url)
 
     def stop(self) -> None:
@@ -105,6 +108,17 @@ class Stage:
         """Jobs that ended between two times, by Postgres's rows."""
         return self.stack.sql("SELECT count(*) FROM platform.job WHERE queue = %s AND state = 'done' AND finished_at >= to_timestamp(%s) "
                               "AND finished_at < to_timestamp(%s)", queue, since, until)[0][0]
+
+    def delay(self, count: int, due_ms: int) -> None:
+        """So many demo.noop, straight into the shard of the queue default."""
+        shard = ProtocolClient(self.stack.redis_client(), "default", 0)
+        for at in range(0, count, 1000):
+            ids = [new_job_id(0, 0) for _ in range(min(1000, count - at))]
+            shard._call("enqueue", "s d dh n i:0 i:1", 10 * count,
+                        *(part for job in ids for part in (b"", digest(job), due_ms, Header(job, "demo.noop").encode(), b"{}")))
+
+    def delayed(self) -> int:
+        return ProtocolClient(self.stack.redis_client(), "default", 0).depth()["delayed"]
 
     def roles(self) -> dict[str, int]:
         """Every process of ours: its name and id."""
