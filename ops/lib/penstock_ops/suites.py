@@ -40,6 +40,7 @@ SUITES = (
     Suite("lint", "format, banned functions, size caps", "tests/lint/run.py", 120, ()),
     Suite("wall", "each violation of the module wall must break the build", "tests/wall/run.py", 600, ()),
     Suite("unit", "cmocka under ASan and UBSan", "tests/unit", 600, ("dev",)),
+    Suite("checkers", "unit tests under TSan and valgrind", "tests/checkers/run.py", 400, ()),
     Suite("model", "every state of the protocol's model, and what goes wrong without its safeguards", "tests/model/run.py", 300, ()),
     Suite("elf", "hardening of the release binaries", "tests/elf/check.py", 60, ("release",)),
     Suite("ops", "the private servers", "tests/ops", 300, ()),
@@ -83,7 +84,7 @@ def environment(suite: Suite, folders: list[Path], postgres: Path, full: bool) -
     env = {name: value for name, value in os.environ.items()
            if (not name.startswith("PENSTOCK_") or name == "PENSTOCK_FORCE_UNPACK")
            and not name.lower().endswith("_proxy")}  # all that is asked is on loopback
-    if suite.name == "unit":  # the C fixtures'; the others would hand it on to programs that refuse unknown variables
+    if suite.name in ("unit", "checkers", "brokers"):  # the C fixtures'; the others would hand it on to programs that refuse unknown variables
         env["TEST_POSTGRES_BIN"] = str(postgres)
     env |= {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
     if folders:
