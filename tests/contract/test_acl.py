@@ -152,7 +152,7 @@ def play(admin, role: str, rules: list[str]) -> str | None:
     except redis.exceptions.NoPermissionError as e:
         return str(e)
     except redis.exceptions.ResponseError as e:
-        if "The user executing the script can't" in str(e):
+        if "The user executing the script can't" in str(e) or "ACL failure in script" in str(e):  # by 7.0, and by later ones
             return str(e)
         raise
     finally:
