@@ -17,7 +17,7 @@ const producers = 16 // there is no call for many tasks
 func consume(redis asynq.RedisClientOpt) {
 	var done atomic.Int64
 	all := make(chan struct{})
-	server := asynq.NewServer(redis, asynq.Config{Concurrency: tool.Concurrency, LogLevel: asynq.ErrorLevel})
+	server := asynq.NewServer(redis, asynq.Config{Concurrency: tool.Handlers(), LogLevel: asynq.ErrorLevel})
 	handler := func(_ context.Context, task *asynq.Task) error {
 		tool.Began(tool.JobOf(task.Payload()))
 		if done.Add(1) == int64(tool.Jobs) {
@@ -43,7 +43,7 @@ func consume(redis asynq.RedisClientOpt) {
 func main() {
 	tool.Parse()
 	redis := asynq.RedisClientOpt{Addr: fmt.Sprintf("127.0.0.1:%d", tool.Port), Username: tool.User, Password: tool.Password,
-		PoolSize: tool.Concurrency + 10}
+		PoolSize: tool.Handlers() + 10}
 	client := asynq.NewClient(redis)
 	send := func(i int) {
 		_, err := client.Enqueue(asynq.NewTask("bench", tool.Payload(i)))

@@ -5,7 +5,6 @@ import { parseArgs } from 'node:util';
 import { Queue, Worker } from 'bullmq';
 
 const BATCH = 50;
-const CONCURRENCY = 100;
 const JOB_BYTES = 36;
 const pad = 'x'.repeat(256 - '{"job":"","pad":""}'.length - JOB_BYTES);
 const ended = { removeOnComplete: true, removeOnFail: true };
@@ -15,6 +14,7 @@ const { values: options, positionals } = parseArgs({
   options: { jobs: text, rate: text, port: text, user: text, password: text }, allowPositionals: true,
 });
 const mode = positionals[0];
+const concurrency = mode === 'work' ? 10 : 100;
 const jobs = Number(options.jobs);
 const connection = {
   host: '127.0.0.1', port: Number(options.port), username: options.user, password: options.password, maxRetriesPerRequest: null,
@@ -25,11 +25,12 @@ const milliseconds = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Says that all is ready; once there is a line on standard input it does the work and says so, and it ends with the input.
 async function told(work) {
+  const over = once(process.stdin, 'end'); // it may come while the work goes on
   writeSync(1, 'ready\n');
   await once(process.stdin, 'data');
   await work();
   writeSync(1, 'done\n');
-  await once(process.stdin, 'end');
+  await over;
 }
 
 async function enqueue(queue) {
@@ -63,7 +64,7 @@ async function consume(queue) {
     if (mode === 'work') writeSync(2, `{"job":"${job.data.job}"}\n`);
     if (--left === 0) last();
   };
-  const worker = new Worker('bench', handler, { connection, concurrency: CONCURRENCY, autorun: false });
+  const worker = new Worker('bench', handler, { connection, concurrency, autorun: false });
   await worker.waitUntilReady();
   await told(async () => {
     void worker.run();

@@ -26,7 +26,7 @@ func consume(stream jetstream.Stream) {
 	var done atomic.Int64
 	all := make(chan struct{})
 	messages := make(chan jetstream.Msg, prefetch)
-	for range tool.Concurrency {
+	for range tool.Handlers() {
 		go func() {
 			for message := range messages {
 				tool.Began(tool.JobOf(message.Data()))

@@ -67,7 +67,7 @@ func consume(ctx context.Context, driver *riverpgxv5.Driver, log *slog.Logger) {
 	}})
 	// Its defaults, 100 ms and 1 s, are meant to spare the database.
 	client, err := river.NewClient(driver, &river.Config{Logger: log, Workers: workers, FetchCooldown: 2 * time.Millisecond,
-		FetchPollInterval: 20 * time.Millisecond, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: tool.Concurrency}}})
+		FetchPollInterval: 20 * time.Millisecond, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: tool.Handlers()}}})
 	tool.Must(err)
 	tool.Told(func() {
 		tool.Must(client.Start(ctx))

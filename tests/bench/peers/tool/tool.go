@@ -11,9 +11,6 @@ import (
 	"time"
 )
 
-// What every peer is configured with: handlers at once.
-const Concurrency = 100
-
 const jobBytes, payloadBytes = 36, 256
 
 var (
@@ -38,6 +35,14 @@ func Parse() {
 	}
 	Mode = os.Args[1]
 	_ = flag.CommandLine.Parse(os.Args[2:])
+}
+
+// Handlers says how many handlers run at once.
+func Handlers() int {
+	if Mode == "work" {
+		return 10
+	}
+	return 100
 }
 
 func Must(err error) {
@@ -76,7 +81,7 @@ func Told(work func()) {
 	os.Exit(0)
 }
 
-// Each of the numbers from 0 to Jobs, step at a time, over so many lanes at once.
+// Each takes the numbers from 0 to Jobs, step at a time, over so many lanes at once.
 func Each(lanes, step int, send func(from, to int)) {
 	work := make(chan int)
 	var all sync.WaitGroup
