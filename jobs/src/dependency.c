@@ -14,7 +14,7 @@ enum {
 };
 
 /* The circuit. Counted in calls and not in time, a rare caller's breaker opens as well as a busy one's: by ten failures on end, whoever is
- * down; by half of 64, whoever is half down, and not who fails now and then (three of ten: by chance once in hours at 100 calls a second). */
+ * down; by half of 64, whoever is half down, and not who fails now and then (one in four: by chance once in 300,000 calls). */
 enum {
     FAILURES_ON_END = 10,
     FAILURES_ASSUMED = 5, /* just closed: half of that will do */
@@ -30,7 +30,7 @@ static const int64_t GONE_US = 86400LL * SECOND_US;
 static const double RETRIES_PER_CALL = 0.2, RETRIES_PER_S = 1, RETRIES_BURST = 10;
 
 /* Those who were refused. */
-enum { GUESS_US = 100000, PACE_MIN_US = 1000, RETRY_PACE_US = 50000, WAIT_MIN_MS = 20, WAIT_MAX_MS = 300000 };
+enum { GUESS_US = 100000, PACE_MIN_US = 50, RETRY_PACE_US = 50000, WAIT_MIN_MS = 20, WAIT_MAX_MS = 300000 };
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -80,10 +80,15 @@ static void shrink(struct dependency *d) {
     d->threshold = d->window;
 }
 
-/* Not when it is not used: room that nobody tried proves nothing. */
-static void grow(struct dependency *d) {
-    if (2 * (double)d->entered >= d->window) {
-        d->window = mind((double)d->most, d->window + (d->window < d->threshold ? 1 : 1 / d->window));
+/* Not when it is not used: room that nobody tried proves nothing. And only up to half while those come back whom an outage held up: there
+ * may be others in the queue, who are to have the rest. */
+static void grow(struct dependency *d, int64_t now_us) {
+    if (d->halved && now_us >= d->later_us) {
+        d->halved = false;
+    }
+    double most = (double)d->most / (d->halved ? 2 : 1);
+    if (2 * (double)d->entered >= d->window && d->window < most) {
+        d->window = mind(most, d->window + (d->window < d->threshold ? 1 : 1 / d->window));
     }
 }
 
@@ -116,6 +121,7 @@ static void open_circuit(struct dependency *d, int64_t now_us) {
         d->away_us = now_us;
         d->threshold = d->window / 2;
         d->window = 1;
+        d->halved = true;
     }
     move(d, CIRCUIT_OPEN, now_us);
     d->until_us = max64(now_us + d->open_ms * 1000, d->asked_us);
@@ -161,8 +167,7 @@ static int64_t spread(int64_t *later_us, int64_t from_us, int64_t pace_us, int64
 
 int64_t dependency_wait_ms(struct dependency *d, int64_t now_us) {
     double usual_us = d->usual_n > 0 ? d->usual_us : GUESS_US;
-    /* At half its speed, as far as it is known: the other half is for those that come for the first time. */
-    int64_t pace_us = (int64_t)maxd(PACE_MIN_US, 2 * usual_us / maxd(d->window, d->threshold));
+    int64_t pace_us = (int64_t)maxd(PACE_MIN_US, usual_us / maxd(d->window, d->threshold));
     return spread(&d->later_us, d->circuit == CIRCUIT_OPEN ? d->until_us : now_us, pace_us, now_us);
 }
 
@@ -230,7 +235,7 @@ static void came_back(struct dependency *d, const struct dependency_call *c, boo
         return;
     }
     if (in_time) {
-        grow(d);
+        grow(d, now_us);
     }
     count(d, false, now_us);
 }

@@ -20,12 +20,6 @@ static size_t queue_slots(const struct process *p) {
     return slots < HELD_MAX / 2 ? slots : HELD_MAX / 2;
 }
 
-/* Where types with different servers run side by side, none of these gets all the slots: a quarter is left for the others. */
-static size_t window_most(const struct process *p) {
-    size_t slots = queue_slots(p);
-    return p->dependency != NULL ? slots : slots - slots / 4;
-}
-
 size_t process_slots(const struct process *p) {
     size_t slots = queue_slots(p);
     if (p->dependency == NULL) {
@@ -161,7 +155,7 @@ static void unpark(struct process *p) {
 static void on_beat(void *arg) {
     struct process *p = arg;
     p->table->beats++;
-    dependencies_beat(p->rt->dependencies, window_most(p), loop_now(p->rt->loop).us);
+    dependencies_beat(p->rt->dependencies, queue_slots(p), loop_now(p->rt->loop).us);
     run_watch(p);
     claim_sweep(p, p->rt->conf->worker_lease_ms);
     settle_again(p);

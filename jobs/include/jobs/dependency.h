@@ -58,6 +58,7 @@ struct dependency {
     size_t most; /* the window's bound: what the process may run at once */
     size_t entered;
     double window, threshold; /* below the threshold it grows by one with each call: after an outage */
+    bool halved;              /* after an outage */
     double usual_us;          /* average of calls that came back */
     int usual_n;
     struct dependency_calls calls; /* oldest first */

@@ -264,6 +264,25 @@ static void test_circuit__the_try_succeeds_then_closed_and_it_begins_with_one(vo
     assert_true(d.window <= HALF + 1);
 }
 
+static void test_circuit__closed_then_half_is_for_others_until_those_who_were_refused_are_back(void **state) {
+    (void)state;
+    open_it();
+    while (refused() < 2000) {
+    }
+    now += SECOND;
+    struct dependency_place probe = enter();
+    calls(1, CALL_OK);
+    dependency_leave(&probe);
+    d.entered = MOST;
+    while (now + MS < d.later_us) {
+        call(MS, CALL_OK, 0);
+        assert_true(d.window <= HALF);
+    }
+    assert_true(d.window == HALF);
+    calls(MOST, CALL_OK);
+    assert_true(d.window > HALF + 1);
+}
+
 static void test_circuit__just_closed_then_half_as_many_failures_open_it_for_longer(void **state) {
     (void)state;
     open_it();
@@ -394,6 +413,7 @@ int main(void) {
         cmocka_unit_test_setup(test_circuit__open_then_one_tries_after_1_s_2_s_and_at_most_20_s, reset),
         cmocka_unit_test_setup(test_circuit__the_try_made_no_call_then_another_one, reset),
         cmocka_unit_test_setup(test_circuit__the_try_succeeds_then_closed_and_it_begins_with_one, reset),
+        cmocka_unit_test_setup(test_circuit__closed_then_half_is_for_others_until_those_who_were_refused_are_back, reset),
         cmocka_unit_test_setup(test_circuit__just_closed_then_half_as_many_failures_open_it_for_longer, reset),
         cmocka_unit_test_setup(test_circuit__a_call_from_before_then_it_says_nothing, reset),
         cmocka_unit_test_setup(test_circuit__retry_after_then_not_before_within_five_minutes, reset),

@@ -240,7 +240,7 @@ static void begin(bool guarded, bool mixed, const struct server *server, double 
     w.calls_per_s = calls_per_s;
     w.others_per_s = others_per_s;
     w.random = 1;
-    dependency_init(&w.dependency, STR("server"), mixed ? SLOTS - SLOTS / 4 : SLOTS);
+    dependency_init(&w.dependency, STR("server"), SLOTS);
     push(0, ARRIVES, true);
     if (others_per_s > 0) {
         push(0, ARRIVES, false);
@@ -366,7 +366,31 @@ static void test_outage__control_without_the_guard_then_every_measure_notices(vo
     assert_true(w.repeated > (w.first + w.repeated) / 5);
 }
 
-/* ---- slow, and failing now and then ---- */
+/* ---- busy, slow, and failing now and then ---- */
+
+/* Until the last of so many that came at once has ended. */
+static double drained_s(bool guarded, int count) {
+    begin(guarded, true, &(struct server){.workers = SLOTS, .service_us = 10000}, 1e-9, 0);
+    for (int i = 1; i < count; i++) {
+        w.jobs[w.jobs_n] = (struct job){.calls = true};
+        enqueue(w.jobs_n++);
+    }
+    run_until(SECONDS_MAX / 10);
+    int64_t last_us = 0;
+    for (int i = 0; i < w.jobs_n; i++) {
+        assert_true(w.jobs[i].ended_us > 0);
+        last_us = w.jobs[i].ended_us > last_us ? w.jobs[i].ended_us : last_us;
+    }
+    return (double)last_us / SECOND_US;
+}
+
+static void test_busy__a_server_that_keeps_up_then_the_guard_is_never_in_the_way(void **state) {
+    (void)state;
+    double unguarded_s = drained_s(false, 20000), guarded_s = drained_s(true, 20000);
+    print_message("  20,000 jobs in %.1f s, %.1f without the guard; refused %d\n", guarded_s, unguarded_s, w.refused);
+    assert_true(guarded_s <= unguarded_s);
+    assert_int_equal(0, w.refused);
+}
 
 static void test_slow__ten_times_then_the_window_falls_within_5_s_and_comes_back(void **state) {
     (void)state;
@@ -406,6 +430,7 @@ int main(void) {
         cmocka_unit_test(test_outage__its_own_queue_then_nothing_is_charged_and_it_comes_back_softly),
         cmocka_unit_test(test_outage__mixed_queue_then_the_other_types_do_not_feel_it),
         cmocka_unit_test(test_outage__control_without_the_guard_then_every_measure_notices),
+        cmocka_unit_test(test_busy__a_server_that_keeps_up_then_the_guard_is_never_in_the_way),
         cmocka_unit_test(test_slow__ten_times_then_the_window_falls_within_5_s_and_comes_back),
         cmocka_unit_test(test_failing__three_of_ten_then_retries_are_at_most_a_fifth),
     };
