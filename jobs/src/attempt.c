@@ -30,14 +30,19 @@ bool attempt_may_call(const struct attempt *a, int64_t *out_wait_ms) {
     return a->job.attempt == 0 || dependency_retry(a->place.dependency, now_us(a), out_wait_ms);
 }
 
-/* It failed with its server: nothing is charged while that is away. */
+static void at_least(int64_t *delay_ms, int64_t ms) { *delay_ms = *delay_ms > ms ? *delay_ms : ms; }
+
+/* One that failed with its server comes again when that wants it; and nothing is charged while it is away. */
 static struct attempt_end spare(struct attempt *a, const struct attempt_end *end) {
     struct dependency *d = a->place.dependency;
     struct attempt_end e = *end;
-    if (e.kind == END_FAILED && call_has_failed(call_verdict_of(e.err.code)) && dependency_spares(d, now_us(a))) {
-        int64_t wait_ms = dependency_wait_ms(d, now_us(a));
+    if (e.kind != END_FAILED || !call_has_failed(call_verdict_of(e.err.code))) {
+        return e;
+    }
+    at_least(&e.delay_ms, dependency_asked_ms(d, now_us(a)));
+    if (dependency_spares(d, now_us(a))) {
         e.kind = END_LATER;
-        e.delay_ms = wait_ms > e.delay_ms ? wait_ms : e.delay_ms;
+        at_least(&e.delay_ms, dependency_wait_ms(d, now_us(a)));
     }
     return e;
 }

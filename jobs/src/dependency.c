@@ -156,6 +156,8 @@ bool dependency_spares(const struct dependency *d, int64_t now_us) {
     return d->circuit != CIRCUIT_CLOSED && now_us - d->away_us < GONE_US;
 }
 
+int64_t dependency_asked_ms(const struct dependency *d, int64_t now_us) { return max64(d->asked_us - now_us, 0) / 1000; }
+
 /* ---- attempts ---- */
 
 /* One behind the other: what comes back all at once is refused all at once. */

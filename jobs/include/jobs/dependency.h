@@ -91,6 +91,9 @@ void dependency_leave(struct dependency_place *place); /* nowhere is fine */
 bool dependency_spares(const struct dependency *d, int64_t now_us);
 int64_t dependency_wait_ms(struct dependency *d, int64_t now_us); /* when to come again after such a failure */
 
+int64_t dependency_asked_ms(const struct dependency *d,
+                            int64_t now_us); /* how long it still asks to be left alone; 0: not at all */
+
 /* Takes what the budget allows for repeating a call. False: not now, but in *out_wait_ms. d NULL: any. */
 bool dependency_retry(struct dependency *d, int64_t now_us, int64_t *out_wait_ms);
 /* d NULL: of no server that is watched. first: it repeats none, and feeds the budget. */

@@ -112,6 +112,20 @@ static void test_end__failed_with_its_server_then_only_that_is_spared(void **sta
     }
 }
 
+static void test_end__its_server_asked_to_wait_then_that_long_and_charged(void **state) {
+    (void)state;
+    struct dependency_call c = {0};
+    assert_true(attempt_enter(&attempt, &server));
+    dependency_call_begin(&server, &c, true, now_us());
+    dependency_call_end(&c, CALL_OVERLOADED, now_us(), 60000);
+    attempt_fail(&attempt, err_make(ERR_TRANSIENT, "429"));
+    assert_int_equal(END_FAILED, last.kind);
+    assert_in_range(last.delay_ms, 50000, 60000);
+    assert_true(attempt_enter(&attempt, &server));
+    attempt_fail(&attempt, err_make(ERR_PG_DOWN, "not its fault"));
+    assert_int_equal(0, last.delay_ms);
+}
+
 static void test_may_call__then_those_that_repeat_one_need_leave(void **state) {
     (void)state;
     int64_t wait_ms = 0;
@@ -134,6 +148,7 @@ int main(void) {
         cmocka_unit_test_setup(test_enter__open_then_later, reset),
         cmocka_unit_test_setup(test_enter__open_for_a_day_then_charged, reset),
         cmocka_unit_test_setup(test_end__failed_with_its_server_then_only_that_is_spared, reset),
+        cmocka_unit_test_setup(test_end__its_server_asked_to_wait_then_that_long_and_charged, reset),
         cmocka_unit_test_setup(test_may_call__then_those_that_repeat_one_need_leave, reset),
     };
     return cmocka_run_group_tests_name("attempt_place", tests, setup, teardown);

@@ -20,6 +20,7 @@ static struct provider *provider;
 static struct {
     int status;
     const char *answer; /* NULL: the connection is dropped */
+    const char *retry_after;
     char request[1024], signature[80], traceparent[80];
 } peer;
 
@@ -33,7 +34,12 @@ static void on_request(void *arg, struct http_request *req) {
         http_drop(req);
         return;
     }
-    const struct http_answer answer = {.status = peer.status, .content_type = "application/json", .body = str_c(peer.answer)};
+    const struct http_header retry_after = {STR("Retry-After"), str_c(peer.retry_after)};
+    const struct http_answer answer = {.status = peer.status,
+                                       .content_type = "application/json",
+                                       .body = str_c(peer.answer),
+                                       .headers = &retry_after,
+                                       .headers_n = peer.retry_after != NULL};
     http_respond(req, &answer);
 }
 
@@ -142,6 +148,18 @@ static void test_provider_sim__given_no_answer_then_unknown_and_given_nobody_the
     conf.payments_provider_url = url;
 }
 
+static void test_provider_sim__given_retry_after_then_it_is_told(void **state) {
+    (void)state;
+    assert_int_equal(0, call(429, "{}").answer.after_ms);
+    peer.retry_after = "7";
+    struct asked q = call(429, "{}");
+    assert_int_equal(PROVIDER_REFUSED, q.answer.outcome);
+    assert_int_equal(ERR_TRANSIENT, q.answer.err.code);
+    assert_int_equal(7000, q.answer.after_ms);
+    assert_int_equal(7000, call(503, "").answer.after_ms);
+    peer.retry_after = NULL;
+}
+
 static void test_provider_sim__given_a_lookup_then_what_the_book_has(void **state) {
     (void)state;
     struct asked q = {0};
@@ -179,6 +197,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_provider_sim__given_a_call_then_it_is_signed_and_its_answer_read),
         cmocka_unit_test(test_provider_sim__given_no_answer_then_unknown_and_given_nobody_then_not_sent),
+        cmocka_unit_test(test_provider_sim__given_retry_after_then_it_is_told),
         cmocka_unit_test(test_provider_sim__given_a_lookup_then_what_the_book_has),
         cmocka_unit_test(test_provider_sim__given_any_allocation_that_fails_then_every_call_is_answered_once),
     };
