@@ -134,6 +134,26 @@ local function collect(K, A)
   return gone
 end
 
+-- A length and as many bytes, cut off at the front; nil when there are fewer.
+local function cut(v)
+  local n = #v >= 2 and struct.unpack('<H', v)
+  if not n or #v - 2 < n then return nil end
+  return string.sub(v, 3, 2 + n), string.sub(v, 3 + n)
+end
+
+-- drop: the dead that were handed over. One that was replayed meanwhile, and died again, stays: it is of a newer generation.
+-- K dead   A (job, generation)…   → how many
+local function drop(K, A)
+  local dead_key, n = K[1], 0
+  for i = 1, #A, 2 do
+    local v = redis.call('HGET', dead_key, A[i])
+    local reason, rest = cut(v or '')
+    local h = reason and cut(rest) or ''
+    if v and (age_of(h)) <= tonumber(A[i + 1]) then n = n + redis.call('HDEL', dead_key, A[i]) end
+  end
+  return n
+end
+
 -- find: where a stream-class job is. K o0 o1 r d p dead   A job   → place, since or due ms (0 unless running or delayed), outcome
 -- Places: 0 nowhere (or waiting: the stream is not searched), 1 outcome, 2 running, 3 delayed, 4 parked, 5 dead.
 local function find(K, A)

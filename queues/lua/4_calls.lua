@@ -54,6 +54,7 @@ define{'pen_group_1', create_group, keys = 1, lead = 0, group = 0, flags = DRAIN
 define{'pen_epoch_1', epoch, keys = 6, lead = 2, group = 0, flags = DRAINS}
 define{'pen_mend_1', mend, keys = 1, lead = 2, group = 0, integers = {2}, flags = DRAINS}
 define{'pen_collect_1', collect, keys = 1, lead = 1, group = 0, integers = {1}, flags = DRAINS}
+define{'pen_drop_1', drop, keys = 1, lead = 0, group = 2, each = 2, flags = DRAINS}
 define{'pen_cancels_1', cancels, keys = 2, lead = 0, group = 1, flags = READS}
 define{'pen_walk_1', walk, keys = 1, lead = 2, group = 0, integers = {2}, flags = READS}
 define{'pen_find_1', find, keys = 6, lead = 1, group = 0, flags = READS}

@@ -25,6 +25,12 @@ static bool cut_part(struct str *rest, struct str *out) {
     return true;
 }
 
+/* As age_of() of the Functions reads it, whatever the rest of the header is. */
+static uint32_t generation_of(struct str header) {
+    const uint8_t *p = (const uint8_t *)header.p + 36;
+    return header.n < 44 ? 0 : p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
 /* A value that is not ours is all payload: it leaves Redis like the others, and a person may look at it. */
 static void split(struct str value, struct queue_dead_entry *out) {
     struct str rest = value;
@@ -34,6 +40,7 @@ static void split(struct str value, struct queue_dead_entry *out) {
         rest = value;
     }
     out->payload = rest;
+    out->id.generation = generation_of(out->header);
 }
 
 static bool read_dead(const struct reply *r, struct queue_dead_entry *out, size_t *out_n) {
@@ -43,7 +50,7 @@ static bool read_dead(const struct reply *r, struct queue_dead_entry *out, size_
     for (size_t i = 0; i < r->elements; i += 2) {
         struct queue_dead_entry *e = &out[i / 2];
         struct str value;
-        if (!reply_read_uuid(r->element[i], &e->job) || !reply_read_str(r->element[i + 1], &value)) {
+        if (!reply_read_uuid(r->element[i], &e->id.job) || !reply_read_str(r->element[i + 1], &value)) {
             return false;
         }
         split(value, e);
@@ -79,13 +86,13 @@ void queue_dead_peek(const struct broker *b, const struct shard *s, queue_dead_c
     call_send(&c, b, 0, on_peek, call);
 }
 
-void queue_dead_drop(const struct broker *b, const struct shard *s, const struct uuid *jobs, size_t n, queue_count_cb *cb,
+void queue_dead_drop(const struct broker *b, const struct shard *s, const struct queue_dead_id *ids, size_t n, queue_count_cb *cb,
                      void *arg) {
     struct call c;
-    call_begin(&c, STR("HDEL"));
-    call_add(&c, s->key[KEY_DEAD]);
+    call_function(&c, FN_DROP, s);
     for (size_t i = 0; i < n; i++) {
-        call_add_uuid(&c, &jobs[i]);
+        call_add_uuid(&c, &ids[i].job);
+        call_add_int(&c, ids[i].generation);
     }
     call_send_count(&c, b, n, cb, arg);
 }

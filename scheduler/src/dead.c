@@ -1,5 +1,5 @@
 /* The dead of the stream class: the worker leaves them in the shard's :dead, here they become rows. Written first, dropped then; a crash
- * between the two writes the same rows again. */
+ * between the two writes the same rows again. A row may be replayed before its job is dropped: what has died anew by then stays. */
 #include "scheduler.h"
 
 #include <base/fault.h>
@@ -30,7 +30,7 @@ struct moving {
     struct shard_watch *watch;
     size_t n, waiting;
     struct err err;
-    struct uuid ids[LIMIT_BATCH];
+    struct queue_dead_id ids[LIMIT_BATCH];
     struct moved moved[LIMIT_BATCH];
 };
 
@@ -54,7 +54,7 @@ static void on_dropped(void *arg, struct err err, int64_t count) {
 
 /* What was written is dropped; what the table refused stays, and holds up nobody. */
 static void drop(struct moving *m) {
-    struct uuid ids[LIMIT_BATCH];
+    struct queue_dead_id ids[LIMIT_BATCH];
     size_t n = 0;
     for (size_t i = 0; i < m->n; i++) {
         if (m->moved[i].ok) {
@@ -111,12 +111,12 @@ static void insert(struct moving *m, size_t i, const struct queue_dead_entry *d)
         trace[TRACEPARENT_BYTES];
     if (err_is_set(envelope_decode(d->header, &e))) {
         e = (struct envelope){
-            .id = d->job, .root = d->job, .tenant = STR("default"), .type = STR("undecodable"), .trace = trace_new()};
+            .id = d->id.job, .root = d->id.job, .tenant = STR("default"), .type = STR("undecodable"), .trace = trace_new()};
     }
     read_reason(d->reason, &r);
     trace_text(&e.trace, trace);
     const struct pg_value values[] = {
-        pg_uuid(d->job, id),
+        pg_uuid(d->id.job, id),
         pg_uuid(e.root, root),
         pg_int(clamp(e.generation), generation),
         pg_text(e.tenant),
@@ -144,7 +144,7 @@ static void on_peeked(void *arg, struct err err, const struct queue_dead_entry *
     }
     m->n = m->waiting = n;
     for (size_t i = 0; i < n; i++) {
-        m->ids[i] = entries[i].job;
+        m->ids[i] = entries[i].id;
         insert(m, i, &entries[i]);
     }
 }

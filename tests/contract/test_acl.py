@@ -134,7 +134,7 @@ def scheduler(stage: Stage, r: redis.Redis) -> None:
     s.call("unpark", 10)
     s.call("depth")
     assert r.execute_command("HRANDFIELD", s.key("dead"), 10, "WITHVALUES")
-    r.hdel(s.key("dead"), stage.jobs[1])
+    s.call("drop", stage.jobs[1], 0)
     r.publish("pen:done", b"x")
     listen(r, "pen:due")
     r.zremrangebyscore("pen:w", 0, 1)

@@ -323,6 +323,18 @@ def test_one_job_parked_twice_is_one_job(shard):
     whole(shard, entries=0, parked=1, merged=1)
 
 
+def test_the_dead_are_dropped_in_the_generation_that_was_handed_over(shard):
+    """Replayed between the row and the drop, a job may have died again: nobody has handed that over."""
+    handed, again = new_job(), new_job()
+    for job, generation in ((handed, 0), (again, 1)):
+        shard.call("enqueue", 100, b"", b"", 0, header(job, generation=generation), b"{}")
+        shard.call("dead", "c1", shard.claim("c1")[0], b"{}")
+    shard.r.hset(shard.key("dead"), b"x" * 16, b"\xff\xffnot ours")
+    assert shard.call("drop", handed, 0, again, 0, b"x" * 16, 0, new_job(), 0) == 2
+    assert shard.r.hkeys(shard.key("dead")) == [again]
+    assert shard.call("drop", again, 1) == 1
+
+
 def test_the_dead_wait_to_be_handed_over(shard):
     job = new_job()
     shard.enqueue(job)

@@ -11,7 +11,14 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BATCH = 1000, OPEN_NAMES_MAX = 1024 };
+enum {
+    BEAT_MS = 1000,
+    ARENA_BLOCK = 4096,
+    ARENA_MAX = 8 << 20,
+    UNPARK_BATCH = 1000,
+    PARKED_EVERY_BEATS = 60,
+    OPEN_NAMES_MAX = 1024,
+};
 
 int64_t process_ms(const struct process *p, struct mono since) { return mono_ms_since(loop_now(p->rt->loop), since); }
 
@@ -121,7 +128,8 @@ void process_wake(struct process *p) {
     }
 }
 
-/* Jobs that were parked for want of their schema version: a new process may be the one that knows it. As many as there were at first; those
+/* Jobs that were parked for want of their schema version: this process may be the one that knows it. It looks when it is new; and every
+ * minute, for what an older process parks beside it, or a Redis that lost its last moments shows again. As many as there were then; those
  * that are parked again are not met twice. */
 static void on_unparked(void *arg, struct err err, int64_t count) {
     struct process *p = arg;
@@ -156,6 +164,9 @@ static void on_beat(void *arg) {
     struct process *p = arg;
     p->table->beats++;
     dependencies_beat(p->rt->dependencies, queue_slots(p), loop_now(p->rt->loop).us);
+    if (p->table->beats % PARKED_EVERY_BEATS == 0) {
+        p->parked_left = -1;
+    }
     run_watch(p);
     claim_sweep(p, p->rt->conf->worker_lease_ms);
     settle_again(p);

@@ -42,6 +42,7 @@ SUITES = (
     Suite("unit", "cmocka under ASan and UBSan", "tests/unit", 600, ("dev",)),
     Suite("checkers", "unit tests under TSan and valgrind", "tests/checkers/run.py", 400, ()),
     Suite("model", "every state of the protocol's model, and what goes wrong without its safeguards", "tests/model/run.py", 300, ()),
+    Suite("sim", "a cluster in virtual time, with the real code in it", "tests/sim/run.py", 300, ("fault", "dev")),
     Suite("elf", "hardening of the release binaries", "tests/elf/check.py", 60, ("release",)),
     Suite("ops", "the private servers", "tests/ops", 300, ()),
     Suite("contract", "schemas, OpenAPI, the protocol page", "tests/contract", 600, ("dev",)),

@@ -74,13 +74,18 @@ void queue_mend(const struct broker *b, const struct shard *s, struct str cursor
 
 /* The dead of the stream class on their way to Postgres. Values are borrowed. The job of an entry without a readable header is
  * an id made up from the entry's own (UUIDv8); a value that is not ours comes as payload alone. */
-struct queue_dead_entry {
+struct queue_dead_id {
     struct uuid job;
+    uint32_t generation;
+};
+struct queue_dead_entry {
+    struct queue_dead_id id;
     struct str reason, header, payload;
 };
 typedef void queue_dead_cb(void *arg, struct err err, const struct queue_dead_entry *entries, size_t n);
 void queue_dead_peek(const struct broker *b, const struct shard *s, queue_dead_cb *cb, void *arg); /* some, at most LIMIT_BATCH */
-void queue_dead_drop(const struct broker *b, const struct shard *s, const struct uuid *jobs, size_t n, queue_count_cb *cb,
+/* What was handed over, unless it has been replayed meanwhile and is there again, dead in a newer generation. */
+void queue_dead_drop(const struct broker *b, const struct shard *s, const struct queue_dead_id *ids, size_t n, queue_count_cb *cb,
                      void *arg);
 
 #endif

@@ -232,8 +232,8 @@ static inline void run_epoch(const struct ctx *c) {
 }
 
 static inline void run_drop(const struct ctx *c) {
-    const struct uuid jobs[] = {job_of(JOB_A), job_of(JOB_B)};
-    queue_dead_drop(&c->fake->broker, c->shard, jobs, 2, on_count_said, c->said);
+    const struct queue_dead_id ids[] = {{job_of(JOB_A), 0}, {job_of(JOB_B), 7}};
+    queue_dead_drop(&c->fake->broker, c->shard, ids, 2, on_count_said, c->said);
 }
 
 static inline void on_depth_said(void *arg, struct err err, const struct queue_depth *d) {
@@ -285,7 +285,7 @@ static inline void on_dead_said(void *arg, struct err err, const struct queue_de
     assert_true(said_begin(arg, err) || n == 0);
     assert_true(n <= LIMIT_BATCH);
     for (size_t i = 0; i < n; i++) {
-        say(arg, "%.16s r=%.*s h=%.*s p=%.*s;", (const char *)e[i].job.b, STR_ARG(e[i].reason), STR_ARG(e[i].header),
+        say(arg, "%.16s r=%.*s h=%.*s p=%.*s;", (const char *)e[i].id.job.b, STR_ARG(e[i].reason), STR_ARG(e[i].header),
             STR_ARG(e[i].payload));
     }
 }
@@ -338,7 +338,7 @@ static const struct op {
     {"group", run_group, "FCALL pen_group_1 1 pen:{q:0}:s", ":1", "1"},
     {"epoch", run_epoch,
      "FCALL pen_epoch_1 6 pen:{q:0}:e pen:{q:0}:n pen:{q:0}:s pen:{q:0}:d pen:{q:0}:p pen:{q:0}:r  rebuilding\\207", ":1", "1"},
-    {"drop", run_drop, "HDEL pen:{q:0}:dead " JOB_A " " JOB_B, ":2", "2"},
+    {"drop", run_drop, "FCALL pen_drop_1 1 pen:{q:0}:dead " JOB_A " 0 " JOB_B " 7", ":2", "2"},
     {"depth", run_depth, "FCALL_RO pen_depth_1 6 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:p pen:{q:0}:dead pen:{q:0}:n pen:{q:0}:e",
      "[:10 :4 :1 :3 :2 :5 :1730406023291 :1730406029999 'ready abc 8471' ['base' '6' 'accepted' '30' 'jin' '4' 'jout' '3' 'done' "
      "'9' 'cancelled' '2' 'expired' '1' 'dead' '8' 'merged' '1' 'later' 'x']]",

@@ -150,6 +150,7 @@ static void test_calls__given_too_few_or_too_many_items_then_nothing_is_sent(voi
     static const struct queue_settled settled[LIMIT_BATCH + 1];
     static const struct queue_retried retried[LIMIT_BATCH + 1];
     static const struct queue_dead dead[LIMIT_BATCH + 1];
+    static const struct queue_dead_id dropped[LIMIT_BATCH + 1];
     static const struct uuid jobs[LIMIT_BATCH + 1];
     const struct shard *const shards[LIMIT_SHARDS + 1] = {&shard};
     const struct broker *b = &fake.broker;
@@ -168,7 +169,7 @@ static void test_calls__given_too_few_or_too_many_items_then_nothing_is_sent(voi
         queue_retry(b, &shard, STR("c"), retried, n, on_lost_said, &said);
         queue_bury(b, &shard, STR("c"), dead, n, on_lost_said, &said);
         queue_park(b, &shard, STR("c"), ids, n, on_lost_said, &said);
-        queue_dead_drop(b, &shard, jobs, n, on_count_said, &said);
+        queue_dead_drop(b, &shard, dropped, n, on_count_said, &said);
         assert_int_equal(12, said.runs);
         assert_int_equal(ERR_INVALID, said.code);
         assert_int_equal(0, fake.calls);
