@@ -35,6 +35,7 @@ struct shard_watch {
     const struct queue_info *queue;
     const struct shard *shard;
     struct queue_depth depth; /* of the last look */
+    int64_t entered;          /* by cron.c, since then */
     bool looking;
     /* promote.c */
     struct timer *promote_timer;
@@ -74,6 +75,7 @@ struct scheduler {
     bool events_running[RUNTIME_MODULES_MAX];
     /* cron.c */
     bool cron_running;
+    size_t cron_jobs, cron_bytes; /* on their way into the journal, and their payloads */
 };
 
 bool scheduler_leads(const struct scheduler *s);
