@@ -3,6 +3,7 @@
 #include <base/crypto.h>
 #include <base/fault.h>
 #include <base/json.h>
+#include <base/limits.h>
 #include <jobs/module_sql.h>
 #include <stdlib.h>
 
@@ -67,6 +68,22 @@ void attempt_fail(struct attempt *a, struct err err) {
 
 void attempt_later(struct attempt *a, int64_t delay_ms, struct err why) {
     struct attempt_end end = {.kind = END_LATER, .err = why, .delay_ms = delay_ms};
+    attempt_end(a, &end);
+}
+
+void attempt_snooze(struct attempt *a, int64_t delay_ms) {
+    int64_t now = loop_wall(a->env->loop).ms;
+    int64_t last = id_ms(a->job.root) + LIMIT_SNOOZE_DAYS * INT64_C(86400000);
+    struct attempt_end end = {.kind = END_SNOOZED};
+    if (now >= last) {
+        attempt_fail(a, err_make(ERR_EXPIRED, "snoozed for %d days", LIMIT_SNOOZE_DAYS));
+        return;
+    }
+    if (a->job.deadline.ms != 0 && !a->type->flow && a->job.deadline.ms < last) {
+        last = a->job.deadline.ms;
+    }
+    end.delay_ms = delay_ms < last - now ? delay_ms : last - now;
+    end.delay_ms = end.delay_ms > 0 ? end.delay_ms : 0;
     attempt_end(a, &end);
 }
 

@@ -165,6 +165,25 @@ def test_answer__with_retry_after_then_not_before(client, sink, status):
     assert 1.9 < second - first < 4
 
 
+@pytest.mark.parametrize("job_type", ["t.journal", "t.stream"])
+def test_answer__202_with_retry_after_then_snoozed_and_nothing_charged(stack, client, sink, job_type):
+    since = log_size(stack.roles["worker"].log)
+    made = client.enqueue(job_type, {"answers": [[202, {"Retry-After": "1"}, ""]] * 2 + [[200, {}, '{"n":3}']]})
+    assert client.until(made["id"], "delayed")
+    assert client.ended(made["id"])["result"] == {"n": 3}
+    times = [at for at, *_ in seen(sink, made)]
+    assert len(times) == 3 and all(0.9 < b - a < 5 for a, b in zip(times, times[1:]))
+    assert [head["penstock-attempt"] for _, head, _ in seen(sink, made)] == ["1"] * 3
+    outcomes = [a["outcome"] for a in attempts(stack, since) if a["job"] == made["id"]]
+    assert outcomes == ["snoozed", "snoozed", "done"]
+
+
+def test_snooze__past_the_deadline_then_expired_at_it(client, sink):
+    made = client.enqueue("t.journal", {"answers": [[202, {"Retry-After": "3600"}, ""]]}, deadline_ms=2000)
+    ended = client.ended(made["id"])
+    assert (ended["state"], ended["status"], len(seen(sink, made))) == ("expired", 410, 1)
+
+
 def test_answer__too_late_or_never_then_charged_and_dead_after_the_last(stack, client, sink):
     made = [client.enqueue("t.brief", {"sleep": 1}), client.enqueue("t.down")]
     codes = []

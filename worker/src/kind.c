@@ -12,8 +12,9 @@ struct kinds {
 
 const char *attempt_label_name(enum attempt_label l) {
     static const char *const names[LABEL_MAX] = {
-        [LABEL_DONE] = "done",         [LABEL_DEAD] = "dead",   [LABEL_CANCELLED] = "cancelled", [LABEL_EXPIRED] = "expired",
-        [LABEL_ABSORBED] = "absorbed", [LABEL_RETRY] = "retry", [LABEL_RELEASED] = "released",   [LABEL_LOST] = "lost",
+        [LABEL_DONE] = "done",         [LABEL_DEAD] = "dead",         [LABEL_CANCELLED] = "cancelled",
+        [LABEL_EXPIRED] = "expired",   [LABEL_ABSORBED] = "absorbed", [LABEL_RETRY] = "retry",
+        [LABEL_RELEASED] = "released", [LABEL_SNOOZED] = "snoozed",   [LABEL_LOST] = "lost",
     };
     return names[l];
 }

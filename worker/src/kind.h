@@ -15,6 +15,7 @@ enum attempt_label {
     LABEL_ABSORBED,
     LABEL_RETRY,
     LABEL_RELEASED,
+    LABEL_SNOOZED,
     LABEL_LOST,
     LABEL_MAX
 };

@@ -19,6 +19,7 @@ static double random01(void) {
 
 static void log_attempt(const struct held *h, const struct attempt_end *end, uint32_t attempt, int64_t ms) {
     const struct envelope *job = &h->attempt.job;
+    bool has_error = end->kind == END_FAILED || end->kind == END_LATER;
     enum log_level level = h->next == NEXT_BURY || h->outcome == OUTCOME_DEAD ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
     const struct log_field fields[] = {
         LF_UUID("job", &job->id),
@@ -30,10 +31,10 @@ static void log_attempt(const struct held *h, const struct attempt_end *end, uin
         LF_C("outcome", attempt_label_name(h->label)),
         LF_INT("ms", ms),
         LF_TRACE(&job->trace),
-        LF_C("error", end->kind == END_FINISHED ? "" : err_name(end->err.code)),
-        LF_C("detail", end->kind == END_FINISHED ? "" : end->err.detail),
+        LF_C("error", has_error ? err_name(end->err.code) : ""),
+        LF_C("detail", has_error ? end->err.detail : ""),
     };
-    log_write(level, "job.attempt", fields, sizeof fields / sizeof fields[0] - (end->kind == END_FINISHED ? 2 : 0));
+    log_write(level, "job.attempt", fields, sizeof fields / sizeof fields[0] - (has_error ? 0 : 2));
 }
 
 static void end_finished(struct held *h, const struct attempt_end *end) {
@@ -70,10 +71,11 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
     settle_add(h);
 }
 
-static void end_again(struct held *h, int64_t delay_ms, bool charge, struct err err) {
+static void end_again(struct held *h, int64_t delay_ms, enum attempt_label label, struct err err) {
+    bool charge = label == LABEL_RETRY;
     h->next = NEXT_RETRY;
     h->delay_ms = delay_ms;
-    h->label = charge ? LABEL_RETRY : LABEL_RELEASED;
+    h->label = label;
     if (h->wrote_follow_ups) {
         process_wants_outbox(h);
     }
@@ -88,11 +90,11 @@ static void end_failed(struct held *h, struct err err, int64_t after_ms) {
     int64_t delay_ms = 0;
     switch (retry_decide(&h->attempt.type->retry, err.code, h->attempt.job.attempt, after_ms, random01(), &delay_ms)) {
     case RETRY_RELEASE:
-        end_again(h, delay_ms, false, err);
+        end_again(h, delay_ms, LABEL_RELEASED, err);
         return;
     case RETRY_CHARGE:
     case RETRY_SOON:
-        end_again(h, delay_ms, true, err);
+        end_again(h, delay_ms, LABEL_RETRY, err);
         return;
     case RETRY_DEAD:
     default:
@@ -107,7 +109,10 @@ static void end_by_kind(struct held *h, const struct attempt_end *end) {
         end_finished(h, end);
         break;
     case END_LATER:
-        end_again(h, end->delay_ms, false, end->err);
+        end_again(h, end->delay_ms, LABEL_RELEASED, end->err);
+        break;
+    case END_SNOOZED:
+        end_again(h, end->delay_ms, LABEL_SNOOZED, OK);
         break;
     case END_FAILED:
     default:

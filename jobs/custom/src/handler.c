@@ -1,6 +1,8 @@
 /* An attempt of a declared type: posted to its handler, signed like a webhook (Standard Webhooks 1.0.0) under the root id, which stays the
  * same however often it is posted. The answer decides:
  *   2xx done, the body is the result · 422 and every other 4xx dead · 408, 429 and 5xx again, no sooner than Retry-After says.
+ *   202 with Retry-After: snoozed until then, nothing charged. It is what HTTP says of a thing that is taken and not done yet (RFC 9110,
+ *   15.3.3), and what clients poll by; 429 and 503 say that the handler is in trouble, which must cost attempts.
  * A handler that is asked twice — its answer was lost, a worker died — tells by the webhook-id. */
 #include "custom.h"
 #include "types_conf.h"
@@ -10,7 +12,7 @@
 #include <jobs/signature.h>
 #include <stdio.h>
 
-enum { SIGNATURE_BYTES_MAX = 128, EXCERPT_BYTES = 120 };
+enum { SIGNATURE_BYTES_MAX = 128, EXCERPT_BYTES = 120, SNOOZE_MIN_MS = 1000 };
 
 struct posting {
     struct attempt *attempt;
@@ -104,6 +106,11 @@ static void note_answer(struct posting *p, struct err err, const struct http_rep
 }
 
 static void take_answer(struct posting *p, const struct http_reply *reply) {
+    int64_t after_ms = retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(p->attempt->env->loop).ms);
+    if (reply->status == 202 && reply->retry_after.p != NULL) {
+        attempt_snooze(leave(p), after_ms > SNOOZE_MIN_MS ? after_ms : SNOOZE_MIN_MS);
+        return;
+    }
     if (reply->status >= 200 && reply->status < 300) {
         take_result(p, reply->body);
         return;
