@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -181,7 +182,25 @@ def test_answer__202_with_retry_after_then_snoozed_and_nothing_charged(stack, cl
 def test_snooze__past_the_deadline_then_expired_at_it(client, sink):
     made = client.enqueue("t.journal", {"answers": [[202, {"Retry-After": "3600"}, ""]]}, deadline_ms=2000)
     ended = client.ended(made["id"])
-    assert (ended["state"], ended["status"], len(seen(sink, made))) == ("expired", 410, 1)
+    assert (ended["state"], ended["status"]) == ("expired", 410)
+    assert {head["penstock-attempt"] for _, head, _ in seen(sink, made)} == {"1"}
+
+
+def test_deadline__of_the_producer_then_the_handlers_and_its_line_is_cut_before(client, sink):
+    at = datetime.now(timezone.utc) + timedelta(seconds=3)
+    made = client.post("/v1/jobs", {"type": "t.journal", "payload": {"sleep": 6}}, new_key(), headers={"Penstock-Deadline": at.isoformat()}).json()
+    ended = client.ended(made["id"])
+    assert (ended["state"], ended["status"]) == ("expired", 410)
+    for _, head, _ in seen(sink, made):  # a second attempt may have had the rest of the time
+        assert abs((datetime.fromisoformat(head["penstock-deadline"]) - at).total_seconds()) < 0.1
+    assert 0 <= (datetime.fromisoformat(ended["finished_at"]) - at).total_seconds() < 3
+
+
+def test_deadline__before_the_next_attempt_then_expired_at_it(client, sink):
+    made = client.enqueue("t.journal", {"answers": [[503, {"Retry-After": "60"}, ""]]}, deadline_ms=2000)
+    began = time.monotonic()
+    assert client.ended(made["id"])["state"] == "expired"
+    assert time.monotonic() - began < 20
 
 
 def test_answer__too_late_or_never_then_charged_and_dead_after_the_last(stack, client, sink):

@@ -71,10 +71,19 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
     settle_add(h);
 }
 
+static bool can_expire(const struct attempt *a) { return a->job.deadline.ms != 0 && !a->type->flow; }
+
+/* What would come again only to expire does so at its deadline. */
+static int64_t until_deadline(const struct held *h, int64_t delay_ms) {
+    int64_t left = h->attempt.job.deadline.ms - loop_wall(h->process->rt->loop).ms;
+    int64_t most = can_expire(&h->attempt) && left < delay_ms ? left : delay_ms;
+    return most > 0 ? most : 0;
+}
+
 static void end_again(struct held *h, int64_t delay_ms, enum attempt_label label, struct err err) {
     bool charge = label == LABEL_RETRY;
     h->next = NEXT_RETRY;
-    h->delay_ms = delay_ms;
+    h->delay_ms = until_deadline(h, delay_ms);
     h->label = label;
     if (h->wrote_follow_ups) {
         process_wants_outbox(h);
@@ -152,6 +161,12 @@ static void expire(struct held *h) {
     }
 }
 
+/* Up to its deadline. A flow may have begun before, and goes on behind it: then it has all its time. */
+static int64_t time_for(const struct attempt *a, struct wall now) {
+    int64_t left = a->job.deadline.ms - now.ms;
+    return a->job.deadline.ms != 0 && left > 0 && left < a->type->timeout_ms ? left : a->type->timeout_ms;
+}
+
 /* What was checked against another version's schema is as good as unchecked. */
 static void begin(struct held *h) {
     struct attempt *a = &h->attempt;
@@ -174,14 +189,11 @@ static void start(struct held *h) {
     h->started_at = now;
     a->arena = &h->arena;
     a->on_end = on_end;
-    a->give_up.ms = now.ms + a->type->timeout_ms;
-    if (a->job.deadline.ms != 0 && !a->type->flow && a->job.deadline.ms < a->give_up.ms) {
-        a->give_up = a->job.deadline;
-    }
+    a->give_up.us = h->started.us + 1000 * time_for(a, now);
     TAILQ_INSERT_TAIL(&p->running, h, link);
     p->running_n++;
     FAILPOINT(HANDLE_BEFORE);
-    if (a->job.deadline.ms != 0 && !a->type->flow && a->job.deadline.ms <= now.ms) {
+    if (can_expire(a) && a->job.deadline.ms <= now.ms) {
         expire(h);
     } else if (a->cancel_requested) {
         attempt_finish(a, OUTCOME_CANCELLED, 409, STR("{\"title\":\"Cancelled\",\"status\":409,\"code\":\"cancelled\"}"));
@@ -204,15 +216,16 @@ void run_waiting(struct process *p) {
 }
 
 void run_watch(struct process *p) {
-    struct wall now = loop_wall(p->rt->loop);
+    struct mono now = loop_now(p->rt->loop);
     struct held *h, *next;
     for (h = TAILQ_FIRST(&p->running); h != NULL; h = next) {
         next = TAILQ_NEXT(h, link);
-        bool timed_out = now.ms >= h->attempt.give_up.ms;
+        int64_t over_ms = mono_ms_since(now, h->attempt.give_up);
+        bool timed_out = over_ms >= 0;
         if (!h->stopping && (timed_out || h->attempt.cancel_requested) && h->attempt.on_stop != NULL) {
             h->stopping = true;
             h->attempt.on_stop(&h->attempt, timed_out);
-        } else if (now.ms > h->attempt.give_up.ms + OVERDUE_MS && !p->draining) {
+        } else if (over_ms > OVERDUE_MS && !p->draining) {
             LOG(ERROR, "attempt.overdue", LF_UUID("job", &h->attempt.job.id), LF_C("type", h->attempt.type->name));
             drain_begin(p); /* a handler that never ends is a bug; a new process is not held by it */
             return;

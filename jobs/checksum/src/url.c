@@ -80,7 +80,7 @@ static void start(struct attempt *a) {
     const struct http_spec spec = {
         .method = "GET",
         .url = text,
-        .deadline_ms = attempt_ms_left(a),
+        .deadline_ms = attempt_call_ms(a),
         .max_answer_bytes = ANSWER_BYTES_MAX + 1,
         .vetted = true,
     };

@@ -153,7 +153,7 @@ static struct err post(struct posting *p, struct str id, struct str timestamp, s
     char job[UUID_TEXT_BYTES], number[PG_INT_BYTES], deadline[WALL_TEXT_BYTES], trace[TRACEPARENT_BYTES];
     uuid_text(a->job.id, job);
     (void)snprintf(number, sizeof number, "%u", a->job.attempt + 1);
-    wall_text(a->give_up, deadline);
+    wall_text((struct wall){loop_wall(a->env->loop).ms + attempt_ms_left(a)}, deadline);
     trace_text(&a->job.trace, trace);
     const struct http_header headers[] = {
         {STR("Content-Type"), STR("application/json")},
@@ -173,7 +173,7 @@ static struct err post(struct posting *p, struct str id, struct str timestamp, s
         .headers = headers,
         .headers_n = sizeof headers / sizeof headers[0],
         .body = a->payload,
-        .deadline_ms = attempt_ms_left(a),
+        .deadline_ms = attempt_call_ms(a),
         .max_answer_bytes = LIMIT_RESULT_BYTES + 1,
         .vetted = true,
     };

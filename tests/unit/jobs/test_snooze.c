@@ -1,4 +1,4 @@
-/* Putting a job off: as long as is asked for, within its deadline and its days. */
+/* Putting a job off: as long as is asked for, within its days. */
 #include "jobs_db.h"
 
 #define DAY INT64_C(86400000)
@@ -8,32 +8,23 @@ static void on_plain_end(struct attempt *a, const struct attempt_end *end) { *(s
 static void test_snooze__then_as_long_as_may_be(void **state) {
     (void)state;
     static const struct {
-        int64_t age_ms, deadline_in_ms, asked_ms; /* deadline 0: none */
-        bool flow;
+        int64_t age_ms, asked_ms;
         int64_t least_ms, most_ms; /* -1: refused */
     } rows[] = {
-        {0, 0, 5000, false, 5000, 5000},
-        {0, 0, 0, false, 0, 0},
-        {0, 0, -7, false, 0, 0},
-        {0, 60000, 5000, false, 5000, 5000},
-        {0, 60000, 90000, false, 50000, 60000}, /* asked no more, but expired then */
-        {0, 60000, 90000, true, 90000, 90000},  /* a flow is not expired by the worker */
-        {0, -1, 90000, false, 0, 0},
-        {0, 0, 26 * DAY, false, 25 * DAY - 10000, 25 * DAY},
-        {20 * DAY, 0, INT64_MAX, false, 5 * DAY - 10000, 5 * DAY},
-        {24 * DAY, 2 * DAY, 9 * DAY, false, DAY - 10000, DAY},
-        {25 * DAY, 0, 5000, false, -1, -1},
-        {90 * DAY, 60000, 5000, false, -1, -1},
+        {0, 5000, 5000, 5000},
+        {0, 0, 0, 0},
+        {0, 26 * DAY, 25 * DAY - 10000, 25 * DAY},
+        {20 * DAY, INT64_MAX, 5 * DAY - 10000, 5 * DAY},
+        {25 * DAY, 5000, -1, -1},
+        {90 * DAY, 5000, -1, -1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct attempt_end end = {0};
-        const struct job_type type = {.name = "unit.job", .flow = rows[i].flow};
         int64_t now = loop_wall(db.loop).ms, made = now - rows[i].age_ms;
-        struct attempt a = {.type = &type, .env = &db.env, .state = &end, .on_end = on_plain_end};
+        struct attempt a = {.env = &db.env, .state = &end, .on_end = on_plain_end};
         for (int b = 0; b < 6; b++) {
             a.job.root.b[b] = (uint8_t)(made >> (40 - 8 * b));
         }
-        a.job.deadline.ms = rows[i].deadline_in_ms != 0 ? now + rows[i].deadline_in_ms : 0;
         attempt_snooze(&a, rows[i].asked_ms);
         if (rows[i].least_ms < 0) {
             assert_int_equal(END_FAILED, end.kind);
