@@ -85,7 +85,7 @@ void watch_look(struct shard_watch *w);
 void watch_sync(struct scheduler *s); /* a watch for every shard of every queue in the table */
 void watch_free(struct shard_watch *w);
 
-void promote_arm(struct shard_watch *w, int64_t in_ms); /* no later than that */
+void promote_arm(struct shard_watch *w, int64_t in_ms); /* no later than that, nor than in a second */
 void promote_now(struct shard_watch *w);
 
 void epoch_ask_run_id(struct scheduler *s);                   /* when it came up, and every second until it has answered */
