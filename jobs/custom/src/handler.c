@@ -150,9 +150,10 @@ static struct err sign(const struct attempt *a, struct str id, struct str timest
 
 static struct err post(struct posting *p, struct str id, struct str timestamp, struct str signature) {
     struct attempt *a = p->attempt;
-    char job[UUID_TEXT_BYTES], number[PG_INT_BYTES], deadline[WALL_TEXT_BYTES], trace[TRACEPARENT_BYTES];
+    char job[UUID_TEXT_BYTES], number[PG_INT_BYTES], version[PG_INT_BYTES], deadline[WALL_TEXT_BYTES], trace[TRACEPARENT_BYTES];
     uuid_text(a->job.id, job);
     (void)snprintf(number, sizeof number, "%u", a->job.attempt + 1);
+    (void)snprintf(version, sizeof version, "%u", a->job.schema_version);
     wall_text((struct wall){loop_wall(a->env->loop).ms + attempt_ms_left(a)}, deadline);
     trace_text(&a->job.trace, trace);
     const struct http_header headers[] = {
@@ -163,6 +164,7 @@ static struct err post(struct posting *p, struct str id, struct str timestamp, s
         {STR("traceparent"), str_c(trace)},
         {STR("penstock-job"), str_c(job)},
         {STR("penstock-type"), a->job.type},
+        {STR("penstock-type-version"), str_c(version)},
         {STR("penstock-tenant"), a->job.tenant},
         {STR("penstock-attempt"), str_c(number)},
         {STR("penstock-deadline"), str_c(deadline)},
