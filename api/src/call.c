@@ -12,6 +12,7 @@
 #include "header.h"
 #include "server.h"
 
+static const int64_t DEADLINE_MAX_MS = 30LL * 86400 * 1000;
 enum { STATUS_GONE = 499, SPARE_CALLS = 256, ARENA_BLOCK_BYTES = 4096, ARENA_BYTES = 16 << 20 };
 
 /* ---- memory ---- */
@@ -314,6 +315,26 @@ static bool read_key(struct call *c) {
     return true;
 }
 
+/* The same name and form as a handler is told it by (jobs/custom/src/handler.c): who is called can pass it on. */
+static bool read_deadline(struct call *c) {
+    struct str value;
+    if ((c->route->flags & (ROUTE_KEY | ROUTE_KEY_MAY)) == 0) {
+        return true;
+    }
+    if (!call_one_header(c, "Penstock-Deadline", &value)) {
+        return false;
+    }
+    if (value.p == NULL) {
+        return true;
+    }
+    if (!header_time(str_trim(value), &c->deadline) || c->deadline.ms - loop_wall(c->api->rt->loop).ms > DEADLINE_MAX_MS) {
+        call_problem(c, PROBLEM_BAD_PARAMETER,
+                     "Penstock-Deadline must be a time like 2026-11-28T21:13:34.123Z, at most 30 days ahead");
+        return false;
+    }
+    return true;
+}
+
 static bool check_ready(struct call *c) {
     if (c->api->ready || (c->route->flags & ROUTE_LAX) != 0) {
         return true;
@@ -324,7 +345,7 @@ static bool check_ready(struct call *c) {
 
 /* What the head alone tells: a refusal costs no body and no statement. */
 static bool check(struct call *c) {
-    return call_check_query(c) && check_ready(c) && check_media(c) && read_key(c) && door_admits_route(c);
+    return call_check_query(c) && check_ready(c) && check_media(c) && read_key(c) && read_deadline(c) && door_admits_route(c);
 }
 
 static void on_let_in(struct call *c) {

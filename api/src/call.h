@@ -31,6 +31,7 @@ struct call {
     struct trace trace;
     struct identity who;
     struct str key;                               /* Idempotency-Key, in the arena; p NULL: none */
+    struct wall deadline;                         /* Penstock-Deadline; 0: none */
     struct http_header headers[CALL_HEADERS_MAX]; /* of the answer */
     size_t headers_n;
     struct waiter waiter;

@@ -7,41 +7,40 @@
 
 #include "server.h"
 
-enum {
-    SCHEDULE_BYTES_MAX = 128 * 1024,
-    LIST_BYTES_MAX = 48 << 20,
-    MINUTE_MS = 60000,
-    LIMIT_SCHEDULES = 1000,
-    ANSWER_COLUMNS = 2
-};
+enum { SCHEDULE_BYTES_MAX = 128 * 1024, LIST_BYTES_MAX = 4 << 20, MINUTE_MS = 60000, ANSWER_COLUMNS = 2 };
+#define LIMIT_SCHEDULES 1000 /* of a tenant; part of the statement's text */
+#define TEXT_OF_(n) #n
+#define TEXT_OF(n) TEXT_OF_(n)
 
 /* ---- answers ---- */
 
 /* next_at of what was made, changed or resumed is the moment from which its ticks count, until the scheduler has come by. */
-static struct wall next_tick(const PGresult *res, int row, int first) {
+static struct wall next_tick(const PGresult *res, int row, int first, struct zone_cache *zones) {
     struct wall next = {pg_col_int(res, row, first + 10)};
     struct cron cron;
-    struct zone *zone;
+    const struct zone *zone;
     if (next.ms % MINUTE_MS == 0 || err_is_set(cron_parse(pg_col(res, row, first + 2), &cron)) ||
-        err_is_set(zone_load(pg_col(res, row, first + 3), &zone))) {
+        err_is_set(zone_cache_load(zones, pg_col(res, row, first + 3), &zone))) {
         return next;
     }
     (void)cron_next(&cron, zone, next, &next);
-    zone_free(zone);
     return next;
 }
 
-void schedule_write(struct buf *b, const PGresult *res, int row, int first) {
+static void write_schedule(struct buf *b, const PGresult *res, int row, int first, struct zone_cache *zones) {
     static const char *const texts[] = {"name", "cron", "timezone", "missed", "queue", "type"};
     bool paused = pg_col_bool(res, row, first + 9);
     buf_addf(b, "{\"id\":\"%.*s\"", STR_ARG(pg_col(res, row, first)));
     for (int i = 0; i < (int)(sizeof texts / sizeof texts[0]); i++) {
         job_add_text(b, texts[i], pg_col(res, row, first + 1 + i));
     }
-    buf_addf(b, ",\"type_version\":%lld,\"payload\":", (long long)pg_col_int(res, row, first + 7));
-    buf_add(b, pg_col(res, row, first + 8));
+    buf_addf(b, ",\"type_version\":%lld", (long long)pg_col_int(res, row, first + 7));
+    if (!pg_col_null(res, row, first + 8)) {
+        buf_add_c(b, ",\"payload\":");
+        buf_add(b, pg_col(res, row, first + 8));
+    }
     buf_addf(b, ",\"paused\":%s", paused ? "true" : "false");
-    job_add_time(b, "next_at", paused ? (struct wall){0} : next_tick(res, row, first));
+    job_add_time(b, "next_at", paused ? (struct wall){0} : next_tick(res, row, first, zones));
     job_add_time(b, "last_at", (struct wall){pg_col_int(res, row, first + 11)});
     buf_addf(b, ",\"version\":%lld", (long long)pg_col_int(res, row, first + 12));
     job_add_time(b, "created_at", (struct wall){pg_col_int(res, row, first + 13)});
@@ -49,11 +48,13 @@ void schedule_write(struct buf *b, const PGresult *res, int row, int first) {
 }
 
 static void answer_row(struct call *c, int status, const PGresult *res, int first) {
+    struct zone_cache zones = {0};
     struct buf b;
     buf_init(&b, SCHEDULE_BYTES_MAX);
-    schedule_write(&b, res, 0, first);
+    write_schedule(&b, res, 0, first, &zones);
     call_json(c, status, &b);
     buf_free(&b);
+    zone_cache_clear(&zones);
 }
 
 static void answer_none(struct call *c) {
@@ -170,15 +171,17 @@ static const struct pg_stmt create_stmt = {
     "api.schedule_create",
     "WITH n AS (INSERT INTO platform.schedule (tenant, id, name, cron, timezone, missed, queue, type, type_version, payload, next_at) "
     "SELECT $1::text, $2::uuid, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::int, $11::bytea, "
-    "now() WHERE (SELECT count(*) FROM platform.schedule WHERE tenant = $1) < 1000 "
-    "ON CONFLICT (tenant, name) DO NOTHING RETURNING *), " AUDIT_CTE(
-        "n", "$1", "$3", "'schedule.create'", "$4",
-        DETAIL("$5", "$6", "$7",
-               "$9")) ", x AS (SELECT 'fresh' AS how, n.* FROM n UNION ALL SELECT CASE WHEN (cron, timezone, missed, queue, "
-                      "type, type_version, payload) = ($5, $6, $7, $8, $9, $10, $11) THEN 'same' ELSE 'other' END, s.* "
-                      "FROM platform.schedule s WHERE tenant = $1 AND name = $4) "
-                      "SELECT total.n, x.how, " SCHEDULE_COLUMNS
-                      " FROM (SELECT count(*) AS n FROM platform.schedule WHERE tenant = $1) total LEFT JOIN x ON true",
+    "now() WHERE (SELECT count(*) FROM platform.schedule WHERE tenant = $1) < " TEXT_OF(
+        LIMIT_SCHEDULES) " "
+                         "ON CONFLICT (tenant, name) DO NOTHING RETURNING *), " AUDIT_CTE(
+                             "n", "$1", "$3", "'schedule.create'", "$4",
+                             DETAIL(
+                                 "$5", "$6", "$7",
+                                 "$9")) ", x AS (SELECT 'fresh' AS how, n.* FROM n UNION ALL SELECT CASE WHEN (cron, timezone, missed, queue, "
+                                        "type, type_version, payload) = ($5, $6, $7, $8, $9, $10, $11) THEN 'same' ELSE 'other' END, s.* "
+                                        "FROM platform.schedule s WHERE tenant = $1 AND name = $4) "
+                                        "SELECT total.n, x.how, " SCHEDULE_COLUMNS
+                                        " FROM (SELECT count(*) AS n FROM platform.schedule WHERE tenant = $1) total LEFT JOIN x ON true",
     SCHEDULE_PATH_VALUES + DEFINITION_VALUES,
 };
 
@@ -250,25 +253,37 @@ void handle_schedules_put(struct call *c) { with_definition(c, update); }
 
 static const struct pg_stmt list_stmt = {
     "api.schedules",
-    "SELECT " SCHEDULE_COLUMNS
-    " FROM platform.schedule WHERE tenant = $1 AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $2::int",
+    "SELECT " SCHEDULE_COLUMNS_WITH(
+        "NULL") " FROM platform.schedule WHERE tenant = $1 AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $2::int",
     3,
 };
 
+struct listing {
+    const struct page *page;
+    struct zone_cache zones;
+};
+
 static void write_row(struct call *c, struct buf *b, const PGresult *res, int row) {
-    (void)c;
-    schedule_write(b, res, row, 0);
+    struct listing *l = c->state;
+    write_schedule(b, res, row, 0, &l->zones);
 }
 
 static void on_list(struct call *c, const PGresult *res) {
-    const struct page *p = c->state;
+    struct listing *l = c->state;
     int rows = PQntuples(res);
-    call_answer_page(c, res, rows, rows == p->limit ? pg_col(res, rows - 1, 0) : STR_NONE, LIST_BYTES_MAX, write_row);
+    call_answer_page(c, res, rows, rows == l->page->limit ? pg_col(res, rows - 1, 0) : STR_NONE, LIST_BYTES_MAX, write_row);
+    zone_cache_clear(&l->zones);
 }
 
+/* Without their payloads, which may be 64 KiB each. */
 void handle_schedules_list(struct call *c) {
     const struct page *p = call_page(c);
-    if (p != NULL) {
+    struct listing *l = p != NULL ? ARENA_NEW(&c->arena, struct listing) : NULL;
+    if (p != NULL && l == NULL) {
+        call_fail(c, err_make(ERR_NOMEM, "schedules"));
+    } else if (p != NULL) {
+        *l = (struct listing){.page = p};
+        c->state = l;
         const struct pg_value values[] = {pg_text(str_c(c->who.tenant)), p->rows, p->after};
         call_query(c, &list_stmt, values, on_list);
     }
@@ -286,8 +301,9 @@ void handle_schedules_get(struct call *c) {
 static const struct pg_stmt delete_stmt = {
     "api.schedule_delete",
     "WITH d AS (DELETE FROM platform.schedule WHERE " SCHEDULE_OF_PATH
-    " RETURNING *), audit AS (INSERT INTO platform.audit (tenant, author, action, target, detail) SELECT $1, $4::text, "
-    "'schedule.delete', name, " DETAIL("cron", "timezone", "missed", "type") " FROM d) SELECT " SCHEDULE_COLUMNS " FROM d",
+    " RETURNING *), " AUDIT_CTE("d", "$1", "$4", "'schedule.delete'", "(SELECT name FROM d)",
+                                "(SELECT " DETAIL("cron", "timezone", "missed", "type") " FROM d)") " SELECT " SCHEDULE_COLUMNS
+                                                                                                    " FROM d",
     SCHEDULE_PATH_VALUES + 1,
 };
 

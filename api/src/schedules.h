@@ -6,13 +6,14 @@
 
 #include "handlers.h"
 
-#define SCHEDULE_COLUMNS                                                                                              \
-    "id, name, cron, timezone, missed, queue, type, type_version, convert_from(payload, 'UTF8'), paused, "            \
+/* payload: an expression; NULL leaves it out. */
+#define SCHEDULE_COLUMNS_WITH(payload)                                                                                \
+    "id, name, cron, timezone, missed, queue, type, type_version, " payload ", paused, "                              \
     "floor(extract(epoch FROM next_at) * 1000)::bigint, floor(extract(epoch FROM last_at) * 1000)::bigint, version, " \
     "floor(extract(epoch FROM created_at) * 1000)::bigint"
 
-/* The row with the columns from first on. */
-void schedule_write(struct buf *b, const PGresult *res, int row, int first);
+#define SCHEDULE_COLUMNS SCHEDULE_COLUMNS_WITH("convert_from(payload, 'UTF8')")
+
 /* 200 with the first row, 404 when there is none. */
 void schedule_answer(struct call *c, const PGresult *res);
 

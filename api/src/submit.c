@@ -14,6 +14,7 @@ struct submit *submit_new(struct call *c) {
     if (s != NULL) {
         s->a.call = c;
         s->a.key = c->key;
+        s->a.deadline = c->deadline;
     }
     return s;
 }
@@ -116,11 +117,11 @@ static bool read_times(struct submit *s, const json_t *request) {
     if (!read_due(s, request, now)) {
         return false;
     }
-    if (deadline_ms > 0) {
-        s->a.deadline = (struct wall){now.ms + deadline_ms};
-        if (s->a.due.ms >= s->a.deadline.ms) {
-            return submit_refuse_member(s, "#/deadline_ms", "must not end before the job is due");
-        }
+    if (deadline_ms > 0 && (s->a.deadline.ms == 0 || now.ms + deadline_ms < s->a.deadline.ms)) {
+        s->a.deadline.ms = now.ms + deadline_ms; /* the earlier one counts */
+    }
+    if (s->a.deadline.ms != 0 && s->a.due.ms >= s->a.deadline.ms) {
+        return submit_refuse_member(s, deadline_ms > 0 ? "#/deadline_ms" : "#", "the deadline must not be before the job is due");
     }
     return true;
 }

@@ -3,10 +3,11 @@
 #include <base/crypto.h>
 #include <base/fault.h>
 #include <base/json.h>
+#include <base/limits.h>
 #include <jobs/module_sql.h>
 #include <stdlib.h>
 
-enum { EFFECT_VALUES_MAX = 32, RACE_LIMIT = 3 };
+enum { EFFECT_VALUES_MAX = 32, RACE_LIMIT = 3, RESERVE_SHARE = 10, RESERVE_MAX_MS = 500 };
 
 bool attempt_is_stream(const struct attempt *a) { return id_job_place(a->job.id).stream_class; }
 
@@ -75,9 +76,26 @@ void attempt_later(struct attempt *a, int64_t delay_ms, struct err why) {
     attempt_end(a, &end);
 }
 
+void attempt_snooze(struct attempt *a, int64_t delay_ms) {
+    int64_t now = loop_wall(a->env->loop).ms;
+    int64_t left = id_ms(a->job.root) + LIMIT_SNOOZE_DAYS * INT64_C(86400000) - now;
+    struct attempt_end end = {.kind = END_SNOOZED};
+    if (left <= 0) {
+        attempt_fail(a, err_make(ERR_EXPIRED, "snoozed for %d days", LIMIT_SNOOZE_DAYS));
+        return;
+    }
+    end.delay_ms = delay_ms < left ? delay_ms : left;
+    attempt_end(a, &end);
+}
+
 int64_t attempt_ms_left(const struct attempt *a) {
-    int64_t left = a->give_up.ms - loop_wall(a->env->loop).ms;
+    int64_t left = mono_ms_since(a->give_up, loop_now(a->env->loop));
     return left > 0 ? left : 0;
+}
+
+int64_t attempt_call_ms(const struct attempt *a) {
+    int64_t left = attempt_ms_left(a), reserve = left / RESERVE_SHARE;
+    return left - (reserve < RESERVE_MAX_MS ? reserve : RESERVE_MAX_MS);
 }
 
 bool attempt_is_late(const struct attempt *a) {

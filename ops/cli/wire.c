@@ -5,17 +5,23 @@
 #include <base/fault.h>
 #include <base/json.h>
 #include <base/log.h>
-#include <custom/custom.h>
-#include <notifications/notifications.h>
-#include <orders/orders.h>
-#include <payments/payments.h>
+#include <jobs/runtime.h>
 #include <scheduler/scheduler.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <worker/worker.h>
 
-static const struct module *const modules[] = {&orders_module, &payments_module, &notifications_module, &custom_module};
+#define MODULE(name) extern const struct module name##_module;
+#include <jobs/modules.def>
+#undef MODULE
+
+static const struct module *const modules[] = {
+#define MODULE(name) &name##_module,
+#include <jobs/modules.def>
+#undef MODULE
+};
+_Static_assert(sizeof modules / sizeof modules[0] <= RUNTIME_MODULES_MAX, "a process has room for every module");
 struct registry cli_registry = {.modules = modules, .modules_n = sizeof modules / sizeof modules[0]};
 
 bool cli_conf(struct conf *out) {

@@ -1,14 +1,31 @@
 -- What keeps a shard in order, and what looks at it.
 
--- unpark: K s p   A limit   → how many went back to the stream
+-- What a header says of its payload: type and schema version. Nothing where it is too short.
+local function kind_of(h)
+  local tenant = string.byte(h, 86)
+  local n = tenant and string.byte(h, 87 + tenant)
+  if not n then return end
+  return string.sub(h, 88 + tenant, 87 + tenant + n), struct.unpack('<I2', h, 3)
+end
+
+-- unpark: back to the stream with a page of what is parked, where it is of the kinds given.
+-- K s p   A cursor ('' at first), count, (type, highest version)…   → next cursor ('' at the end), how many
 local function unpark(K, A)
   local s, parked = unpack(K)
-  local ids = redis.call('HRANDFIELD', parked, limit(A[1]))
-  for _, id in ipairs(ids) do
-    append(s, unpack_home(redis.call('HGET', parked, id)))
-    redis.call('HDEL', parked, id)
+  local known, moved = {}, 0
+  for i = 3, #A, 2 do known[A[i]] = tonumber(A[i + 1]) end
+  local page = redis.call('HSCAN', parked, A[1] == '' and '0' or A[1], 'COUNT', limit(A[2]))
+  for i = 1, #page[2], 2 do
+    local h, p = unpack_home(page[2][i + 1])
+    local name, version = kind_of(h)
+    local highest = name and known[name]
+    if highest and version <= highest then
+      append(s, h, p)
+      redis.call('HDEL', parked, page[2][i])
+      moved = moved + 1
+    end
   end
-  return #ids
+  return {page[1] == '0' and '' or page[1], moved}
 end
 
 -- promote: K s d dh   A limit   → moved, next due ms (0 when none), now ms

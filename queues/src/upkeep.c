@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+enum { UNPARK_PAGE = 200 };
+
 struct promote_call {
     queue_promote_cb *cb;
     void *arg;
@@ -85,13 +87,6 @@ void queue_due_now(const struct broker *b, const struct shard *s, struct uuid jo
     call_send_count(&c, b, 1, cb, arg);
 }
 
-void queue_unpark(const struct broker *b, const struct shard *s, int64_t limit, queue_count_cb *cb, void *arg) {
-    struct call c;
-    call_function(&c, FN_UNPARK, s);
-    call_add_int(&c, limit);
-    call_send_count(&c, b, 1, cb, arg);
-}
-
 void queue_collect(const struct broker *b, const struct shard *s, int64_t idle_ms, queue_count_cb *cb, void *arg) {
     struct call c;
     call_function(&c, FN_COLLECT, s);
@@ -153,33 +148,55 @@ void queue_walk(const struct broker *b, const struct shard *s, enum shard_key ho
     call_send(&c, b, 0, on_walk, call);
 }
 
-struct mend_call {
-    queue_mend_cb *cb;
+/* pen_mend_1 and pen_unpark_1: a page in each call. */
+struct page_call {
+    const char *name;
+    void (*cb)(void *arg, struct err err, int64_t moved, struct str next);
     void *arg;
 };
 
-static void on_mend(void *context, struct err err, const struct reply *r) {
-    struct mend_call *call = context;
+static void on_page(void *context, struct err err, const struct reply *r) {
+    struct page_call *call = context;
     struct str next = STR("");
-    int64_t mended = 0;
-    if (!err_is_set(err) && (!reply_read_str(reply_at(r, 0), &next) || !reply_read_int(reply_at(r, 1), &mended))) {
-        err = reply_unexpected("pen_mend_1");
+    int64_t moved = 0;
+    if (!err_is_set(err) && (!reply_read_str(reply_at(r, 0), &next) || !reply_read_int(reply_at(r, 1), &moved))) {
+        err = reply_unexpected(call->name);
     }
-    call->cb(call->arg, err, mended, next);
+    call->cb(call->arg, err, moved, next);
     free(call);
 }
 
 void queue_mend(const struct broker *b, const struct shard *s, struct str cursor, queue_mend_cb *cb, void *arg) {
     struct err why;
-    struct mend_call *call = call_context(1, sizeof *call, &why);
+    struct page_call *call = call_context(1, sizeof *call, &why);
     if (call == NULL) {
         cb(arg, why, 0, STR(""));
         return;
     }
-    *call = (struct mend_call){cb, arg};
+    *call = (struct page_call){"pen_mend_1", cb, arg};
     struct call c;
     call_function(&c, FN_MEND, s);
     call_add(&c, cursor);
     call_add_int(&c, LIMIT_BATCH);
-    call_send(&c, b, 0, on_mend, call);
+    call_send(&c, b, 0, on_page, call);
+}
+
+void queue_unpark(const struct broker *b, const struct shard *s, struct str cursor, const struct queue_kind *kinds, size_t n,
+                  queue_unpark_cb *cb, void *arg) {
+    struct err why;
+    struct page_call *call = call_context(n, sizeof *call, &why);
+    if (call == NULL) {
+        cb(arg, why, 0, STR(""));
+        return;
+    }
+    *call = (struct page_call){"pen_unpark_1", cb, arg};
+    struct call c;
+    call_function(&c, FN_UNPARK, s);
+    call_add(&c, cursor);
+    call_add_int(&c, UNPARK_PAGE);
+    for (size_t i = 0; i < n; i++) {
+        call_add(&c, kinds[i].type);
+        call_add_int(&c, kinds[i].version);
+    }
+    call_send(&c, b, 0, on_page, call);
 }

@@ -12,6 +12,8 @@
 #include "cron_plan.h"
 
 enum { LOOK_MS = 1000, MINUTE_MS = 60000, LOOK_ROWS = 64, ARRAY_BYTES_MAX = 64 * 1024 };
+/* On their way at once: any one payload fits. */
+enum { JOBS_MAX = 4 * LIMIT_BATCH, BYTES_MAX = LIMIT_BATCH * LIMIT_PAYLOAD_BYTES };
 
 /* Those that cannot be planned stay in front: they are passed over by $1. */
 static const struct pg_stmt look_stmt = {
@@ -61,6 +63,7 @@ struct cron_round {
     bool moved;
     struct wall now; /* of Postgres, when it looked */
     struct mono looked;
+    struct zone_cache zones;
 };
 
 /* One schedule whose ticks are being made. */
@@ -69,7 +72,8 @@ struct making {
     struct arena arena;
     struct cron_plan plan;
     struct journal_job jobs[LIMIT_BATCH];
-    size_t n; /* jobs: of the plan, then those that were new */
+    size_t n;             /* jobs: of the plan, then those that were new */
+    size_t planned, each; /* of the plan, with a payload of so many bytes: in the scheduler's count of what is on its way */
 };
 
 static void look(struct scheduler *s, size_t passed_over);
@@ -85,10 +89,13 @@ static void round_answered(struct cron_round *r) {
     } else if (!s->stopping) {
         timer_start(s->cron_timer, r->wait_ms);
     }
+    zone_cache_clear(&r->zones);
     free(r);
 }
 
 static void making_end(struct making *m) {
+    m->round->scheduler->cron_jobs -= m->planned;
+    m->round->scheduler->cron_bytes -= m->planned * m->each;
     round_answered(m->round);
     arena_free(&m->arena);
     free(m);
@@ -116,11 +123,11 @@ static void keep_new(struct making *m, const PGresult *res) {
     m->n = kept;
 }
 
-static void count(const struct making *m, size_t planned) {
+static void count(const struct making *m) {
     struct cron_round *r = m->round;
     int64_t passed_ms = mono_ms_since(loop_now(r->scheduler->rt->loop), r->looked);
     series_add(metric_series(M_CRON_TICKS, "made", NULL, NULL), (double)m->n);
-    series_add(metric_series(M_CRON_TICKS, "repeated", NULL, NULL), (double)(planned - m->n));
+    series_add(metric_series(M_CRON_TICKS, "repeated", NULL, NULL), (double)(m->planned - m->n));
     series_add(metric_series(M_CRON_TICKS, "dropped", NULL, NULL), (double)m->plan.dropped);
     for (size_t i = 0; i < m->n; i++) {
         series_observe(metric_series(M_CRON_LATENESS, NULL, NULL, NULL),
@@ -131,7 +138,6 @@ static void count(const struct making *m, size_t planned) {
 
 static void on_made(void *arg, struct err err, const PGresult *res) {
     struct making *m = arg;
-    size_t planned = m->n;
     if (err_is_set(err)) {
         if (err.code != ERR_CLOSED) {
             LOG(WARN, "cron.make_failed", LF_ERR(err));
@@ -143,7 +149,7 @@ static void on_made(void *arg, struct err err, const PGresult *res) {
     m->round->moved = true;
     m->round->more |= m->plan.next.ms <= m->round->now.ms;
     keep_new(m, res);
-    count(m, planned);
+    count(m);
     if (m->n == 0) {
         making_end(m);
         return;
@@ -198,18 +204,37 @@ static void send(struct making *m, struct uuid id, int64_t version, unsigned sha
 }
 
 /* The ticks of a row of the look. */
-static struct err plan(const PGresult *res, int row, struct wall now, struct cron_plan *out) {
+static struct err plan(struct cron_round *r, const PGresult *res, int row, size_t most, struct cron_plan *out) {
     struct cron c;
-    struct zone *z;
+    const struct zone *z;
     enum cron_missed missed;
     TRY(cron_parse(pg_col(res, row, COL_CRON), &c));
     if (!cron_missed_parse(pg_col(res, row, COL_MISSED), &missed)) {
         return err_make(ERR_INVALID, "no such policy for missed ticks");
     }
-    TRY(zone_load(pg_col(res, row, COL_ZONE), &z));
-    bool ticks = cron_plan_make(&c, z, missed, (struct wall){pg_col_int(res, row, COL_NEXT)}, now, out);
-    zone_free(z);
+    TRY(zone_cache_load(&r->zones, pg_col(res, row, COL_ZONE), &z));
+    bool ticks = cron_plan_make(&c, z, missed, (struct wall){pg_col_int(res, row, COL_NEXT)}, r->now, most, out);
     return ticks ? OK : err_make(ERR_INVALID, "it never ticks again");
+}
+
+/* As many open jobs as it may have, as far as Redis says. */
+static bool is_full(const struct scheduler *s, const struct queue_info *q) {
+    int64_t open = 0, limit = s->rt->conf->admission_max_open_jobs;
+    for (size_t i = 0; i < s->watches_n; i++) {
+        const struct shard_watch *w = s->watches[i];
+        const struct queue_depth *d = &w->depth;
+        open += w->queue == q ? d->waiting + d->running + d->delayed + d->parked + w->entered : 0;
+    }
+    return open >= (q->max_open < limit ? q->max_open : limit);
+}
+
+static void count_entered(struct making *m) {
+    struct scheduler *s = m->round->scheduler;
+    for (size_t i = 0; i < s->watches_n && m->n > 0; i++) {
+        struct shard_watch *w = s->watches[i];
+        bool here = str_is(m->jobs[0].queue, w->queue->name) && w->shard == w->queue->shards[id_job_place(m->jobs[0].id).shard];
+        w->entered += here ? (int64_t)m->n : 0;
+    }
 }
 
 static struct err add_jobs(struct making *m, const PGresult *res, int row, struct uuid schedule, unsigned *out_shard) {
@@ -227,6 +252,10 @@ static struct err add_jobs(struct making *m, const PGresult *res, int row, struc
         .type_version = (uint16_t)pg_col_int(res, row, COL_TYPE_VERSION),
         .payload = pg_col_bytes(res, row, COL_PAYLOAD, &m->arena),
     };
+    bool late = m->plan.n > 0 && m->round->now.ms - m->plan.ticks[0].ms > CRON_ON_TIME_MS;
+    if (late && is_full(m->round->scheduler, q)) {
+        return err_make(ERR_BUSY, "queue %s has as many open jobs as it may: missed ticks wait", q->name);
+    }
     if (job.tenant.p == NULL || job.type.p == NULL || job.payload.p == NULL) {
         return err_make(ERR_NOMEM, "schedule");
     }
@@ -235,12 +264,21 @@ static struct err add_jobs(struct making *m, const PGresult *res, int row, struc
         m->jobs[i].id = m->jobs[i].root = id_new_job(&rt->ids, place);
         m->jobs[i].trace = trace_new();
     }
-    m->n = m->plan.n;
+    m->n = m->planned = m->plan.n;
+    m->each = job.payload.n;
     *out_shard = shard;
     return OK;
 }
 
-static struct err make(struct cron_round *r, const PGresult *res, int row) {
+/* How many jobs with this row's payload may be made now. */
+static size_t room_for(const struct scheduler *s, const PGresult *res, int row) {
+    size_t text = pg_col(res, row, COL_PAYLOAD).n, each = text > 2 ? text / 2 : 1;
+    size_t jobs = JOBS_MAX - s->cron_jobs, fit = (BYTES_MAX - s->cron_bytes) / each;
+    jobs = jobs < fit ? jobs : fit;
+    return jobs < LIMIT_BATCH ? jobs : LIMIT_BATCH;
+}
+
+static struct err make(struct cron_round *r, const PGresult *res, int row, size_t most) {
     struct uuid id;
     unsigned shard = 0;
     struct making *m = calloc(1, sizeof *m);
@@ -250,7 +288,7 @@ static struct err make(struct cron_round *r, const PGresult *res, int row) {
     }
     m->round = r;
     arena_init(&m->arena, 4096, 1 << 20);
-    struct err e = plan(res, row, r->now, &m->plan);
+    struct err e = plan(r, res, row, most, &m->plan);
     if (!err_is_set(e)) {
         e = add_jobs(m, res, row, id, &shard);
     }
@@ -260,6 +298,9 @@ static struct err make(struct cron_round *r, const PGresult *res, int row) {
         return e;
     }
     r->waiting++;
+    r->scheduler->cron_jobs += m->planned;
+    r->scheduler->cron_bytes += m->planned * m->each;
+    count_entered(m);
     send(m, id, pg_col_int(res, row, COL_VERSION), shard);
     return OK;
 }
@@ -278,7 +319,12 @@ static void take_row(struct cron_round *r, const PGresult *res, int row) {
         r->wait_ms = in_ms < r->wait_ms ? in_ms : r->wait_ms;
         return;
     }
-    struct err e = make(r, res, row);
+    size_t most = room_for(r->scheduler, res, row);
+    if (most == 0) {
+        r->more = true;
+        return;
+    }
+    struct err e = make(r, res, row, most);
     if (err_is_set(e)) {
         r->failed++;
         metric_inc(M_CRON_TICKS, "failed", NULL, NULL);
@@ -294,7 +340,7 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
         r->now.ms = pg_col_int(res, row, COL_NOW);
         take_row(r, res, row);
     }
-    r->more = rows == LOOK_ROWS && r->wait_ms == LOOK_MS; /* all of them were due */
+    r->more |= rows == LOOK_ROWS && r->wait_ms == LOOK_MS; /* all of them were due */
     round_answered(r);
 }
 

@@ -20,8 +20,8 @@ struct due {
 static int64_t kept(const struct due *d) { return d->total < d->keep ? d->total : d->keep; }
 static struct wall oldest(const struct due *d, int64_t i) { return d->ring[(d->total - kept(d) + i) % d->keep]; }
 
-static void take(const struct due *d, struct wall next, struct cron_plan *out) {
-    int64_t n = kept(d) < LIMIT_BATCH ? kept(d) : LIMIT_BATCH;
+static void take(const struct due *d, struct wall next, int64_t most, struct cron_plan *out) {
+    int64_t n = kept(d) < most ? kept(d) : most;
     for (int64_t i = 0; i < n; i++) {
         out->ticks[i] = oldest(d, i);
     }
@@ -31,7 +31,7 @@ static void take(const struct due *d, struct wall next, struct cron_plan *out) {
 }
 
 bool cron_plan_make(const struct cron *c, const struct zone *z, enum cron_missed missed, struct wall from, struct wall now,
-                    struct cron_plan *out) {
+                    size_t most, struct cron_plan *out) {
     struct due due = {.keep = missed == MISSED_ALL ? CRON_CATCH_UP_MAX : 1};
     struct wall tick = {from.ms - 1};
     *out = (struct cron_plan){0};
@@ -49,7 +49,7 @@ bool cron_plan_make(const struct cron *c, const struct zone *z, enum cron_missed
         }
         due.ring[due.total++ % due.keep] = tick;
     }
-    take(&due, tick, out);
+    take(&due, tick, (int64_t)most, out);
     if (missed == MISSED_SKIP && out->n > 0 && now.ms - out->ticks[0].ms > CRON_ON_TIME_MS) {
         out->n = 0;
         out->dropped++;

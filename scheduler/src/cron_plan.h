@@ -26,8 +26,8 @@ struct cron_plan {
     int64_t dropped;
 };
 
-/* from: no tick before it is still to be made. False: the expression never ticks again. */
+/* from: no tick before it is still to be made. most: ticks in one plan, 1 to LIMIT_BATCH. False: the expression never ticks again. */
 bool cron_plan_make(const struct cron *c, const struct zone *z, enum cron_missed missed, struct wall from, struct wall now,
-                    struct cron_plan *out);
+                    size_t most, struct cron_plan *out);
 
 #endif

@@ -1,11 +1,12 @@
-/* Delayed jobs: a timer to the next due time, moved forward when a new head is announced, and a look once a second in case the
- * announcement was lost. When many are due at once they are moved at a steady rate, so that Redis has time for everybody else. */
+/* Delayed jobs: a timer to the next due time, moved forward when a new head is announced. Due is what Redis's clock says is due, and only the
+ * answer to a promotion tells what it shows: the timer is never set for longer than a second, so that it is asked when ours differs from it.
+ * When many are due at once they are moved at a steady rate, so that Redis has time for everybody else. */
 #include "scheduler.h"
 
 #include <base/fault.h>
 #include <base/log.h>
 
-enum { PROMOTE_BATCH = 50, PROMOTE_EVERY_MS = 10 }; /* a shard's cap: 5,000 a second */
+enum { PROMOTE_BATCH = 50, PROMOTE_EVERY_MS = 10 /* a shard's cap: 5,000 a second */, WAIT_MAX_MS = 1000 };
 
 static void on_promoted(void *arg, struct err err, int64_t moved, struct wall next_due, struct wall redis_now) {
     struct shard_watch *w = arg;
@@ -32,10 +33,11 @@ void promote_now(struct shard_watch *w) {
 }
 
 void promote_arm(struct shard_watch *w, int64_t in_ms) {
-    int64_t at = loop_now(w->scheduler->rt->loop).us + (in_ms > 0 ? in_ms : 0) * 1000;
+    int64_t wait_ms = in_ms <= 0 ? 0 : in_ms < WAIT_MAX_MS ? in_ms : WAIT_MAX_MS;
+    int64_t at = loop_now(w->scheduler->rt->loop).us + wait_ms * 1000;
     if (w->promote_at_us != 0 && w->promote_at_us <= at) {
         return;
     }
     w->promote_at_us = at;
-    timer_start(w->promote_timer, in_ms > 0 ? in_ms : 0);
+    timer_start(w->promote_timer, wait_ms);
 }

@@ -35,6 +35,7 @@ struct shard_watch {
     const struct queue_info *queue;
     const struct shard *shard;
     struct queue_depth depth; /* of the last look */
+    int64_t entered;          /* by cron.c, since then */
     bool looking;
     /* promote.c */
     struct timer *promote_timer;
@@ -74,6 +75,7 @@ struct scheduler {
     bool events_running[RUNTIME_MODULES_MAX];
     /* cron.c */
     bool cron_running;
+    size_t cron_jobs, cron_bytes; /* on their way into the journal, and their payloads */
 };
 
 bool scheduler_leads(const struct scheduler *s);
@@ -83,7 +85,7 @@ void watch_look(struct shard_watch *w);
 void watch_sync(struct scheduler *s); /* a watch for every shard of every queue in the table */
 void watch_free(struct shard_watch *w);
 
-void promote_arm(struct shard_watch *w, int64_t in_ms); /* no later than that */
+void promote_arm(struct shard_watch *w, int64_t in_ms); /* no later than that, nor than in a second */
 void promote_now(struct shard_watch *w);
 
 void epoch_ask_run_id(struct scheduler *s);                   /* when it came up, and every second until it has answered */

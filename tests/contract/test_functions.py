@@ -309,11 +309,26 @@ def test_parked_jobs_come_back(shard):
     assert shard.call("park", "c1", *shard.claim()) == []
     whole(shard, entries=0, parked=3)
     assert shard.call("find", jobs[0]) == [4, 0, b""]
-    assert shard.call("unpark", 2) == 2
-    assert shard.call("unpark", 64) == 1
-    assert shard.call("unpark", 64) == 0
+    for others in (), ("other", 9), ("demo", 0), ("dem", 9):
+        assert shard.call("unpark", "", 64, *others) == [b"", 0]
+    assert shard.call("unpark", "", 64, "other", 1, "demo", 2) == [b"", 3]
+    assert shard.call("unpark", "", 64, "demo", 1) == [b"", 0]
     assert set(shard.entries()) == set(jobs)
     whole(shard, entries=3, parked=0)
+
+
+def test_many_parked_jobs_come_back_page_by_page(shard):
+    jobs = {new_job() for _ in range(1500)}
+    strange = {shard.key("p"): {b"none": b"", b"short": home(b"x" * 60, b"p"), b"cut": home(header(new_job())[:88], b"p")}}
+    for key, values in strange.items():
+        shard.r.hset(key, mapping={**{job: home(header(job), b"p") for job in jobs}, **values})
+    cursor, moved, pages = b"", 0, 0
+    while pages == 0 or cursor:
+        cursor, n = shard.call("unpark", cursor, 200, "demo", 1)
+        assert n <= 1000
+        moved, pages = moved + n, pages + 1
+    assert (moved, pages > 3) == (1500, True)
+    assert set(shard.entries()) == jobs and set(shard.r.hkeys(shard.key("p"))) == set(strange[shard.key("p")])
 
 
 def test_one_job_parked_twice_is_one_job(shard):
@@ -458,7 +473,7 @@ def test_a_full_server_takes_nothing_new_and_drains(shard):
         assert shard.call("hand_back", "q", "c1", ids[3]) == []
         assert len(shard.call("sweep", "c2", 10, 1)[0]) >= 1
         assert shard.settle([ids[3], ids[4]], outcomes={jobs[4]: b"x"}) == 1
-        assert shard.call("unpark", 10) == 1
+        assert shard.call("unpark", "", 10, "demo", 1) == [b"", 1]
         assert shard.call("cancel", jobs[5], 1, b"") == 0
         assert shard.call("promote", 10)[0] >= 1
         assert shard.call("group") == 0

@@ -131,7 +131,8 @@ def test_a_parked_job_waits_for_a_worker_that_knows_it(shard, producer, workers)
     [entry] = workers[0].claim()
     assert workers[0].park(entry) == []
     assert producer.find(job)[0] == "parked"
-    assert shard.call("unpark", 10) == 1
+    assert shard.call("unpark", "", 10, "demo.note", 1) == [b"", 0]
+    assert shard.call("unpark", "", 10, "demo.echo", 1) == [b"", 1]
     assert [e.job.id for e in workers[1].claim()] == [job]
 
 

@@ -377,7 +377,7 @@ class Model:
         self.parked.update(jobs)
 
     def unpark(self):
-        n = self.shard.call("unpark", 2)
+        _, n = self.shard.call("unpark", "", 2, "demo", 1)
         left = set(self.shard.r.hkeys(self.shard.key("p")))
         assert len(self.parked - left) == n
         self.waiting += [j for j in self.shard.entries() if j in self.parked - left]

@@ -17,12 +17,14 @@ from penstock_ops.redis_server import Redis
 from penstock_ops.settings import Secrets, write_conf
 
 BUILD = Path(os.environ.get("TEST_BUILD", ROOT / "build" / "dev"))
+PLAIN_BUILD = Path(os.environ.get("TEST_PLAIN_BUILD", ROOT / "build" / "fault"))  # without sanitizers, for what they do not bear with
 TERMINAL = ("done", "dead", "cancelled", "expired")
 WAIT_S = 30
 
 
 class Stack:
-    def __init__(self, run_dir: Path, settings: dict[str, str | int] | None = None):
+    def __init__(self, run_dir: Path, settings: dict[str, str | int] | None = None, build: Path = BUILD):
+        self.build = build
         self.dir = Path(run_dir)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.settings = settings or {}
@@ -30,7 +32,7 @@ class Stack:
         self.redis = Redis(self.dir)
         self.postgres = Postgres(self.dir)
         self.mail = MailSink(self.dir)
-        self.sim = Sim(self.dir, BUILD, secrets.file("provider"))
+        self.sim = Sim(self.dir, build, secrets.file("provider"))
         self.conf = self.dir / "penstock.conf"
         self.secrets = secrets
         self.api: Api | None = None
@@ -41,12 +43,12 @@ class Stack:
         for server in (self.redis, self.postgres, self.mail, self.sim):
             server.start()
         self.write_conf()
-        migrate(self.dir, BUILD, self.conf, self.postgres.admin_url, self.redis.admin_url)
+        migrate(self.dir, self.build, self.conf, self.postgres.admin_url, self.redis.admin_url)
         self.sql(sql)
-        self.api = Api(self.dir, BUILD, self.conf)
+        self.api = Api(self.dir, self.build, self.conf)
         self.api.start()
         for name in roles:
-            self.roles[name] = Role(self.dir, BUILD, name, self.conf)
+            self.roles[name] = Role(self.dir, self.build, name, self.conf)
             self.roles[name].start()
         return self
 

@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -163,6 +164,43 @@ def test_answer__with_retry_after_then_not_before(client, sink, status):
     assert client.ended(made["id"])["state"] == "done"
     (first, *_), (second, *_) = seen(sink, made)
     assert 1.9 < second - first < 4
+
+
+@pytest.mark.parametrize("job_type", ["t.journal", "t.stream"])
+def test_answer__202_with_retry_after_then_snoozed_and_nothing_charged(stack, client, sink, job_type):
+    since = log_size(stack.roles["worker"].log)
+    made = client.enqueue(job_type, {"answers": [[202, {"Retry-After": "1"}, ""]] * 2 + [[200, {}, '{"n":3}']]})
+    assert client.until(made["id"], "delayed")
+    assert client.ended(made["id"])["result"] == {"n": 3}
+    times = [at for at, *_ in seen(sink, made)]
+    assert len(times) == 3 and all(0.9 < b - a < 5 for a, b in zip(times, times[1:]))
+    assert [head["penstock-attempt"] for _, head, _ in seen(sink, made)] == ["1"] * 3
+    outcomes = [a["outcome"] for a in attempts(stack, since) if a["job"] == made["id"]]
+    assert outcomes == ["snoozed", "snoozed", "done"]
+
+
+def test_snooze__past_the_deadline_then_expired_at_it(client, sink):
+    made = client.enqueue("t.journal", {"answers": [[202, {"Retry-After": "3600"}, ""]]}, deadline_ms=2000)
+    ended = client.ended(made["id"])
+    assert (ended["state"], ended["status"]) == ("expired", 410)
+    assert {head["penstock-attempt"] for _, head, _ in seen(sink, made)} == {"1"}
+
+
+def test_deadline__of_the_producer_then_the_handlers_and_its_line_is_cut_before(client, sink):
+    at = datetime.now(timezone.utc) + timedelta(seconds=3)
+    made = client.post("/v1/jobs", {"type": "t.journal", "payload": {"sleep": 6}}, new_key(), headers={"Penstock-Deadline": at.isoformat()}).json()
+    ended = client.ended(made["id"])
+    assert (ended["state"], ended["status"]) == ("expired", 410)
+    for _, head, _ in seen(sink, made):  # a second attempt may have had the rest of the time
+        assert abs((datetime.fromisoformat(head["penstock-deadline"]) - at).total_seconds()) < 0.1
+    assert 0 <= (datetime.fromisoformat(ended["finished_at"]) - at).total_seconds() < 3
+
+
+def test_deadline__before_the_next_attempt_then_expired_at_it(client, sink):
+    made = client.enqueue("t.journal", {"answers": [[503, {"Retry-After": "60"}, ""]]}, deadline_ms=2000)
+    began = time.monotonic()
+    assert client.ended(made["id"])["state"] == "expired"
+    assert time.monotonic() - began < 20
 
 
 def test_answer__too_late_or_never_then_charged_and_dead_after_the_last(stack, client, sink):

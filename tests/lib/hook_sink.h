@@ -43,7 +43,8 @@ static inline void sink_hang_up(void) {
 
 static inline bool sink_is_complete(void) {
     const char *body = strstr(sink.text, "\r\n\r\n"), *length = strcasestr(sink.text, "\r\ncontent-length: ");
-    return body != NULL && length != NULL && sink.n >= (size_t)(body + 4 - sink.text) + strtoul(length + 18, NULL, 10);
+    size_t follows = length != NULL ? strtoul(length + 18, NULL, 10) : 0;
+    return body != NULL && sink.n >= (size_t)(body + 4 - sink.text) + follows;
 }
 
 static inline void sink_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out) {

@@ -216,7 +216,7 @@ static inline void module_run_prepare(struct module_db *m, struct module_run *r,
         .payload = str_c(payload),
         .arena = &r->arena,
         .env = &m->env,
-        .give_up = {loop_wall(m->loop).ms + 10000},
+        .give_up = {loop_now(m->loop).us + 10000000},
         .on_end = module_run_on_end_,
     };
 }

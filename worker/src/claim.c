@@ -54,8 +54,8 @@ static bool admit(struct held *h, struct wall now) {
         finish_bury(h, err_make(ERR_UNKNOWN_TYPE, "no worker of this version knows type %.*s", STR_ARG(job->type)));
         return false;
     }
-    /* A file declares one version of a type: no process would ever take up what is parked for another. It runs if its payload fits. */
-    if (job->schema_version != h->attempt.type->version && h->attempt.type->declared == NULL) {
+    if (job->schema_version > h->attempt.type->version) { /* an older one runs if its payload fits the schema of now (run.c) */
+        kind_parked(h->kind);
         h->state = HELD_ENDING;
         h->next = NEXT_PARK;
         settle_add(h);

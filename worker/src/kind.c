@@ -12,8 +12,9 @@ struct kinds {
 
 const char *attempt_label_name(enum attempt_label l) {
     static const char *const names[LABEL_MAX] = {
-        [LABEL_DONE] = "done",         [LABEL_DEAD] = "dead",   [LABEL_CANCELLED] = "cancelled", [LABEL_EXPIRED] = "expired",
-        [LABEL_ABSORBED] = "absorbed", [LABEL_RETRY] = "retry", [LABEL_RELEASED] = "released",   [LABEL_LOST] = "lost",
+        [LABEL_DONE] = "done",         [LABEL_DEAD] = "dead",         [LABEL_CANCELLED] = "cancelled",
+        [LABEL_EXPIRED] = "expired",   [LABEL_ABSORBED] = "absorbed", [LABEL_RETRY] = "retry",
+        [LABEL_RELEASED] = "released", [LABEL_SNOOZED] = "snoozed",   [LABEL_LOST] = "lost",
     };
     return names[l];
 }
@@ -86,6 +87,14 @@ struct kind *kinds_find(struct kinds *k, struct str type) {
     return &k->kind[0];
 }
 
+size_t kinds_known(const struct kinds *k, size_t first, struct queue_kind out[LIMIT_BATCH]) {
+    size_t n = 0;
+    for (size_t i = first + 1; i < k->n && n < LIMIT_BATCH; i++) {
+        out[n++] = (struct queue_kind){k->kind[i].name, k->kind[i].type->version};
+    }
+    return n;
+}
+
 static struct err compile(struct kind *k) {
     json_t *document;
     TRY(json_read(str_c(k->type->schema), &document));
@@ -118,6 +127,8 @@ void kind_waited(struct kind *k, int64_t ms) {
 }
 
 void kind_ran(struct kind *k, int64_t us) { series_observe(kept(&k->duration, M_JOB_DURATION, k, NULL), (double)us / 1e6); }
+
+void kind_parked(const struct kind *k) { metric_inc(M_JOBS_PARKED, k->queue, k->name.p, NULL); }
 
 void kind_attempt(struct kind *k, enum attempt_label l) {
     series_add(kept(&k->attempts[l], M_ATTEMPTS, k, attempt_label_name(l)), 1);

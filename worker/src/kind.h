@@ -3,6 +3,7 @@
 #define WORKER_KIND_H
 
 #include <jobs/runtime.h>
+#include <queues/upkeep.h>
 
 struct series;
 
@@ -15,6 +16,7 @@ enum attempt_label {
     LABEL_ABSORBED,
     LABEL_RETRY,
     LABEL_RELEASED,
+    LABEL_SNOOZED,
     LABEL_LOST,
     LABEL_MAX
 };
@@ -38,12 +40,16 @@ void kinds_free(struct kinds *k);
 struct dependency *kinds_dependency(const struct kinds *k);
 struct kind *kinds_find(struct kinds *k, struct str type); /* never NULL: "unknown" */
 
+/* What this process can run, from the first-th type on: at most LIMIT_BATCH; how many. */
+size_t kinds_known(const struct kinds *k, size_t first, struct queue_kind out[LIMIT_BATCH]);
+
 /* ERR_INVALID: the payload does not satisfy the type's schema. For jobs that no API has checked. */
 MUST struct err kind_check(struct kind *k, struct str payload);
 
 void kind_waited(struct kind *k, int64_t ms);
 void kind_ran(struct kind *k, int64_t us);
 void kind_attempt(struct kind *k, enum attempt_label l);
+void kind_parked(const struct kind *k);
 void kind_finished(struct kind *k, enum job_outcome o);
 
 #endif

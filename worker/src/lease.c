@@ -51,11 +51,11 @@ static void on_renewed(void *arg, struct err err, const struct stream_id *lost, 
     run_watch(p);
 }
 
-static bool wants_renewal(const struct held *h, struct wall now) {
+static bool wants_renewal(const struct held *h, struct mono now) {
     if (h->state == HELD_FREE || h->lost) {
         return false;
     }
-    return h->state != HELD_RUNNING || now.ms < h->attempt.give_up.ms;
+    return h->state != HELD_RUNNING || now.us < h->attempt.give_up.us;
 }
 
 static void send(struct process *p, struct renewal *r, struct queue_held *held) {
@@ -64,7 +64,7 @@ static void send(struct process *p, struct renewal *r, struct queue_held *held) 
 }
 
 static void renew_shard(struct process *p, const struct shard *shard) {
-    struct wall now = loop_wall(p->rt->loop);
+    struct mono now = loop_now(p->rt->loop);
     struct queue_held held[LIMIT_BATCH];
     struct renewal *r = NULL;
     for (size_t i = 0; i < HELD_MAX && p->held[i].process != NULL; i++) {

@@ -11,14 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum {
-    BEAT_MS = 1000,
-    ARENA_BLOCK = 4096,
-    ARENA_MAX = 8 << 20,
-    UNPARK_BATCH = 1000,
-    PARKED_EVERY_BEATS = 60,
-    OPEN_NAMES_MAX = 1024,
-};
+enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BEATS = 3, OPEN_NAMES_MAX = 1024 };
 
 int64_t process_ms(const struct process *p, struct mono since) { return mono_ms_since(loop_now(p->rt->loop), since); }
 
@@ -128,35 +121,54 @@ void process_wake(struct process *p) {
     }
 }
 
-/* Jobs that were parked for want of their schema version: this process may be the one that knows it. It looks when it is new; and every
- * minute, for what an older process parks beside it, or a Redis that lost its last moments shows again. As many as there were then; those
- * that are parked again are not met twice. */
-static void on_unparked(void *arg, struct err err, int64_t count) {
-    struct process *p = arg;
+/* ---- parked jobs whose schema version this process knows: another one, of an older version, may have put them aside ---- */
+
+struct unparking {
+    struct process *process;
+    unsigned shard;
+};
+
+static void unpark(struct process *p, unsigned shard);
+
+/* The next page: at once while there is something in them. Behind the last one the next kinds have their turn. */
+static void on_unparked(void *arg, struct err err, int64_t moved, struct str next) {
+    struct unparking *u = arg;
+    struct process *p = u->process;
+    struct parked_scan *scan = &p->parked[u->shard];
+    bool again = !err_is_set(err) && moved > 0 && next.n > 0;
     if (!err_is_set(err)) {
-        p->parked_left -= count;
-        if (count > 0) {
-            LOG(INFO, "jobs.unparked", LF_C("queue", p->queue->name), LF_INT("jobs", count));
-        }
+        scan->kinds += next.n == 0 ? LIMIT_BATCH : 0;
+        (void)str_copy_c(next, scan->cursor, sizeof scan->cursor);
     }
+    if (moved > 0) {
+        LOG(INFO, "jobs.unparked", LF_C("queue", p->queue->name), LF_INT("jobs", moved));
+    }
+    if (again && !p->draining) {
+        unpark(p, u->shard);
+    }
+    free(u);
 }
 
-static void on_parked(void *arg, struct err err, const struct reply *reply) {
-    struct process *p = arg;
-    if (!err_is_set(err)) {
-        p->parked_left = (p->parked_left < 0 ? 0 : p->parked_left) + reply_int(reply, 0);
+static void unpark(struct process *p, unsigned shard) {
+    struct parked_scan *scan = &p->parked[shard];
+    struct queue_kind kinds[LIMIT_BATCH];
+    struct unparking *u = malloc(sizeof *u);
+    size_t n = kinds_known(p->kinds, scan->kinds, kinds);
+    if (n == 0) {
+        scan->kinds = 0;
+        n = kinds_known(p->kinds, 0, kinds);
     }
+    if (u == NULL || n == 0) {
+        free(u);
+        return;
+    }
+    *u = (struct unparking){p, shard};
+    queue_unpark(&p->rt->redis, p->queue->shards[shard], str_c(scan->cursor), kinds, n, on_unparked, u);
 }
 
-static void unpark(struct process *p) {
-    for (unsigned i = 0; i < p->queue->shards_n && p->parked_left != 0; i++) {
-        if (p->parked_left < 0) {
-            const struct str argv[] = {STR("HLEN"), p->queue->shards[i]->key[KEY_PARKED]};
-            broker_call(&p->rt->redis, 2, argv, on_parked, p);
-        } else {
-            queue_unpark(&p->rt->redis, p->queue->shards[i], p->parked_left < UNPARK_BATCH ? p->parked_left : UNPARK_BATCH,
-                         on_unparked, p);
-        }
+static void unpark_all(struct process *p) {
+    for (unsigned i = 0; i < p->queue->shards_n; i++) {
+        unpark(p, i);
     }
 }
 
@@ -164,14 +176,11 @@ static void on_beat(void *arg) {
     struct process *p = arg;
     p->table->beats++;
     dependencies_beat(p->rt->dependencies, queue_slots(p), loop_now(p->rt->loop).us);
-    if (p->table->beats % PARKED_EVERY_BEATS == 0) {
-        p->parked_left = -1;
-    }
     run_watch(p);
     claim_sweep(p, p->rt->conf->worker_lease_ms);
     settle_again(p);
-    if (!p->draining) {
-        unpark(p);
+    if (!p->draining && p->beats++ % UNPARK_BEATS == 0) {
+        unpark_all(p);
     }
 }
 
@@ -334,7 +343,6 @@ static void process_init(struct process *p, const struct worker_options *o) {
         TAILQ_INIT(&p->outgoing[i]);
         TAILQ_INIT(&p->refused[i]);
     }
-    p->parked_left = -1;
     STAILQ_INIT(&p->finishing);
     p->flush.run = on_turn_end;
     p->flush.arg = p;

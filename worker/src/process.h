@@ -89,8 +89,12 @@ struct process {
     size_t outbox_module;                                    /* the running one's */
     double service_ms;                                       /* moving average of run times */
     struct timer *drain_timer;
-    int64_t parked_left; /* to be unparked by this process; -1: not known yet */
-    bool last_words;     /* the drain deadline has passed */
+    bool last_words; /* the drain deadline has passed */
+    unsigned beats;
+    struct parked_scan {
+        char cursor[24]; /* empty: from the start */
+        size_t kinds;    /* from this one on */
+    } parked[LIMIT_SHARDS];
 };
 
 /* process.c */

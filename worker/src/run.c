@@ -19,6 +19,7 @@ static double random01(void) {
 
 static void log_attempt(const struct held *h, const struct attempt_end *end, uint32_t attempt, int64_t ms) {
     const struct envelope *job = &h->attempt.job;
+    bool has_error = end->kind == END_FAILED || end->kind == END_LATER;
     enum log_level level = h->next == NEXT_BURY || h->outcome == OUTCOME_DEAD ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
     const struct log_field fields[] = {
         LF_UUID("job", &job->id),
@@ -30,10 +31,10 @@ static void log_attempt(const struct held *h, const struct attempt_end *end, uin
         LF_C("outcome", attempt_label_name(h->label)),
         LF_INT("ms", ms),
         LF_TRACE(&job->trace),
-        LF_C("error", end->kind == END_FINISHED ? "" : err_name(end->err.code)),
-        LF_C("detail", end->kind == END_FINISHED ? "" : end->err.detail),
+        LF_C("error", has_error ? err_name(end->err.code) : ""),
+        LF_C("detail", has_error ? end->err.detail : ""),
     };
-    log_write(level, "job.attempt", fields, sizeof fields / sizeof fields[0] - (end->kind == END_FINISHED ? 2 : 0));
+    log_write(level, "job.attempt", fields, sizeof fields / sizeof fields[0] - (has_error ? 0 : 2));
 }
 
 static void end_finished(struct held *h, const struct attempt_end *end) {
@@ -70,10 +71,20 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
     settle_add(h);
 }
 
-static void end_again(struct held *h, int64_t delay_ms, bool charge, struct err err) {
+static bool can_expire(const struct attempt *a) { return a->job.deadline.ms != 0 && !a->type->flow; }
+
+/* What would come again only to expire does so at its deadline. */
+static int64_t until_deadline(const struct held *h, int64_t delay_ms) {
+    int64_t left = h->attempt.job.deadline.ms - loop_wall(h->process->rt->loop).ms;
+    int64_t most = can_expire(&h->attempt) && left < delay_ms ? left : delay_ms;
+    return most > 0 ? most : 0;
+}
+
+static void end_again(struct held *h, int64_t delay_ms, enum attempt_label label, struct err err) {
+    bool charge = label == LABEL_RETRY;
     h->next = NEXT_RETRY;
-    h->delay_ms = delay_ms;
-    h->label = charge ? LABEL_RETRY : LABEL_RELEASED;
+    h->delay_ms = until_deadline(h, delay_ms);
+    h->label = label;
     if (h->wrote_follow_ups) {
         process_wants_outbox(h);
     }
@@ -88,11 +99,11 @@ static void end_failed(struct held *h, struct err err, int64_t after_ms) {
     int64_t delay_ms = 0;
     switch (retry_decide(&h->attempt.type->retry, err.code, h->attempt.job.attempt, after_ms, random01(), &delay_ms)) {
     case RETRY_RELEASE:
-        end_again(h, delay_ms, false, err);
+        end_again(h, delay_ms, LABEL_RELEASED, err);
         return;
     case RETRY_CHARGE:
     case RETRY_SOON:
-        end_again(h, delay_ms, true, err);
+        end_again(h, delay_ms, LABEL_RETRY, err);
         return;
     case RETRY_DEAD:
     default:
@@ -107,7 +118,10 @@ static void end_by_kind(struct held *h, const struct attempt_end *end) {
         end_finished(h, end);
         break;
     case END_LATER:
-        end_again(h, end->delay_ms, false, end->err);
+        end_again(h, end->delay_ms, LABEL_RELEASED, end->err);
+        break;
+    case END_SNOOZED:
+        end_again(h, end->delay_ms, LABEL_SNOOZED, OK);
         break;
     case END_FAILED:
     default:
@@ -147,6 +161,12 @@ static void expire(struct held *h) {
     }
 }
 
+/* Up to its deadline. A flow may have begun before, and goes on behind it: then it has all its time. */
+static int64_t time_for(const struct attempt *a, struct wall now) {
+    int64_t left = a->job.deadline.ms - now.ms;
+    return a->job.deadline.ms != 0 && left > 0 && left < a->type->timeout_ms ? left : a->type->timeout_ms;
+}
+
 /* What was checked against another version's schema is as good as unchecked. */
 static void begin(struct held *h) {
     struct attempt *a = &h->attempt;
@@ -169,14 +189,11 @@ static void start(struct held *h) {
     h->started_at = now;
     a->arena = &h->arena;
     a->on_end = on_end;
-    a->give_up.ms = now.ms + a->type->timeout_ms;
-    if (a->job.deadline.ms != 0 && !a->type->flow && a->job.deadline.ms < a->give_up.ms) {
-        a->give_up = a->job.deadline;
-    }
+    a->give_up.us = h->started.us + 1000 * time_for(a, now);
     TAILQ_INSERT_TAIL(&p->running, h, link);
     p->running_n++;
     FAILPOINT(HANDLE_BEFORE);
-    if (a->job.deadline.ms != 0 && !a->type->flow && a->job.deadline.ms <= now.ms) {
+    if (can_expire(a) && a->job.deadline.ms <= now.ms) {
         expire(h);
     } else if (a->cancel_requested) {
         attempt_finish(a, OUTCOME_CANCELLED, 409, STR("{\"title\":\"Cancelled\",\"status\":409,\"code\":\"cancelled\"}"));
@@ -199,15 +216,16 @@ void run_waiting(struct process *p) {
 }
 
 void run_watch(struct process *p) {
-    struct wall now = loop_wall(p->rt->loop);
+    struct mono now = loop_now(p->rt->loop);
     struct held *h, *next;
     for (h = TAILQ_FIRST(&p->running); h != NULL; h = next) {
         next = TAILQ_NEXT(h, link);
-        bool timed_out = now.ms >= h->attempt.give_up.ms;
+        int64_t over_ms = mono_ms_since(now, h->attempt.give_up);
+        bool timed_out = over_ms >= 0;
         if (!h->stopping && (timed_out || h->attempt.cancel_requested) && h->attempt.on_stop != NULL) {
             h->stopping = true;
             h->attempt.on_stop(&h->attempt, timed_out);
-        } else if (now.ms > h->attempt.give_up.ms + OVERDUE_MS && !p->draining) {
+        } else if (over_ms > OVERDUE_MS && !p->draining) {
             LOG(ERROR, "attempt.overdue", LF_UUID("job", &h->attempt.job.id), LF_C("type", h->attempt.type->name));
             drain_begin(p); /* a handler that never ends is a bug; a new process is not held by it */
             return;

@@ -211,6 +211,30 @@ struct err zone_load(struct str name, struct zone **out) {
     return load(path, name, out);
 }
 
+struct err zone_cache_load(struct zone_cache *c, struct str name, const struct zone **out) {
+    struct zone *z;
+    for (size_t i = 0; i < c->n; i++) {
+        if (str_is(name, c->zones[i].name)) {
+            *out = c->zones[i].zone;
+            return OK;
+        }
+    }
+    TRY(zone_load(name, &z));
+    size_t at = c->n < ZONE_CACHE_MAX ? c->n++ : c->oldest++ % ZONE_CACHE_MAX;
+    zone_free(c->zones[at].zone);
+    c->zones[at].zone = z;
+    (void)str_copy_c(name, c->zones[at].name, sizeof c->zones[at].name); /* it is one: it fits */
+    *out = z;
+    return OK;
+}
+
+void zone_cache_clear(struct zone_cache *c) {
+    for (size_t i = 0; i < c->n; i++) {
+        zone_free(c->zones[i].zone);
+    }
+    *c = (struct zone_cache){0};
+}
+
 /* ---- looking ---- */
 
 struct zone_span zone_at(const struct zone *z, int64_t unix_s) {

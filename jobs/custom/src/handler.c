@@ -1,6 +1,8 @@
 /* An attempt of a declared type: posted to its handler, signed like a webhook (Standard Webhooks 1.0.0) under the root id, which stays the
  * same however often it is posted. The answer decides:
  *   2xx done, the body is the result · 422 and every other 4xx dead · 408, 429 and 5xx again, no sooner than Retry-After says.
+ *   202 with Retry-After: snoozed until then, nothing charged. It is what HTTP says of a thing that is taken and not done yet (RFC 9110,
+ *   15.3.3), and what clients poll by; 429 and 503 say that the handler is in trouble, which must cost attempts.
  * A handler that is asked twice — its answer was lost, a worker died — tells by the webhook-id. */
 #include "custom.h"
 #include "types_conf.h"
@@ -10,7 +12,7 @@
 #include <jobs/signature.h>
 #include <stdio.h>
 
-enum { SIGNATURE_BYTES_MAX = 128, EXCERPT_BYTES = 120 };
+enum { SIGNATURE_BYTES_MAX = 128, EXCERPT_BYTES = 120, SNOOZE_MIN_MS = 1000 };
 
 struct posting {
     struct attempt *attempt;
@@ -104,6 +106,11 @@ static void note_answer(struct posting *p, struct err err, const struct http_rep
 }
 
 static void take_answer(struct posting *p, const struct http_reply *reply) {
+    int64_t after_ms = retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(p->attempt->env->loop).ms);
+    if (reply->status == 202 && reply->retry_after.p != NULL) {
+        attempt_snooze(leave(p), after_ms > SNOOZE_MIN_MS ? after_ms : SNOOZE_MIN_MS);
+        return;
+    }
     if (reply->status >= 200 && reply->status < 300) {
         take_result(p, reply->body);
         return;
@@ -143,10 +150,11 @@ static struct err sign(const struct attempt *a, struct str id, struct str timest
 
 static struct err post(struct posting *p, struct str id, struct str timestamp, struct str signature) {
     struct attempt *a = p->attempt;
-    char job[UUID_TEXT_BYTES], number[PG_INT_BYTES], deadline[WALL_TEXT_BYTES], trace[TRACEPARENT_BYTES];
+    char job[UUID_TEXT_BYTES], number[PG_INT_BYTES], version[PG_INT_BYTES], deadline[WALL_TEXT_BYTES], trace[TRACEPARENT_BYTES];
     uuid_text(a->job.id, job);
     (void)snprintf(number, sizeof number, "%u", a->job.attempt + 1);
-    wall_text(a->give_up, deadline);
+    (void)snprintf(version, sizeof version, "%u", a->job.schema_version);
+    wall_text((struct wall){loop_wall(a->env->loop).ms + attempt_ms_left(a)}, deadline);
     trace_text(&a->job.trace, trace);
     const struct http_header headers[] = {
         {STR("Content-Type"), STR("application/json")},
@@ -156,6 +164,7 @@ static struct err post(struct posting *p, struct str id, struct str timestamp, s
         {STR("traceparent"), str_c(trace)},
         {STR("penstock-job"), str_c(job)},
         {STR("penstock-type"), a->job.type},
+        {STR("penstock-type-version"), str_c(version)},
         {STR("penstock-tenant"), a->job.tenant},
         {STR("penstock-attempt"), str_c(number)},
         {STR("penstock-deadline"), str_c(deadline)},
@@ -166,7 +175,7 @@ static struct err post(struct posting *p, struct str id, struct str timestamp, s
         .headers = headers,
         .headers_n = sizeof headers / sizeof headers[0],
         .body = a->payload,
-        .deadline_ms = attempt_ms_left(a),
+        .deadline_ms = attempt_call_ms(a),
         .max_answer_bytes = LIMIT_RESULT_BYTES + 1,
         .vetted = true,
     };

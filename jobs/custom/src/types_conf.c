@@ -41,7 +41,7 @@ struct declared_set {
 };
 
 static void declared_set_free(struct type_set *s) {
-    struct declared_set *d = (struct declared_set *)((char *)s - offsetof(struct declared_set, set));
+    struct declared_set *d = (struct declared_set *)(void *)((char *)s - offsetof(struct declared_set, set));
     arena_free(&d->arena);
     buf_free(&d->text);
     free(d);

@@ -13,7 +13,7 @@
 #include <queues/envelope.h>
 
 struct attempt_end {
-    enum { END_FINISHED, END_FAILED, END_LATER } kind;
+    enum { END_FINISHED, END_FAILED, END_LATER, END_SNOOZED } kind;
     enum job_outcome outcome; /* FINISHED */
     int status;               /* FINISHED: HTTP status of the answer to a waiting request */
     struct str result;        /* FINISHED: JSON text, in the attempt's arena */
@@ -21,7 +21,7 @@ struct attempt_end {
     bool stale;               /* FINISHED: it holds another outcome, or a newer generation */
     bool follow_ups;          /* FINISHED, LATER: rows were written to job_outbox */
     struct err err;           /* FAILED, LATER: why */
-    int64_t delay_ms;         /* LATER; FAILED: what the other side asked for, 0 none */
+    int64_t delay_ms;         /* LATER, SNOOZED; FAILED: what the other side asked for, 0 none */
 };
 
 struct attempt {
@@ -30,7 +30,7 @@ struct attempt {
     struct str payload;  /* bytes, as accepted; in the arena */
     struct arena *arena;
     struct module_env *env;        /* of the type's module */
-    struct wall give_up;           /* min(now + timeout, deadline): calls must end before it */
+    struct mono give_up;           /* the timeout, or the deadline if that is earlier; by the clock that does not jump */
     bool cancel_requested;         /* stream class: look at it between steps */
     void *state;                   /* the handler's */
     struct dependency_place place; /* at the server that it calls; left by attempt_end */
@@ -56,7 +56,12 @@ void attempt_end(struct attempt *a, const struct attempt_end *end);
 void attempt_fail(struct attempt *a, struct err err);
 /* Again in delay_ms, nothing charged: an outcome outside is not known yet, or somebody else is at it. */
 void attempt_later(struct attempt *a, int64_t delay_ms, struct err why);
+/* Snooze: the handler has looked, and wants to be asked again in delay_ms; nothing is charged. LIMIT_SNOOZE_DAYS after the root was made it is
+ * asked for the last time: a snooze then is refused, and the job dead. After a Redis that lost its data it may be asked early. */
+void attempt_snooze(struct attempt *a, int64_t delay_ms);
 int64_t attempt_ms_left(const struct attempt *a); /* until give_up; never negative */
+/* What a call to the outside may take: less than that, so that there is time to keep what came of it. */
+int64_t attempt_call_ms(const struct attempt *a);
 /* The job's deadline has passed. For flows, which the worker does not expire: a step that begins the job ends it instead, by its
  * effect (OUTCOME_EXPIRED); what has begun goes on. */
 bool attempt_is_late(const struct attempt *a);

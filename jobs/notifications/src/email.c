@@ -50,7 +50,7 @@ static void on_mailed(void *arg, struct err err) {
 static void send(struct delivery *d) {
     struct attempt *a = d->attempt;
     char id[UUID_TEXT_BYTES], message_id[UUID_TEXT_BYTES + 16];
-    int64_t left = attempt_ms_left(a);
+    int64_t left = attempt_call_ms(a);
     uuid_text(a->job.root, id);
     (void)snprintf(message_id, sizeof message_id, "%s@penstock", id);
     const struct mail_spec spec = {

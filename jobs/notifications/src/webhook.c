@@ -54,7 +54,7 @@ static void send(struct delivery *d) {
     struct attempt *a = d->attempt;
     struct buf body, signature;
     char id[UUID_TEXT_BYTES], timestamp[24], trace[TRACEPARENT_BYTES];
-    int64_t left = attempt_ms_left(a);
+    int64_t left = attempt_call_ms(a);
     uuid_text(a->job.root, id);
     trace_text(&a->job.trace, trace);
     (void)snprintf(timestamp, sizeof timestamp, "%lld", (long long)(loop_wall(a->env->loop).ms / 1000));

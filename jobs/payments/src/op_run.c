@@ -53,7 +53,7 @@ static void exec(struct op_run *r, const struct pg_stmt *stmt, const struct pg_v
     pg_exec(r->m->env->db, stmt, values, PG_SHARED, payment_lock_order(r->row.payment_id), cb, arg);
 }
 
-static int64_t ms_left(const struct op_run *r) { return r->goal.give_up.ms - loop_wall(r->m->env->loop).ms; }
+static int64_t ms_left(const struct op_run *r) { return mono_ms_since(r->goal.give_up, loop_now(r->m->env->loop)); }
 
 /* --- recording --- */
 

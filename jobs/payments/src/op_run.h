@@ -22,7 +22,7 @@ struct op_goal {
     uint32_t generation; /* of the job it belongs to; GENERATION_ANY: the caller is not that job */
     bool no_sending;     /* to be undone: cancel what did not leave */
     bool ask_only;       /* leave what did not leave to its job */
-    struct wall give_up;
+    struct mono give_up;
 };
 
 enum op_standing {

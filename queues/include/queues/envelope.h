@@ -2,7 +2,8 @@
  *   0 u8 version · 1 u8 flags (1 unchecked, the others 0) · 2 u16 schema version · 4 id[16] · 20 root[16] · 36 u32 generation · 40 u32 attempt
  *   44 i64 ready ms · 52 i64 deadline ms (0 none) · 60 trace id[16] · 76 span id[8] · 84 u8 trace flags
  *   85 u8 n, tenant[n] · u8 n, type[n] · optional, after a failed attempt: u16 n, errors[n] (JSON array text, newest last)
- * The Functions read id (4), generation and attempt (36), and read and write ready (44): moving them is a new protocol version. To change anything else:
+ * The Functions read schema version (2), id (4), generation and attempt (36) and type, and read and write ready (44): moving them is a new
+ * protocol version. To change anything else:
  * raise ENVELOPE_VERSION, keep the decoder of the old version for as long as entries of it may exist (30 days), add a
  * golden-bytes test. */
 #ifndef QUEUES_ENVELOPE_H

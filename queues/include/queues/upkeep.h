@@ -22,7 +22,6 @@ typedef void queue_count_cb(void *arg, struct err err, int64_t count);
 void queue_cancels_any(const struct broker *b, const struct shard *const *shards, size_t shards_n, queue_count_cb *cb, void *arg);
 /* 1: it was delayed. */
 void queue_due_now(const struct broker *b, const struct shard *s, struct uuid job, queue_count_cb *cb, void *arg);
-void queue_unpark(const struct broker *b, const struct shard *s, int64_t limit, queue_count_cb *cb, void *arg);
 void queue_collect(const struct broker *b, const struct shard *s, int64_t idle_ms, queue_count_cb *cb, void *arg);
 
 enum { EPOCH_BYTES = 96 };
@@ -71,6 +70,15 @@ void queue_walk(const struct broker *b, const struct shard *s, enum shard_key ho
 /* Entries acknowledged but not deleted, in chunks like queue_walk: put anew. */
 typedef void queue_mend_cb(void *arg, struct err err, int64_t mended, struct str next);
 void queue_mend(const struct broker *b, const struct shard *s, struct str cursor, queue_mend_cb *cb, void *arg);
+
+/* Parked jobs of these kinds (1 to LIMIT_BATCH), a page in each call like queue_walk: back to the stream. */
+struct queue_kind {
+    struct str type;
+    uint16_t version; /* of its payload's schema: this and lower ones */
+};
+typedef void queue_unpark_cb(void *arg, struct err err, int64_t moved, struct str next);
+void queue_unpark(const struct broker *b, const struct shard *s, struct str cursor, const struct queue_kind *kinds, size_t n,
+                  queue_unpark_cb *cb, void *arg);
 
 /* The dead of the stream class on their way to Postgres. Values are borrowed. The job of an entry without a readable header is
  * an id made up from the entry's own (UUIDv8); a value that is not ours comes as payload alone. */

@@ -171,12 +171,36 @@ static void test_zone__the_calendar_goes_there_and_back(void **state) {
     assert_int_equal(3, civil_weekday(-1));
 }
 
+static void test_zone__of_a_cache_then_read_once(void **state) {
+    (void)state;
+    struct zone_cache c = {0};
+    const struct zone *berlin, *again, *z;
+    char name[24];
+    assert_ok(zone_cache_load(&c, STR("Europe/Berlin"), &berlin));
+    assert_ok(zone_cache_load(&c, STR("UTC"), &z));
+    assert_err(ERR_INVALID, zone_cache_load(&c, STR("Europe/Nowhere"), &z));
+    assert_ok(zone_cache_load(&c, STR("Europe/Berlin"), &again));
+    assert_ptr_equal(berlin, again);
+    assert_int_equal(2, c.n);
+    for (int hours = -14; hours <= 12; hours++) { /* more than it holds */
+        (void)snprintf(name, sizeof name, "Etc/GMT%+d", hours);
+        assert_ok(zone_cache_load(&c, str_c(name), &z));
+        assert_int_equal(-3600 * hours, zone_at(z, 0).offset);
+    }
+    assert_int_equal(ZONE_CACHE_MAX, c.n);
+    assert_ok(zone_cache_load(&c, STR("Europe/Berlin"), &again));
+    assert_int_equal(3600, zone_at(again, 0).offset);
+    zone_cache_clear(&c);
+    assert_int_equal(0, c.n);
+}
+
 static void scenario(void *arg) {
-    struct zone *z = NULL;
+    struct zone_cache c = {0};
+    const struct zone *z;
     (void)arg;
-    struct err e = zone_load(STR("America/New_York"), &z);
+    struct err e = zone_cache_load(&c, STR("America/New_York"), &z);
     assert_true(torture_is_failing() || !err_is_set(e));
-    zone_free(z);
+    zone_cache_clear(&c);
 }
 
 static void test_zone__given_no_memory_then_no_leak(void **state) {
@@ -192,6 +216,7 @@ int main(void) {
         cmocka_unit_test(test_zone__what_is_no_name_then_refused),
         cmocka_unit_test(test_zone__broken_files_then_no_harm),
         cmocka_unit_test(test_zone__the_calendar_goes_there_and_back),
+        cmocka_unit_test(test_zone__of_a_cache_then_read_once),
         cmocka_unit_test(test_zone__given_no_memory_then_no_leak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

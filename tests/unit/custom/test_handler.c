@@ -61,7 +61,8 @@ static const char *ended(struct module_run *r) {
         (void)snprintf(text, sizeof text, "%s %d %.*s%s", job_outcome_name(r->end.outcome), r->end.status, STR_ARG(r->end.result),
                        r->end.absorbed ? " absorbed" : "");
     } else {
-        (void)snprintf(text, sizeof text, "%s %s %lld", r->end.kind == END_FAILED ? "failed" : "later", err_name(r->end.err.code),
+        static const char *const kinds[] = {[END_FAILED] = "failed", [END_LATER] = "later", [END_SNOOZED] = "snoozed"};
+        (void)snprintf(text, sizeof text, "%s %s %lld", kinds[r->end.kind], err_name(r->end.err.code),
                        (long long)r->end.delay_ms);
     }
     module_run_free(r);
@@ -108,6 +109,10 @@ static void test_handler__given_an_answer_then_the_attempt_ends(void **state) {
     } rows[] = {
         {BODY("200", "9", "{\"a\": 1 }"), "done 200 {\"a\": 1 }"},
         {BODY("202", "2", "ok"), "done 200 \"ok\""},
+        {ANSWER("202", "Retry-After: 7\r\n"), "snoozed ok 7000"},
+        {ANSWER("202", "Retry-After: 0\r\n"), "snoozed ok 1000"},
+        {ANSWER("202", "Retry-After: soon\r\n"), "snoozed ok 1000"},
+        {ANSWER("201", "Retry-After: 7\r\n"), "done 200 {}"},
         {BODY("200", "4", "1 \"\xff"), "done 200 \"1 \\\"\xef\xbf\xbd\""},
         {ANSWER("204", ""), "done 200 {}"},
         {ANSWER("301", "Location: http://127.0.0.1:1/\r\n"), "failed refused 0"},

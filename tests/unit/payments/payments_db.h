@@ -66,7 +66,7 @@ static inline struct payment_request request_new(void) {
                                     .amount = {1000, "EUR"},
                                     .token = STR("tok"),
                                     .trace = trace_new(),
-                                    .give_up = {loop_wall(db.loop).ms + 10000}};
+                                    .give_up = {loop_now(db.loop).us + 10000000}};
 }
 
 static inline struct service_call authorize(const struct payment_request *r) {

@@ -16,7 +16,7 @@ static struct payment_request request_at(int i) {
                                     .order_id = requests[i].order,
                                     .amount = {1000, "EUR"},
                                     .token = STR("tok"),
-                                    .give_up = {loop_wall(db.loop).ms + 10000}};
+                                    .give_up = {loop_now(db.loop).us + 10000000}};
 }
 
 static void on_answered(void *arg, struct err err, const struct payment_answer *answer) {

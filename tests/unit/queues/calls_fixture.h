@@ -221,7 +221,6 @@ static inline void run_due_now(const struct ctx *c) {
     queue_due_now(&c->fake->broker, c->shard, job_of(JOB_A), on_count_said, c->said);
 }
 
-static inline void run_unpark(const struct ctx *c) { queue_unpark(&c->fake->broker, c->shard, 64, on_count_said, c->said); }
 static inline void run_collect(const struct ctx *c) {
     queue_collect(&c->fake->broker, c->shard, 3600000, on_count_said, c->said);
 }
@@ -281,6 +280,11 @@ static inline void on_mend_said(void *arg, struct err err, int64_t mended, struc
 
 static inline void run_mend(const struct ctx *c) { queue_mend(&c->fake->broker, c->shard, STR(""), on_mend_said, c->said); }
 
+static inline void run_unpark(const struct ctx *c) {
+    const struct queue_kind kinds[] = {{STR("demo.a"), 1}, {STR("demo.b"), 65535}};
+    queue_unpark(&c->fake->broker, c->shard, STR("17"), kinds, 2, on_mend_said, c->said);
+}
+
 static inline void on_dead_said(void *arg, struct err err, const struct queue_dead_entry *e, size_t n) {
     assert_true(said_begin(arg, err) || n == 0);
     assert_true(n <= LIMIT_BATCH);
@@ -333,7 +337,7 @@ static const struct op {
      " 1 cancelled-409-{}",
      ":1", "1"},
     {"due_now", run_due_now, "FCALL pen_due_now_1 2 pen:{q:0}:d pen:{q:0}:dh " JOB_A, ":0", "0"},
-    {"unpark", run_unpark, "FCALL pen_unpark_1 2 pen:{q:0}:s pen:{q:0}:p 64", ":3", "3"},
+    {"unpark", run_unpark, "FCALL pen_unpark_1 2 pen:{q:0}:s pen:{q:0}:p 17 200 demo.a 1 demo.b 65535", "['9' :3]", "3 next '9'"},
     {"collect", run_collect, "FCALL pen_collect_1 1 pen:{q:0}:s 3600000", ":7", "7"},
     {"group", run_group, "FCALL pen_group_1 1 pen:{q:0}:s", ":1", "1"},
     {"epoch", run_epoch,

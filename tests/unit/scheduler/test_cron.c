@@ -144,6 +144,80 @@ static void test_cron__no_epoch_then_rows_for_the_relay(void **state) {
     assert_int_equal(0, count_due());
 }
 
+static size_t most_jobs, most_bytes;
+
+static bool is_idle_watched(void *arg) {
+    most_jobs = scheduler.cron_jobs > most_jobs ? scheduler.cron_jobs : most_jobs;
+    most_bytes = scheduler.cron_bytes > most_bytes ? scheduler.cron_bytes : most_bytes;
+    return is_idle(arg);
+}
+
+static void tick_watched(void) {
+    most_jobs = most_bytes = 0;
+    cron_tick(&scheduler);
+    assert_true(wait_until(scheduler.rt->loop, MODULE_DB_WAIT_MS, is_idle_watched, NULL));
+    assert_int_equal(0, scheduler.cron_jobs);
+    assert_int_equal(0, scheduler.cron_bytes);
+}
+
+static void test_cron__much_to_catch_up_with_then_little_on_its_way_at_once(void **state) {
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        char name[24];
+        (void)snprintf(name, sizeof name, "s%d", i);
+        add(name, 64, "all", "0 * * * *");
+    }
+    tick_watched();
+    assert_int_equal(640, count_jobs("epoch = 815"));
+    assert_in_range(most_jobs, LIMIT_BATCH, 4 * LIMIT_BATCH);
+    assert_int_equal(0, reset(state));
+    for (int i = 0; i < 3; i++) {
+        char name[24];
+        (void)snprintf(name, sizeof name, "s%d", i);
+        add(name, 64, "all", "0 * * * *");
+    }
+    sql_run(db.admin, "UPDATE platform.schedule SET payload = convert_to('{\"t\":\"' || repeat('x', 65000) || '\"}', 'UTF8')");
+    tick_watched();
+    assert_int_equal(192, count_jobs("epoch = 815"));
+    assert_in_range(most_bytes, 65000, LIMIT_BATCH * LIMIT_PAYLOAD_BYTES);
+}
+
+static void reload_queues(const char *sql) {
+    bool loaded = false;
+    sql_run(db.admin, sql);
+    queue_table_load(scheduler.rt->queues, module_db_queues_loaded_, &loaded);
+    assert_true(wait_until(scheduler.rt->loop, MODULE_DB_WAIT_MS, module_db_flag_, &loaded));
+}
+
+/* On time is not catching up; and what is held stands in front of no other queue's. */
+static void test_cron__a_full_queue_then_missed_ticks_wait_for_room(void **state) {
+    (void)state;
+    reload_queues("UPDATE platform.queue SET max_open = 2 WHERE name = 'default'");
+    add("missed", 5, "all", "0 * * * *");
+    add("on-time", 1, "all", "* * * * *");
+    add("elsewhere", 3, "all", "0 * * * *");
+    sql_run(db.admin, "SELECT pg_sleep(60 - s) FROM extract(second FROM now()) s WHERE s > 55"); /* in one minute, all of it */
+    sql_run(db.admin, "UPDATE platform.schedule SET next_at = date_trunc('minute', now()) WHERE name = 'on-time'");
+    sql_run(db.admin, "UPDATE platform.schedule SET queue = 'orders' WHERE name = 'elsewhere'");
+    w->depth.waiting = 2;
+    tick();
+    assert_int_equal(1, count_jobs("queue = 'default'"));
+    sql_run(db.admin, "UPDATE platform.schedule SET paused = true WHERE name = 'on-time'");
+    assert_int_equal(3, count_jobs("queue = 'orders'"));
+    assert_int_equal(1, count_due());
+    look(w); /* one is there, which leaves room for one; what has been made since a look counts, too */
+    tick();
+    assert_in_range(count_jobs("queue = 'default'"), 2, 6);
+    int made = count_jobs("queue = 'default'");
+    add("missed-too", 5, "all", "0 * * * *");
+    tick();
+    assert_int_equal(made, count_jobs("queue = 'default'"));
+    reload_queues("UPDATE platform.queue SET max_open = 1000000 WHERE name = 'default'");
+    tick();
+    assert_int_equal(11, count_jobs("queue = 'default'"));
+    assert_int_equal(0, count_due());
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_cron__ticks_due_then_jobs_with_keys_in_redis, reset),
@@ -152,6 +226,8 @@ int main(void) {
         cmocka_unit_test_setup(test_cron__broken_schedules_then_the_others_are_made, reset),
         cmocka_unit_test_setup(test_cron__paused_or_not_the_leader_then_nothing, reset),
         cmocka_unit_test_setup(test_cron__no_epoch_then_rows_for_the_relay, reset),
+        cmocka_unit_test_setup(test_cron__much_to_catch_up_with_then_little_on_its_way_at_once, reset),
+        cmocka_unit_test_setup(test_cron__a_full_queue_then_missed_ticks_wait_for_room, reset),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

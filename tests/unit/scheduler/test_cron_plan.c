@@ -25,7 +25,7 @@ static struct cron_plan plan(const char *text, enum cron_missed missed, int64_t 
     struct cron c;
     struct cron_plan p;
     assert_ok(cron_parse(str_c(text), &c));
-    assert_true(cron_plan_make(&c, utc, missed, (struct wall){from}, (struct wall){now}, &p));
+    assert_true(cron_plan_make(&c, utc, missed, (struct wall){from}, (struct wall){now}, LIMIT_BATCH, &p));
     assert_true(p.next.ms > from || p.n == 0);
     return p;
 }
@@ -114,12 +114,24 @@ static void test_plan__all_and_more_than_the_cap_then_the_latest_of_them(void **
     }
 }
 
+static void test_plan__fewer_than_a_batch_wanted_then_the_oldest_of_them(void **state) {
+    (void)state;
+    struct cron c;
+    struct cron_plan p;
+    assert_ok(cron_parse(STR("* * * * *"), &c));
+    assert_true(cron_plan_make(&c, utc, MISSED_ALL, (struct wall){noon}, (struct wall){noon + HOUR}, 7, &p));
+    assert_int_equal(7, p.n);
+    assert_int_equal(noon, p.ticks[0].ms);
+    assert_int_equal(noon + 7 * MINUTE, p.next.ms);
+    assert_int_equal(0, p.dropped);
+}
+
 static void test_plan__never_again_then_false(void **state) {
     (void)state;
     struct cron c;
     struct cron_plan p;
     assert_ok(cron_parse(STR("0 0 30 2 *"), &c));
-    assert_false(cron_plan_make(&c, utc, MISSED_ALL, (struct wall){noon}, (struct wall){noon}, &p));
+    assert_false(cron_plan_make(&c, utc, MISSED_ALL, (struct wall){noon}, (struct wall){noon}, LIMIT_BATCH, &p));
 }
 
 static void test_missed__names(void **state) {
@@ -138,6 +150,7 @@ int main(void) {
         cmocka_unit_test(test_plan__several_missed_then_by_policy),
         cmocka_unit_test(test_plan__skip_and_the_latest_on_time_then_that_one),
         cmocka_unit_test(test_plan__all_and_more_than_the_cap_then_the_latest_of_them),
+        cmocka_unit_test(test_plan__fewer_than_a_batch_wanted_then_the_oldest_of_them),
         cmocka_unit_test(test_plan__never_again_then_false),
         cmocka_unit_test(test_missed__names),
     };

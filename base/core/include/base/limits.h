@@ -13,6 +13,7 @@ enum {
     LIMIT_RESULT_BYTES = 64 * 1024, /* a job's stored result */
     LIMIT_ERRORS_KEPT = 5,          /* last errors kept with a dead job */
     LIMIT_BATCH = 64,               /* ids per Function call and rows per statement: the knee of the measured curve */
+    LIMIT_SNOOZE_DAYS = 25,         /* since the root was made: its effects are kept for 30 */
     LIMIT_SHARDS = 16,              /* per queue; more than one buys nothing on one Redis */
     LIMIT_QUEUES = 64,
 };

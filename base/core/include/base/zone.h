@@ -19,6 +19,19 @@ MUST struct err zone_load(struct str name, struct zone **out);
 MUST struct err zone_parse(struct str bytes, struct zone **out);
 void zone_free(struct zone *z); /* NULL is fine */
 
+/* Zones read once for a piece of work with many names, a page or a look, and not kept longer. All zeros is an empty one. */
+enum { ZONE_CACHE_MAX = 16 };
+struct zone_cache {
+    struct zone_cached {
+        char name[ZONE_NAME_BYTES + 1];
+        struct zone *zone;
+    } zones[ZONE_CACHE_MAX];
+    size_t n, oldest;
+};
+/* As zone_load; *out is the cache's, and good until the next call. */
+MUST struct err zone_cache_load(struct zone_cache *c, struct str name, const struct zone **out);
+void zone_cache_clear(struct zone_cache *c);
+
 /* A stretch of time with one offset: local = UTC + offset, all in seconds, from <= t < until. The first begins at INT64_MIN, the last
  * ends at INT64_MAX. Rules that go on for ever are followed until the year 2200. */
 struct zone_span {

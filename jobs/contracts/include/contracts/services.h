@@ -33,7 +33,7 @@ struct payment_request {
     struct money amount;
     struct str token;
     struct trace trace;
-    struct wall give_up;
+    struct mono give_up; /* the caller's own */
 };
 
 enum payment_outcome {
