@@ -9,18 +9,18 @@
 static const char *const *rebound;
 
 /* Instead of glibc's, also for libcurl. */
-int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out) {
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *req, struct addrinfo **pai) {
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     if (name == NULL || strcmp(name, REBOUND) != 0) {
-        return real(name, service, hints, out);
+        return real(name, service, req, pai);
     }
     struct str rest = str_c(*rebound), one;
     rebound += rebound[1] != NULL ? 1 : 0;
-    for (*out = NULL; str_cut(&rest, ' ', &one); out = &(*out)->ai_next) {
+    for (*pai = NULL; str_cut(&rest, ' ', &one); pai = &(*pai)->ai_next) {
         char text[INET6_ADDRSTRLEN];
         assert_true(str_copy_c(one, text, sizeof text));
-        assert_int_equal(0, real(text, service, hints, out));
+        assert_int_equal(0, real(text, service, req, pai));
     }
     return 0;
 }
