@@ -351,6 +351,14 @@ def test_a_foreign_entry_can_be_buried_and_stops_nothing(shard):
     assert sorted(shard.r.hkeys(shard.key("dead"))) == [*made_up, b"\xff" * 16]
 
 
+def test_a_header_that_ends_behind_its_id_is_enough_for_it(shard):
+    shard.r.xadd(shard.key("s"), {"h": b"\xee" * 20}, id="1-5")
+    shard.r.xadd(shard.key("s"), {"h": b"\xee" * 19}, id="1-6")
+    ids = shard.claim()
+    assert shard.call("dead", "c1", ids[0], b"{}", ids[1], b"{}") == []
+    assert sorted(shard.r.hkeys(shard.key("dead"))) == [b"\0\0\0\0\0\x01\x80\0\xa0\0\0\0\0\0\0\x06", b"\xee" * 16]
+
+
 def test_a_long_reason_is_cut(shard):
     job = new_job()
     shard.enqueue(job)

@@ -297,6 +297,14 @@ def test_a_torn_delay_is_not_taken_for_a_delayed_job(shard):
     assert shard.call("walk", "", 64, keys=[shard.key("d")]) == [b""]
 
 
+def test_a_ready_time_that_is_none_is_not_told(shard):
+    """What a double cannot hold, and what was before 1970."""
+    for ready, told in ((2**53 - 1, 2**53 - 1), (2**53, 0), (2**62, 0), (-1, 0), (1, 1)):
+        shard.r.xadd(shard.key("s"), {"h": header(new_job(), ready), "p": ""})
+        assert shard.depth()["oldest"] == told
+        shard.claim()
+
+
 def test_depth_says_since_when_the_oldest_waits(shard):
     assert shard.depth()["oldest"] == 0
     a, b = new_job(), new_job()
