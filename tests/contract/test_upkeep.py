@@ -1,5 +1,6 @@
 """What keeps a shard in order: hand-back, sweep, mending, cancelling, epochs, walking; and a model that counts along."""
 import random
+import time
 
 import pytest
 import redis
@@ -451,3 +452,11 @@ def test_the_numbers_add_up_after_any_mix_of_steps(shard, seed):
         if i % 100 == 99:
             model.epoch()
         model.check()
+
+
+def test_consumers_that_were_not_heard_of_go_a_hundred_at_a_time(shard):
+    for i in range(101):
+        shard.r.xgroup_createconsumer(shard.key("s"), "g", f"old-{i}")
+    shard.r.xgroup_delconsumer(shard.key("s"), "g", "c1")
+    time.sleep(0.002)  # idle for more than 0 ms
+    assert [shard.call("collect", 0) for _ in range(3)] == [100, 1, 0]
