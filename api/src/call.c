@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "card.h"
 #include "declared.h"
 #include "door.h"
 #include "header.h"
@@ -200,11 +201,11 @@ bool call_sees_stream_job(const struct call *c, struct uuid id) {
 
 /* ---- requests ---- */
 
-static void log_call(const struct call *c, const struct http_request *req, int status, size_t bytes, int64_t us) {
+static void log_call(struct call *c, const struct http_request *req, int status, size_t bytes, int64_t us) {
     bool probe = c->route != NULL && (c->route->flags & ROUTE_LAX) != 0 && status < 400;
     struct log_field fields[12] = {
         LF_STR("method", req->method),
-        LF_STR("path", c->path),
+        LF_STR("path", card_hidden(c->path, &c->arena)),
         LF_C("route", c->route != NULL ? c->route->path : "none"),
         LF_INT("status", status),
         LF_REAL("ms", (double)us / 1000),

@@ -234,6 +234,31 @@ def test_settling_counts_each_end_once(shard):
     whole(shard, done=4)
 
 
+@pytest.mark.parametrize("how", ["journal", "done", "cancelled", "expired"])
+def test_settled_however_then_their_outcome_is_kept_and_they_no_longer_run(shard, how):
+    jobs = [new_job(), new_job()]
+    for job in jobs:
+        shard.enqueue(job)
+    ids = shard.claim()
+    for e, job in zip(ids, jobs):
+        shard.call("renew", "c1", e, job, 5)
+    shard.settle(ids, how, long=jobs, outcomes={jobs[0]: b"a", jobs[1]: b"b"})
+    assert [shard.call("find", job) for job in jobs] == [[1, 0, b"a"], [1, 0, b"b"]]
+    assert shard.r.hlen(shard.key("r")) == 0
+
+
+def test_a_retry_that_is_the_next_to_be_due_is_announced(shard):
+    listener = shard.r.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe("pen:due")
+    listener.get_message(timeout=5)
+    job = new_job()
+    shard.enqueue(job)
+    assert shard.call("retry", "c1", shard.claim()[0], MINUTE, header(job)) == []
+    due = int(shard.r.zscore(shard.key("d"), job))
+    assert listener.get_message(timeout=5)["data"].decode() == f"{shard.key('d')} {due}"
+    listener.close()
+
+
 def test_outcomes_are_kept_and_found(shard):
     hour = shard.steady_hour()
     job, other = new_job(), new_job()
@@ -378,6 +403,14 @@ def test_a_foreign_entry_can_be_buried_and_stops_nothing(shard):
     assert sorted(shard.r.hkeys(shard.key("dead"))) == [*made_up, b"\xff" * 16]
 
 
+def test_a_header_that_ends_behind_its_id_is_enough_for_it(shard):
+    shard.r.xadd(shard.key("s"), {"h": b"\xee" * 20}, id="1-5")
+    shard.r.xadd(shard.key("s"), {"h": b"\xee" * 19}, id="1-6")
+    ids = shard.claim()
+    assert shard.call("dead", "c1", ids[0], b"{}", ids[1], b"{}") == []
+    assert sorted(shard.r.hkeys(shard.key("dead"))) == [b"\0\0\0\0\0\x01\x80\0\xa0\0\0\0\0\0\0\x06", b"\xee" * 16]
+
+
 def test_a_long_reason_is_cut(shard):
     job = new_job()
     shard.enqueue(job)
@@ -406,6 +439,10 @@ def test_a_long_reason_is_cut(shard):
         ("renew", ["c", b"1-1", b"job"]),
         ("retry", ["c", b"1-1", 0, b"short"]),
         ("retry", ["c", b"1-1", b"1.5", header(new_job())]),
+        ("settle", [0, 0, 0, b"x", 0]),
+        ("cancel", [new_job(), 1, b"", b"more"]),
+        ("group", [b"more"]),
+        ("find", [new_job(), b"more"]),
         ("settle", [1, 0, 0, 0, 0]),
         ("settle", [0, 0, 0, 0, 1]),
         ("settle", [0, 0, 0, 0]),

@@ -1,5 +1,6 @@
 """What keeps a shard in order: hand-back, sweep, mending, cancelling, epochs, walking; and a model that counts along."""
 import random
+import time
 
 import pytest
 import redis
@@ -297,6 +298,14 @@ def test_a_torn_delay_is_not_taken_for_a_delayed_job(shard):
     assert shard.call("walk", "", 64, keys=[shard.key("d")]) == [b""]
 
 
+def test_a_ready_time_that_is_none_is_not_told(shard):
+    """What a double cannot hold, and what was before 1970."""
+    for ready, told in ((2**53 - 1, 2**53 - 1), (2**53, 0), (2**62, 0), (-1, 0), (1, 1)):
+        shard.r.xadd(shard.key("s"), {"h": header(new_job(), ready), "p": ""})
+        assert shard.depth()["oldest"] == told
+        shard.claim()
+
+
 def test_depth_says_since_when_the_oldest_waits(shard):
     assert shard.depth()["oldest"] == 0
     a, b = new_job(), new_job()
@@ -443,3 +452,11 @@ def test_the_numbers_add_up_after_any_mix_of_steps(shard, seed):
         if i % 100 == 99:
             model.epoch()
         model.check()
+
+
+def test_consumers_that_were_not_heard_of_go_a_hundred_at_a_time(shard):
+    for i in range(101):
+        shard.r.xgroup_createconsumer(shard.key("s"), "g", f"old-{i}")
+    shard.r.xgroup_delconsumer(shard.key("s"), "g", "c1")
+    time.sleep(0.002)  # idle for more than 0 ms
+    assert [shard.call("collect", 0) for _ in range(3)] == [100, 1, 0]

@@ -81,11 +81,30 @@ static void test_outcome__given_what_a_worker_wrote_then_it_is_read_and_nothing_
     }
 }
 
+static void write_both(void *arg) {
+    (void)arg;
+    const struct accepted a = {.id = id, .queue = STR("orders"), .class = CLASS_JOURNAL, .trace = &trace};
+    const struct job_row j = {.id = id, .root = id, .state = STR("done"), .status = 200, .result = STR("{}"), .trace = trace};
+    struct buf b;
+    buf_init(&b, 4096);
+    accepted_write(&b, &a);
+    job_write(&b, &j, STR("done"), (struct wall){0});
+    struct err e = buf_status(&b);
+    assert_true(err_is_set(e) == (torture_is_failing() != 0));
+    buf_free(&b);
+}
+
+static void test_job_row__an_allocation_fails_then_the_buffer_says_so(void **state) {
+    (void)state;
+    torture(write_both, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_job_row__given_an_acceptance_then_its_body_is_made_of_what_the_row_keeps),
         cmocka_unit_test(test_job_row__given_a_row_then_what_it_does_not_have_is_left_out),
         cmocka_unit_test(test_outcome__given_what_a_worker_wrote_then_it_is_read_and_nothing_else),
+        cmocka_unit_test(test_job_row__an_allocation_fails_then_the_buffer_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

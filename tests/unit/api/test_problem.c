@@ -78,12 +78,30 @@ static void test_problem__given_a_status_of_the_server_then_the_problem_has_it(v
     }
 }
 
+static void write_one(void *arg) {
+    (void)arg;
+    const struct problem_error errors[] = {{STR("#/a"), STR("bad")}};
+    const struct problem p = {.id = PROBLEM_INVALID, .detail = STR("d"), .hint = STR("h"), .errors = errors, .errors_n = 1};
+    struct buf b;
+    buf_init(&b, PROBLEM_BYTES_MAX);
+    problem_write(&b, &p);
+    struct err e = buf_status(&b);
+    assert_true(err_is_set(e) == (torture_is_failing() != 0));
+    buf_free(&b);
+}
+
+static void test_problem__an_allocation_fails_then_the_buffer_says_so(void **state) {
+    (void)state;
+    torture(write_one, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_problem__given_any_of_the_table_then_it_has_the_members_of_rfc_9457_and_ours),
         cmocka_unit_test(test_problem__given_text_from_outside_then_it_is_escaped),
         cmocka_unit_test(test_problem__given_an_error_of_ours_then_the_client_sees_whose_fault_it_is),
         cmocka_unit_test(test_problem__given_a_status_of_the_server_then_the_problem_has_it),
+        cmocka_unit_test(test_problem__an_allocation_fails_then_the_buffer_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

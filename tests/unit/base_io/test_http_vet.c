@@ -1,5 +1,30 @@
 #include "http_client_fixture.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
+
+#define REBOUND "rebound.example"
+
+/* What REBOUND is at each question, spaces between the addresses of one; the last answer stays. */
+static const char *const *rebound;
+
+/* Instead of glibc's, also for libcurl. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *req, struct addrinfo **pai) {
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (name == NULL || strcmp(name, REBOUND) != 0) {
+        return real(name, service, req, pai);
+    }
+    struct str rest = str_c(*rebound), one;
+    rebound += rebound[1] != NULL ? 1 : 0;
+    for (*pai = NULL; str_cut(&rest, ' ', &one); pai = &(*pai)->ai_next) {
+        char text[INET6_ADDRSTRLEN];
+        assert_true(str_copy_c(one, text, sizeof text));
+        assert_int_equal(0, real(text, service, req, pai));
+    }
+    return 0;
+}
+
 static void test_http_vet__vetted_then_no_spelling_of_an_inside_address_gets_through(void **state) {
     (void)state;
     static const char urls[] =
@@ -58,6 +83,35 @@ static void test_http_vet__an_open_connection_of_another_call_then_not_taken_by_
     tear_down(&the);
     peer_stop(&the.peer);
     assert_null(strstr(the.peer.seen, "two"));
+}
+
+/* Judged is the address that is connected to, whatever the name was a moment ago or is besides. */
+static void test_http_vet__a_name_that_changes_then_only_the_exempt_address_is_spoken_to(void **state) {
+    (void)state;
+    static const struct {
+        const char *answers[3];
+        enum err_code want[2];
+    } cases[] = {
+        {{"127.0.0.1", "127.0.0.2"}, {ERR_NONE, ERR_NET_ADDRESS}},
+        {{"127.0.0.2", "127.0.0.1"}, {ERR_NET_ADDRESS, ERR_NONE}},
+        {{"127.0.0.2 127.0.0.1", "127.0.0.2 127.0.0.3"}, {ERR_NONE, ERR_NET_ADDRESS}},
+    };
+    static const struct peer_step script[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "x"}, {PEER_SEND, OK_ANSWER}, {PEER_END, NULL}};
+    static const struct http_client_options o = {.max_in_flight = 8, .allow_cidr = "127.0.0.1/32"};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        peer_start(&the.peer, script);
+        rebound = cases[i].answers;
+        for (int k = 0; k < 2; k++) { /* a client of its own: it remembers names for a minute */
+            char url[64];
+            set_up(&the, &o);
+            (void)snprintf(url, sizeof url, "http://" REBOUND ":%d/", the.peer.port);
+            (void)send_to(&the, "POST", url, "x", true);
+            run(&the);
+            assert_int_equal(cases[i].want[k], the.out[0].err.code);
+            tear_down(&the);
+        }
+        peer_join(&the.peer);
+    }
 }
 
 static bool allowed(const char *text, const char *allow) {
@@ -136,6 +190,7 @@ int main(void) {
         cmocka_unit_test(test_http_vet__vetted_then_no_spelling_of_an_inside_address_gets_through),
         cmocka_unit_test(test_http_vet__exempt_range_then_http_and_any_port_go),
         cmocka_unit_test(test_http_vet__an_open_connection_of_another_call_then_not_taken_by_a_vetted_one),
+        cmocka_unit_test(test_http_vet__a_name_that_changes_then_only_the_exempt_address_is_spoken_to),
         cmocka_unit_test(test_http_vet__addresses_then_only_the_public_internet_is_allowed),
         cmocka_unit_test(test_http_vet__allowed_ranges_then_exact_to_the_bit),
         cmocka_unit_test(test_http_vet__bad_ranges_then_refused_at_start),

@@ -397,6 +397,30 @@ static void test_nobody__then_everything_is_allowed(void **state) {
     dependency_leave(&nowhere);
 }
 
+static void test_circuit__retry_after_then_only_of_what_failed(void **state) {
+    (void)state;
+    assert_string_equal("server", d.name);
+    call(10 * MS, CALL_OK, 60000);
+    call(10 * MS, CALL_UNTOLD, 60000);
+    assert_int_equal(0, d.asked_us);
+    call(10 * MS, CALL_FAILED, 1);
+    assert_int_equal(now + 1 * MS, d.asked_us);
+}
+
+/* 64 calls at once of a tenth of a second each: 640 a second, half of them for who has waited. */
+static void test_wait__nothing_is_known_then_at_half_a_guessed_speed(void **state) {
+    (void)state;
+    assert_int_equal(20, dependency_wait_ms(&d, now));
+    for (int i = 1; i < 99; i++) {
+        (void)dependency_wait_ms(&d, now);
+    }
+    assert_int_equal(100 * 3125 / 1000, dependency_wait_ms(&d, now));
+    for (int i = 100; i < 100000; i++) {
+        (void)dependency_wait_ms(&d, now);
+    }
+    assert_int_equal(300000, dependency_wait_ms(&d, now));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_dependency__given_what_came_of_a_call_then_what_that_says, reset),
@@ -420,6 +444,8 @@ int main(void) {
         cmocka_unit_test_setup(test_spares__while_it_is_away_and_for_a_day, reset),
         cmocka_unit_test_setup(test_budget__one_for_five_calls_and_one_a_second, reset),
         cmocka_unit_test_setup(test_nobody__then_everything_is_allowed, reset),
+        cmocka_unit_test_setup(test_circuit__retry_after_then_only_of_what_failed, reset),
+        cmocka_unit_test_setup(test_wait__nothing_is_known_then_at_half_a_guessed_speed, reset),
     };
     return cmocka_run_group_tests_name("dependency", tests, NULL, NULL);
 }

@@ -59,6 +59,22 @@ static void test_retry__given_an_attempt_then_full_jitter_below_a_doubling_ceili
     }
 }
 
+static void test_retry__given_a_cap_between_two_doublings_then_the_last_one_is_the_cap(void **state) {
+    (void)state;
+    static const struct {
+        int64_t base, cap, ceilings[4];
+    } rows[] = {
+        {2000, 5000, {2000, 4000, 5000, 5000}}, {2500, 5001, {2500, 5000, 5001, 5001}}, {5000, 5000, {5000, 5000, 5000, 5000}}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct retry_policy p = {.base_ms = rows[i].base, .cap_ms = rows[i].cap, .max_attempts = 9};
+        for (uint32_t attempt = 0; attempt < 4; attempt++) {
+            int64_t most;
+            assert_int_equal(RETRY_CHARGE, retry_decide(&p, ERR_TRANSIENT, attempt, 0, 0.9999999, &most));
+            assert_int_equal(rows[i].ceilings[attempt] - 1, most);
+        }
+    }
+}
+
 static void test_retry__given_a_conflict_then_the_base_delay_only(void **state) {
     (void)state;
     static const struct { int64_t base, most; } rows[] = {{100, 100}, {1000, 1000}, {5000, 1000}};
@@ -68,6 +84,8 @@ static void test_retry__given_a_conflict_then_the_base_delay_only(void **state) 
             int64_t delay;
             assert_int_equal(RETRY_SOON, retry_decide(&p, ERR_CONFLICT, attempt, 0, 0.5, &delay));
             assert_int_equal(rows[i].most / 2, delay);
+            assert_int_equal(RETRY_SOON, retry_decide(&p, ERR_CONFLICT, attempt, 0, 0.9999999, &delay));
+            assert_int_equal(rows[i].most - 1, delay);
         }
     }
 }
@@ -78,9 +96,9 @@ static void test_retry__given_our_own_trouble_then_released_whatever_was_charged
     for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++) {
         int64_t least, most;
         assert_int_equal(RETRY_RELEASE, retry_decide(&policy, ERR_PG_DOWN, attempts[i], 0, 0, &least));
-        assert_int_equal(RETRY_RELEASE, retry_decide(&policy, ERR_PG_DOWN, attempts[i], 0, 0.9999, &most));
+        assert_int_equal(RETRY_RELEASE, retry_decide(&policy, ERR_PG_DOWN, attempts[i], 0, 0.9999999, &most));
         assert_int_equal(500, least);
-        assert_in_range(most, 1990, 2000);
+        assert_int_equal(1999, most);
     }
 }
 
@@ -158,6 +176,7 @@ static void test_retry_after__given_a_header_then_ms_from_now(void **state) {
         {"", 0},
         {"   ", 0},
         {"soon", 0},
+        {"9223372036854774", INT64_C(9223372036854774000)},
         {"9223372036854775", 0},    /* would not fit in ms */
         {"9223372036854775807", 0}, /* nor this */
         {"99999999999999999999999", 0},
@@ -191,6 +210,7 @@ int main(void) {
         cmocka_unit_test(test_retry__every_error_then_what_its_class_says),
         cmocka_unit_test(test_retry__given_some_errors_then_their_verdicts_are_fixed),
         cmocka_unit_test(test_retry__given_an_attempt_then_full_jitter_below_a_doubling_ceiling),
+        cmocka_unit_test(test_retry__given_a_cap_between_two_doublings_then_the_last_one_is_the_cap),
         cmocka_unit_test(test_retry__given_a_conflict_then_the_base_delay_only),
         cmocka_unit_test(test_retry__given_our_own_trouble_then_released_whatever_was_charged),
         cmocka_unit_test(test_retry__given_the_last_attempt_then_dead_and_the_output_untouched),

@@ -51,10 +51,33 @@ static void test_acl__given_the_roles_then_each_has_its_own_functions(void **sta
     assert_string_equal("scheduler", acl_role_name(ACL_SCHEDULER));
 }
 
+static void write_all(void *arg) {
+    (void)arg;
+    for (int role = 0; role < ACL_ROLE_MAX; role++) {
+        struct buf b;
+        buf_init(&b, 16 * 1024);
+        acl_add_rules(&b, (enum acl_role)role);
+        struct err e = buf_status(&b);
+        assert_true(torture_is_failing() || !err_is_set(e));
+        if (!err_is_set(e)) {
+            assert_true(
+                str_starts(buf_str(&b), STR("resetkeys resetchannels -@all clearselectors ("))); /* whole, or an error: half */
+            assert_int_equal(')', b.p[b.n - 1]);                                                 /* the rules are other ones */
+        }
+        buf_free(&b);
+    }
+}
+
+static void test_acl__an_allocation_fails_then_the_buffer_says_so(void **state) {
+    (void)state;
+    torture(write_all, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_acl__given_a_role_then_its_rules_allow_by_name_and_nothing_dangerous),
         cmocka_unit_test(test_acl__given_the_roles_then_each_has_its_own_functions),
+        cmocka_unit_test(test_acl__an_allocation_fails_then_the_buffer_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

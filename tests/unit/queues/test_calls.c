@@ -50,6 +50,8 @@ static void test_calls__given_a_blocking_claim_then_its_deadline_is_three_times_
     queue_claim(&fake.broker, shards, 1, STR("c"), 1, 0, on_claim_said, &said);
     assert_int_equal(0, fake.deadline_ms);
     assert_string_equal("XREADGROUP GROUP g c COUNT 1 STREAMS pen:{q:0}:s >", fake.sent);
+    queue_claim(&fake.broker, shards, 1, STR("c"), 1, 1, on_claim_said, &said);
+    assert_string_equal("XREADGROUP GROUP g c COUNT 1 BLOCK 1 STREAMS pen:{q:0}:s >", fake.sent);
 }
 
 /* Entries that do not come from us reach the worker without a header, so that it buries them; the others beside them arrive. */
@@ -94,6 +96,7 @@ static void test_calls__given_no_epoch_then_the_nonce_is_zero(void **state) {
     } rows[] = {
         {STR("ready 0123abc 8471"), 8471},
         {STR("rebuilding 9"), 9},
+        {STR("ready abc 1"), 1},
         {STR(""), 0},
         {{NULL, 0}, 0},
         {STR("ready"), 0},
@@ -113,6 +116,34 @@ static void test_calls__given_no_cancel_requests_then_nothing_is_wanted(void **s
     answer("[]");
     run_cancels(&ctx);
     assert_string_equal("00", said.text);
+    answer("[:1 :0]");
+    run_cancels(&ctx);
+    assert_string_equal("10", said.text);
+}
+
+static void test_calls__given_the_last_of_the_homes_then_it_is_one(void **state) {
+    (void)state;
+    answer("[:5 :0 '']");
+    run_find(&ctx);
+    assert_int_equal(ERR_NONE, said.code);
+    answer("[:6 :0 '']");
+    run_find(&ctx);
+    assert_int_equal(ERR_REDIS_REPLY, said.code);
+}
+
+static void test_calls__given_the_longest_id_or_a_full_page_then_pending_takes_it(void **state) {
+    (void)state;
+    static char page[LIMIT_BATCH * 8 + 8] = "[";
+    size_t at = 1;
+    for (size_t i = 0; i < LIMIT_BATCH; i++) {
+        at += (size_t)snprintf(page + at, sizeof page - at, "'%zu-0' ", i);
+    }
+    page[at] = ']';
+    answer(page);
+    queue_pending(&fake.broker, &shard, STR("c"), (struct stream_id){UINT64_MAX, UINT64_MAX}, on_lost_said, &said);
+    assert_string_equal("XPENDING pen:{q:0}:s g (18446744073709551615-18446744073709551615 + 64 c", fake.sent);
+    assert_int_equal(ERR_NONE, said.code);
+    assert_non_null(strstr(said.text, " 63-0 ]"));
 }
 
 static void test_calls__given_the_value_of_a_dead_job_then_its_parts_are_found(void **state) {
@@ -126,6 +157,10 @@ static void test_calls__given_the_value_of_a_dead_job_then_its_parts_are_found(v
     fake.reply = &list;
     run_peek(&ctx);
     assert_string_equal(JOB_A " r={} h=HDR p=payload;", said.text);
+    text.len = 2 + 2 + 2 + 3; /* and nothing behind them */
+    said = (struct said){0};
+    run_peek(&ctx);
+    assert_string_equal(JOB_A " r={} h=HDR p=;", said.text);
     for (size_t n = 0; n < 2 + 2 + 2 + 3; n++) { /* cut short: all of it is payload */
         text.len = n;
         said = (struct said){0};
@@ -133,6 +168,21 @@ static void test_calls__given_the_value_of_a_dead_job_then_its_parts_are_found(v
         assert_int_equal(ERR_NONE, said.code);
         assert_memory_equal(JOB_A " r= h= p=", said.text, 16 + 9);
     }
+}
+
+static void test_calls__given_a_dead_job_with_a_long_header_then_both_bytes_of_its_length_count(void **state) {
+    (void)state;
+    static char value[2 + 2 + 0x0304 + 1] = "\0\0\x04\x03";
+    memset(value + 4, 'H', 0x0304);
+    value[sizeof value - 1] = 'p';
+    struct reply job = {.type = REPLY_STRING, .str = (char *)JOB_A, .len = 16};
+    struct reply text = {.type = REPLY_STRING, .str = value, .len = sizeof value};
+    struct reply *pair[] = {&job, &text};
+    struct reply list = {.type = REPLY_ARRAY, .elements = 2, .element = pair};
+    answer("[]");
+    fake.reply = &list;
+    run_peek(&ctx);
+    assert_int_equal(16 + strlen(" r= h= p=p;") + 0x0304, strlen(said.text));
 }
 
 static void test_calls__given_more_pending_than_entries_then_waiting_is_not_negative(void **state) {
@@ -230,6 +280,9 @@ int main(void) {
         cmocka_unit_test(test_calls__given_no_epoch_then_the_nonce_is_zero),
         cmocka_unit_test(test_calls__given_no_cancel_requests_then_nothing_is_wanted),
         cmocka_unit_test(test_calls__given_the_value_of_a_dead_job_then_its_parts_are_found),
+        cmocka_unit_test(test_calls__given_a_dead_job_with_a_long_header_then_both_bytes_of_its_length_count),
+        cmocka_unit_test(test_calls__given_the_last_of_the_homes_then_it_is_one),
+        cmocka_unit_test(test_calls__given_the_longest_id_or_a_full_page_then_pending_takes_it),
         cmocka_unit_test(test_calls__given_more_pending_than_entries_then_waiting_is_not_negative),
         cmocka_unit_test(test_calls__given_too_few_or_too_many_items_then_nothing_is_sent),
         cmocka_unit_test(test_calls__given_full_batches_of_the_longest_arguments_then_they_are_sent),

@@ -166,6 +166,33 @@ static void test_envelope__given_the_longest_names_and_errors_then_they_fit(void
     assert_int_equal(0, envelope_encode(&e, out));
 }
 
+static void test_envelope__given_the_largest_numbers_and_the_shortest_errors_then_they_come_back(void **state) {
+    (void)state;
+    uint8_t out[ENVELOPE_MAX_BYTES];
+    struct envelope back, e = example();
+    e.schema_version = UINT16_MAX;
+    e.generation = INT32_MAX;
+    e.attempt = INT32_MAX - 1;
+    e.ready.ms = e.deadline.ms = INT64_MAX;
+    e.errors = STR("0");
+    size_t n = envelope_encode(&e, out);
+    assert_int_equal(GOLDEN_PLAIN_BYTES + 3, n);
+    assert_ok(envelope_decode(str_of(out, n), &back));
+    assert_int_equal(UINT16_MAX, back.schema_version);
+    assert_int_equal(INT32_MAX, back.generation);
+    assert_int_equal(INT32_MAX - 1, back.attempt);
+    assert_true(back.ready.ms == INT64_MAX && back.deadline.ms == INT64_MAX);
+    assert_str("0", back.errors);
+}
+
+/* They are left out when there are none: a second way to say it would be a second header for one job. */
+static void test_envelope__given_errors_of_no_bytes_then_it_is_undecodable(void **state) {
+    (void)state;
+    uint8_t bytes[GOLDEN_PLAIN_BYTES + 2] = {0};
+    memcpy(bytes, golden, GOLDEN_PLAIN_BYTES);
+    assert_int_equal(ERR_UNDECODABLE, decode_copy(bytes, sizeof bytes));
+}
+
 static void test_envelope__given_what_is_no_name_then_nothing_is_encoded(void **state) {
     (void)state;
     static char longer[65];
@@ -191,6 +218,8 @@ int main(void) {
         cmocka_unit_test(test_envelope__given_one_wrong_byte_then_it_is_undecodable_where_that_shows),
         cmocka_unit_test(test_envelope__given_random_bytes_then_decoding_never_reads_past_them),
         cmocka_unit_test(test_envelope__given_the_longest_names_and_errors_then_they_fit),
+        cmocka_unit_test(test_envelope__given_the_largest_numbers_and_the_shortest_errors_then_they_come_back),
+        cmocka_unit_test(test_envelope__given_errors_of_no_bytes_then_it_is_undecodable),
         cmocka_unit_test(test_envelope__given_what_is_no_name_then_nothing_is_encoded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,9 @@ static void test_stream_id__given_an_id_then_text_and_parse_are_inverse(void **s
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char room[STREAM_ID_BYTES];
         struct stream_id back;
+        memset(room, 'x', sizeof room);
         assert_str(rows[i].text, stream_id_text(rows[i].id, room));
+        assert_string_equal(rows[i].text, stream_id_text(rows[i].id, room).p); /* with a NUL behind it */
         assert_true(stream_id_parse(str_c(rows[i].text), &back));
         assert_true(stream_id_eq(rows[i].id, back));
     }

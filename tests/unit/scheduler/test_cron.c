@@ -218,6 +218,30 @@ static void test_cron__a_full_queue_then_missed_ticks_wait_for_room(void **state
     assert_int_equal(0, count_due());
 }
 
+static int added;
+
+static void scenario(void *arg) {
+    (void)arg;
+    char name[32];
+    if (!redis_is_known_(NULL)) {
+        (void)wait_until(scheduler.rt->loop, 5000, redis_is_known_, NULL);
+    }
+    (void)snprintf(name, sizeof name, "s%d", added++);
+    add(name, 2, "all", "0 * * * *");
+    tick();
+}
+
+static void test_cron__any_allocation_fails_then_each_tick_once_in_the_end(void **state) {
+    (void)state;
+    torture(scenario, NULL);
+    for (int i = 0; i < 20 && count_due() > 0; i++) {
+        tick();
+    }
+    assert_int_equal(0, count_due());
+    assert_int_equal(2 * added, count_keys());
+    assert_int_equal(2 * added, count_jobs("true"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_cron__ticks_due_then_jobs_with_keys_in_redis, reset),
@@ -228,6 +252,7 @@ int main(void) {
         cmocka_unit_test_setup(test_cron__no_epoch_then_rows_for_the_relay, reset),
         cmocka_unit_test_setup(test_cron__much_to_catch_up_with_then_little_on_its_way_at_once, reset),
         cmocka_unit_test_setup(test_cron__a_full_queue_then_missed_ticks_wait_for_room, reset),
+        cmocka_unit_test_setup(test_cron__any_allocation_fails_then_each_tick_once_in_the_end, reset),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -11,6 +11,11 @@ static bool has_promoted(void *arg) {
     return w->promote_at_us == 0 && !w->promoting;
 }
 
+static bool is_not_promoting(void *arg) {
+    (void)arg;
+    return !w->promoting;
+}
+
 /* Places a job in ms milliseconds from now, by the relay. */
 static void add_delayed(int ms) {
     char due[64];
@@ -141,6 +146,28 @@ static void test_watch__a_queue_made_later_then_a_watch_for_each_shard(void **st
     }
 }
 
+static void scenario(void *arg) {
+    (void)arg;
+    if (!redis_is_known_(NULL)) {
+        (void)wait_until(scheduler.rt->loop, 5000, redis_is_known_, NULL);
+    }
+    promote_now(w);
+    assert_true(wait_until(scheduler.rt->loop, MODULE_DB_WAIT_MS, is_not_promoting, NULL));
+}
+
+static void test_promote__any_allocation_fails_then_a_later_one_moves_what_is_due(void **state) {
+    (void)state;
+    add_delayed(3600000);
+    place_all();
+    (void)queue_redis_ask(&redis, "COPY %s tmp", w->shard->key_text[KEY_DELAYED]);
+    (void)queue_redis_ask(&redis, "ZUNIONSTORE %s 1 tmp WEIGHTS 0", w->shard->key_text[KEY_DELAYED]);
+    torture(scenario, NULL);
+    assert_true(wait_until(scheduler.rt->loop, MODULE_DB_WAIT_MS, redis_is_known_, NULL));
+    promote_now(w);
+    wait_entries(1);
+    assert_int_equal(0, delayed());
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_promote__seen_by_a_look_then_moved_when_due, reset),
@@ -149,6 +176,7 @@ int main(void) {
         cmocka_unit_test_setup(test_arm__an_earlier_head_then_moved_forward_and_never_back, reset),
         cmocka_unit_test_setup(test_arm__far_ahead_then_asked_within_a_second, reset),
         cmocka_unit_test_setup(test_promote__not_the_leader_then_promoted_all_the_same, reset),
+        cmocka_unit_test_setup(test_promote__any_allocation_fails_then_a_later_one_moves_what_is_due, reset),
         cmocka_unit_test_setup(test_watch__a_queue_made_later_then_a_watch_for_each_shard, reset),
     };
     return cmocka_run_group_tests(tests, scheduler_db_setup, scheduler_db_teardown);

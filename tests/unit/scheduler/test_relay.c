@@ -85,12 +85,36 @@ static void test_relay__no_epoch_then_one_batch_a_tick(void **state) {
     assert_int_equal(LIMIT_BATCH, count_jobs("epoch IS NULL"));
 }
 
+static void scenario(void *arg) {
+    (void)arg;
+    if (!redis_is_known_(NULL)) {
+        (void)wait_until(scheduler.rt->loop, 5000, redis_is_known_, NULL);
+    }
+    (void)add_job("NULL", "NULL");
+    add_follow_up("src");
+    tick();
+}
+
+static void test_relay__any_allocation_fails_then_a_later_tick_places_the_rest(void **state) {
+    (void)state;
+    torture(scenario, NULL);
+    assert_true(wait_until(scheduler.rt->loop, MODULE_DB_WAIT_MS, redis_is_known_, NULL));
+    for (int i = 0; i < 20 && count_jobs("epoch IS NULL") > 0; i++) {
+        tick();
+    }
+    tick();
+    assert_int_equal(0, sql_int(db.admin, "SELECT count(*) FROM src.job_outbox"));
+    assert_int_equal(0, count_jobs("epoch IS NULL"));
+    assert_true(queue_redis_entries(&redis, w->shard) >= count_jobs("true")); /* more: of a mark that failed */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_relay__unmarked_rows_then_all_placed_in_one_tick, reset),
         cmocka_unit_test_setup(test_relay__follow_ups_of_several_modules_then_copied_placed_and_dropped, reset),
         cmocka_unit_test_setup(test_relay__not_the_leader_then_nothing, reset),
         cmocka_unit_test_setup(test_relay__no_epoch_then_one_batch_a_tick, reset),
+        cmocka_unit_test_setup(test_relay__any_allocation_fails_then_a_later_tick_places_the_rest, reset),
     };
     return cmocka_run_group_tests(tests, scheduler_db_setup, scheduler_db_teardown);
 }

@@ -173,6 +173,19 @@ static void test_retain__not_the_leader_then_nothing(void **state) {
     assert_int_equal(1, exists("platform.job", "id", id));
 }
 
+static void scenario(void *arg) {
+    (void)arg;
+    (void)add_old_job(60, "done", 60);
+    forget();
+}
+
+static void test_retain__any_allocation_fails_then_a_later_tick_takes_the_rest(void **state) {
+    (void)state;
+    torture(scenario, NULL);
+    forget();
+    assert_int_equal(0, sql_int(db.admin, "SELECT count(*) FROM platform.job"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_retain__jobs_then_the_finished_old_ones_go, reset),
@@ -181,6 +194,7 @@ int main(void) {
         cmocka_unit_test_setup(test_retain__dead_jobs_effects_events_and_inboxes_then_the_old_ones_go, reset),
         cmocka_unit_test_setup(test_retain__more_than_one_statement_takes_then_goes_on, reset),
         cmocka_unit_test_setup(test_retain__not_the_leader_then_nothing, reset),
+        cmocka_unit_test_setup(test_retain__any_allocation_fails_then_a_later_tick_takes_the_rest, reset),
     };
     return cmocka_run_group_tests(tests, scheduler_db_setup, scheduler_db_teardown);
 }
