@@ -160,6 +160,19 @@ def test_door__when_tenants_crowd_it_then_the_larger_one_is_refused_first(client
     assert value(client, "queue_shed_total", queue=QUEUE, reason="tenant_share") >= 1
 
 
+def asked_by_refusals(stack, client, requests: int = 200) -> tuple[dict[str, int], int]:
+    """Redis commands and Postgres transactions for each refusal; what else is going on is less than one."""
+    redis, transactions = stack.redis_client(), "SELECT pg_stat_clear_snapshot(), sum(xact_commit) FROM pg_stat_database"
+    redis.config_resetstat()
+    before = stack.sql(transactions)[0][1]
+    for i in range(requests):
+        path, body = ("/v1/orders", order()) if i % 2 else ("/v1/jobs", {"type": "demo.note", "payload": {"text": "x"}})
+        assert client.post(path, body, new_key()).status_code == 503
+    asked = stack.sql(transactions)[0][1] - before
+    calls = {name.removeprefix("cmdstat_"): stat["calls"] // requests for name, stat in redis.info("commandstats").items()}
+    return {name: n for name, n in calls.items() if n > 0}, int(asked) // requests
+
+
 def test_door__when_redis_fills_then_who_matters_less_is_refused_first(stack, client):
     redis = stack.redis_client()
     redis.setrange("pad", PAD_BYTES, b"x")
@@ -178,6 +191,7 @@ def test_door__when_redis_fills_then_who_matters_less_is_refused_first(stack, cl
             assert ports.wait_until(lambda: accepted() == expected, 5), (part, accepted())
         assert door(client, "payments") == ("closed", "memory")
         assert "full" in problem(client.post("/v1/orders", {}, new_key()), 503, "queue_full")["detail"]  # by the head alone
+        assert asked_by_refusals(stack, client) == ({}, 0)
     finally:
         redis.config_set("maxmemory", "512mb")
         redis.delete("pad")
