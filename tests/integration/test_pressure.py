@@ -213,7 +213,7 @@ def test_orders__when_as_many_requests_wait_as_may_then_the_next_is_accepted_wit
 
 def test_promotion__when_many_are_due_at_once_then_they_are_moved_at_the_cap(stack):
     shard, jobs = ProtocolClient(stack.redis_client(), QUEUE, NUMBER), 10000
-    due_ms = int(time.time() * 1000) + 6000
+    due_ms = int(time.time() * 1000) + 8000
     put(shard, jobs, "demo.noop", b"{}", due_ms)
     assert shard.depth()["delayed"] == jobs and time.time() * 1000 < due_ms
     assert ports.wait_until(lambda: shard.depth()["delayed"] == 0, WAIT_S)
