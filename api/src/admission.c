@@ -105,14 +105,13 @@ enum shed admission_judge(struct admission *a, const struct pressure *p, const s
 
 /* ---- when to come again ---- */
 
-/* By the reading. */
 static double seconds_left(const struct admission *a, const struct pressure *p, const struct pressure_limits *l, enum shed why,
                            struct share who) {
     switch (why) {
     case SHED_DRAIN_TIME:
-        return ((double)p->waiting - relieved(a, p, l)) / rate_of(p);
+        return ((double)p->waiting - relieved(a, p, l)) / rate_of(p) - p->since_s;
     case SHED_TENANT: /* what ends is the tenants' in the proportion in which it waits */
-        return (who.mine - share_of(p, l, who)) / rate_of(p) * (double)p->waiting / fmax(who.mine, 1);
+        return (who.mine - share_of(p, l, who)) / rate_of(p) * (double)p->waiting / fmax(who.mine, 1) - p->since_s;
     case SHED_AGE: /* the old ones have to go, and they are all at most */
         return admission_drain_s(p);
     case SHED_MEMORY: /* other queues' jobs too: this is the part that is known */
@@ -131,7 +130,7 @@ static double seconds_left(const struct admission *a, const struct pressure *p, 
 
 int64_t admission_retry_after_s(const struct admission *a, const struct pressure *p, const struct pressure_limits *l,
                                 enum shed why, struct share who, double random01) {
-    double s = ceil((seconds_left(a, p, l, why, who) - p->since_s) * (1 + JITTER * random01));
+    double s = ceil(seconds_left(a, p, l, why, who) * (1 + JITTER * random01));
     return s < 1 ? 1 : s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : (int64_t)s;
 }
 

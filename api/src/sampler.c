@@ -94,7 +94,7 @@ struct pressure sampler_pressure(const struct sampler *s, const struct queue_sam
     int64_t there = d->waiting + d->running + d->delayed + d->parked;
     struct arrivals since = {q->entered.jobs + q->deciding.jobs, q->entered.ready + q->deciding.ready};
     return (struct pressure){
-        .waiting = d->waiting + (q->blind ? 0 : since.ready),
+        .waiting = d->waiting + d->soon + (q->blind ? 0 : since.ready),
         .depth = there + (q->blind ? 0 : since.jobs),
         .open = there + larger(since.jobs, q->unmarked),
         .rate = q->capacity.per_s,
@@ -196,6 +196,7 @@ static void add_shard(struct queue_depth *sum, const struct queue_depth *d) {
     sum->parked += d->parked;
     sum->dead += d->dead;
     sum->handed_back += d->handed_back;
+    sum->soon += d->soon;
     sum->oldest_ready = earlier(sum->oldest_ready, d->oldest_ready);
     sum->next_due = earlier(sum->next_due, d->next_due);
     sum->accepted += d->accepted;

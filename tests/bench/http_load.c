@@ -127,6 +127,11 @@ static void receive(long i) {
     if (n < 0 && errno == EAGAIN) {
         return;
     }
+    if (n == 0 && c->request == NULL) { /* it was idle for too long */
+        (void)close(load.polled[i].fd);
+        load.polled[i].fd = dial();
+        return;
+    }
     if (n <= 0) {
         die("http_load", "a connection ended, or an answer is too long");
     }

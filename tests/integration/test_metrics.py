@@ -20,7 +20,7 @@ DEEP = 20000
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 NAMES = {
     "jobs_enqueued_total", "jobs_finished_total", "attempts_total", "queue_depth", "queue_oldest_age_seconds", "queue_drain_eta_seconds",
-    "job_duration_seconds", "job_queue_wait_seconds", "workers", "dlq_jobs", "idempotency_hits_total", "stale_refused_total",
+    "queue_admission", "job_duration_seconds", "job_queue_wait_seconds", "workers", "dlq_jobs", "idempotency_hits_total", "stale_refused_total",
     "duplicates_absorbed_total", "orphans_total", "conservation_gap", "http_server_request_duration_seconds",
     "provider_circuit_state", "provider_window", "provider_retries_total", "provider_refused_total",
 }

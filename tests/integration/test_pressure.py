@@ -25,7 +25,10 @@ def stack(tmp_path_factory):
     """Its API has seen no rate yet, and one request alone may wait for a job."""
     made = Stack(tmp_path_factory.mktemp("pressure"), {"api.max_waiters": 1})
     try:
-        yield made.start()
+        made.start()
+        first = Client(made.api.url)
+        assert first.ended(first.enqueue("demo.note", {"text": "the scheduler has made the group"})["id"])["state"] == "done"
+        yield made
     finally:
         made.stop()
 
@@ -160,6 +163,19 @@ def test_door__when_tenants_crowd_it_then_the_larger_one_is_refused_first(client
     assert value(client, "queue_shed_total", queue=QUEUE, reason="tenant_share") >= 1
 
 
+def asked_by_refusals(stack, client, requests: int = 200) -> tuple[dict[str, int], int]:
+    """Redis commands and Postgres transactions for each refusal; what else is going on is less than one."""
+    redis, transactions = stack.redis_client(), "SELECT pg_stat_clear_snapshot(), sum(xact_commit) FROM pg_stat_database"
+    redis.config_resetstat()
+    before = stack.sql(transactions)[0][1]
+    for i in range(requests):
+        path, body = ("/v1/orders", order()) if i % 2 else ("/v1/jobs", {"type": "demo.note", "payload": {"text": "x"}})
+        assert client.post(path, body, new_key()).status_code == 503
+    asked = stack.sql(transactions)[0][1] - before
+    calls = {name.removeprefix("cmdstat_"): stat["calls"] // requests for name, stat in redis.info("commandstats").items()}
+    return {name: n for name, n in calls.items() if n > 0}, int(asked) // requests
+
+
 def test_door__when_redis_fills_then_who_matters_less_is_refused_first(stack, client):
     redis = stack.redis_client()
     redis.setrange("pad", PAD_BYTES, b"x")
@@ -178,6 +194,7 @@ def test_door__when_redis_fills_then_who_matters_less_is_refused_first(stack, cl
             assert ports.wait_until(lambda: accepted() == expected, 5), (part, accepted())
         assert door(client, "payments") == ("closed", "memory")
         assert "full" in problem(client.post("/v1/orders", {}, new_key()), 503, "queue_full")["detail"]  # by the head alone
+        assert asked_by_refusals(stack, client) == ({}, 0)
     finally:
         redis.config_set("maxmemory", "512mb")
         redis.delete("pad")
@@ -197,10 +214,12 @@ def test_orders__when_as_many_requests_wait_as_may_then_the_next_is_accepted_wit
     assert client.post("/v1/orders", order(), key).status_code == 201
 
 
-def test_promotion__when_many_are_due_at_once_then_they_are_moved_at_the_cap(stack):
+def test_promotion__when_many_are_due_at_once_then_the_door_foresees_them_and_they_are_moved_at_the_cap(stack, client, limit):
+    limit(max_drain_s=5)
     shard, jobs = ProtocolClient(stack.redis_client(), QUEUE, NUMBER), 10000
-    due_ms = int(time.time() * 1000) + 6000
+    due_ms = int(time.time() * 1000) + 8000
     put(shard, jobs, "demo.noop", b"{}", due_ms)
+    assert ports.wait_until(lambda: door(client) == ("closed", "drain_time"), 5)
     assert shard.depth()["delayed"] == jobs and time.time() * 1000 < due_ms
     assert ports.wait_until(lambda: shard.depth()["delayed"] == 0, WAIT_S)
     assert time.time() - due_ms / 1000 >= 0.9 * jobs / PROMOTED_PER_S

@@ -116,7 +116,7 @@ def herd(stage: Stage, jobs: int) -> list[Row]:
     """Delayed jobs that are due at the same moment, and what others feel of it."""
     seconds = jobs // PROMOTED_PER_S
     calm = Flow(stage, "default", NOTES_PER_S, max(10, seconds), NOTE).answers()
-    due = time.time() + 3 + jobs / 20000
+    due = time.time() + 5 + jobs / 4000
     stage.delay(jobs, int(due * 1000))
     assert stage.delayed() == jobs and time.time() < due, "the jobs were due before all were there"
     time.sleep(due - time.time())

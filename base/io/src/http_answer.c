@@ -164,10 +164,20 @@ static void send_out(struct http_conn *c) {
     http_conn_enter(c, CONN_WRITING);
 }
 
+/* The handler answered by the head alone. A body that has come with it is passed over and the connection goes on; one that is still on
+ * its way is not waited for. */
+static void pass_over_body(struct http_exchange *x) {
+    if (x->last && !x->framing.chunked && x->framing.length <= x->in.n) {
+        buf_drop(&x->in, x->framing.length);
+        x->last = false;
+    }
+}
+
 void http_respond(struct http_request *req, const struct http_answer *answer) {
     struct http_conn *c = req->conn;
     struct http_exchange *x = c->x;
     assert(c->phase == CONN_HANDLER && x != NULL && &x->req == req);
+    pass_over_body(x);
     x->last = x->last || answer->close || !x->keep_alive || c->server->draining;
     x->status = answer->status;
     build(x, c->server, answer);

@@ -100,6 +100,7 @@ static const struct {
     {"1.0 keep-alive", "GET /echo HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true, true, false},
     {"refused without body", "GET /deny HTTP/1.1\r\n" H "\r\n", true, false, false},
     {"refused with body", "POST /deny HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\n", false, false, true},
+    {"refused, the body is here", "POST /deny HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nGET /", true, false, false},
     {"refused with chunks", "POST /deny HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n", false, false, true},
 };
 
@@ -121,7 +122,7 @@ static void test_http_server__keep_alive_by_the_rules(void **state) {
         assert_int_equal(keep_rules[i].stays ? 2 : 1, times(&c, "HTTP/1.1 "));
         client_close(&c);
     }
-    assert_int_equal(8 + 3, f.done);
+    assert_int_equal(9 + 4, f.done);
 }
 
 static void test_http_server__pipelined_then_answered_in_order(void **state) {

@@ -41,7 +41,8 @@ struct http_server_options {
     size_t max_connections, max_body_bytes;
     int64_t header_ms, idle_ms, body_bytes_per_s;
     /* Called when the head is complete, before the body is read. True: go on. False: the handler has answered (a refusal costs no
-     * body: the connection is closed if a body was on its way), or does so later, or calls http_go_on later. May be NULL. */
+     * body: one that has come with the head is passed over, and the connection is closed if it is still on its way), or does so later,
+     * or calls http_go_on later. May be NULL. */
     bool (*on_head)(void *arg, struct http_request *req);
     /* Called with the whole request. Answers now or later, exactly once, with http_respond. */
     void (*on_request)(void *arg, struct http_request *req);
