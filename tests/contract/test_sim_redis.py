@@ -139,7 +139,7 @@ class Calls:
             lambda: ["EXISTS", *KEYS.values()],
         ]
         if self.parked <= 1:  # of several, Redis takes one by chance
-            choices.append(lambda: self.fcall("unpark", "s p", 10))
+            choices.append(lambda: self.fcall("unpark", "s p", b"", 10, b"demo", r.randrange(2)))
         wanted = r.choice(choices)
         needs_ids = wanted in choices[3:9] or wanted in choices[19:21]
         return self.next(now) if needs_ids and not ids else wanted()

@@ -99,8 +99,9 @@ static struct reply *read_value(lua_State *l, struct arena *a, int at) {
 /* ---- redis.* ---- */
 
 static bool writes(struct str command) {
-    static const char *const reading[] = {"TIME", "EXISTS",  "XINFO", "XRANGE", "XPENDING", "XLEN",   "HGET",  "HMGET", "HEXISTS",
-                                          "HLEN", "HGETALL", "HSCAN", "ZCARD",  "ZSCORE",   "ZRANGE", "ZSCAN", "GET",   "TYPE"};
+    static const char *const reading[] = {"TIME",   "EXISTS",  "XINFO", "XRANGE",  "XPENDING", "XLEN",  "HGET",
+                                          "HMGET",  "HEXISTS", "HLEN",  "HGETALL", "HSCAN",    "ZCARD", "ZCOUNT",
+                                          "ZSCORE", "ZRANGE",  "ZSCAN", "GET",     "TYPE"};
     for (size_t i = 0; i < sizeof reading / sizeof reading[0]; i++) {
         if (str_is(command, reading[i])) {
             return false;
@@ -195,7 +196,7 @@ static int struct_pack(lua_State *l) {
 
 static int struct_unpack(lua_State *l) {
     const char *format = luaL_checkstring(l, 1);
-    size_t size, at = 0, n;
+    size_t size, at = (size_t)luaL_optinteger(l, 3, 1) - 1, n;
     const char *p = luaL_checklstring(l, 2, &size);
     bool little = *format++ == '<', is_signed;
     int values = 0;

@@ -57,7 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help=f"{STEPS_FULL:,} steps from a seed of chance")
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int, help="of the steps from a seed of chance")
+    parser.add_argument("--seed", type=int, help="steps from this seed as well")
     parser.add_argument("--only", nargs="+", choices=("seeds", "sanitized", *BUGS))
     parser.add_argument("--table", action="store_true", help="print the rows of BUGS.md")
     arguments = parser.parse_args()
@@ -67,8 +67,10 @@ def main() -> int:
     began = time.monotonic()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         passes = []
-        if "seeds" in wanted:  # the same ones each time, and others
-            passes += [pool.submit(seeds, 1, min(steps, STEPS)), pool.submit(seeds, chance, steps)]
+        if "seeds" in wanted:  # the same ones each time; others where somebody looks at what they find
+            passes.append(pool.submit(seeds, 1, min(steps, STEPS)))
+            if arguments.full or arguments.seed is not None:
+                passes.append(pool.submit(seeds, chance, steps))
         if "sanitized" in wanted:
             passes.append(pool.submit(seeds, 1, STEPS_SANITIZED, "dev"))
         ok = all([p.result() for p in passes])
