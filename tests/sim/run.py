@@ -21,6 +21,7 @@ FROM = {"retry_removes_first": 312, "promote_removes_first": 165, "drop_any_gene
         "ids_come_again": 5012607, "log_not_rewritten": 135, "dead_dropped_unwritten": 74,
         "waiting_not_renewed": 750}  # rare: the seed to begin with
 BUGS = re.findall(r"^(?:LUA|SWITCH|STORE|CODE)\((\w+)", (ROOT / "tests" / "sim" / "bugs.def").read_text(encoding="utf-8"), re.MULTILINE)
+assert BUGS
 
 
 def program(bug: str | None = None, build: str = "fault") -> Path:
