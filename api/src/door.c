@@ -70,7 +70,7 @@ static void say(char out[DETAIL_BYTES], const char *queue, enum shed why, const 
 /* ---- requests ---- */
 
 static bool refuse(struct call *c, const struct queue_info *q, enum shed why, struct share who, struct problem *out) {
-    struct queue_sample *sample = sampler_slot(c->api->sampler, q);
+    const struct queue_sample *sample = sampler_find(c->api->sampler, q);
     struct pressure p = sampler_pressure(c->api->sampler, sample);
     struct pressure_limits l = limits_of(c->api->sampler, q);
     char text[DETAIL_BYTES];

@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "ops" / "lib"))
 
 from penstock_ops.redis_server import Redis  # noqa: E402
+from shard import Shard  # noqa: E402
 
 
 def library() -> str:
@@ -30,3 +31,10 @@ def admin(redis_server):
     r.function_load(library(), replace=True)
     yield r
     r.close()
+
+
+@pytest.fixture
+def shard(admin):
+    s = Shard(admin)
+    s.begin()
+    return s

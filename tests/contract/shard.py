@@ -112,3 +112,10 @@ class Shard:
         came = sum(n.get(k, 0) for k in ("base", "jin", "accepted"))
         went = sum(n.get(k, 0) for k in ("jout", "done", "cancelled", "expired", "dead", "merged"))
         return {**d, "n": n, "gap": came - went - there}
+
+
+def whole(shard: Shard, **expected) -> None:
+    """The depth has these values, and nothing is missing."""
+    d = shard.depth()
+    assert d["gap"] == 0, d
+    assert {k: d[k] if k in d else d["n"].get(k, 0) for k in expected} == expected

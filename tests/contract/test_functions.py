@@ -3,24 +3,10 @@ import pytest
 import redis
 
 from penstock_client import Header
-from shard import HOUR_MS, Shard, header, home, new_job, ready_of
+from shard import HOUR_MS, Shard, header, home, new_job, ready_of, whole
 
 KEY, BODY, OTHER = b"k" * 16, b"b" * 16, b"o" * 16
 MINUTE = 60000
-
-
-@pytest.fixture
-def shard(admin):
-    s = Shard(admin)
-    s.begin()
-    return s
-
-
-def whole(shard: Shard, **expected) -> None:
-    """The depth has these values, and nothing is missing."""
-    d = shard.depth()
-    assert d["gap"] == 0, d
-    assert {k: d[k] if k in d else d["n"].get(k, 0) for k in expected} == expected
 
 
 # In

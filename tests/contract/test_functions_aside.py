@@ -1,21 +1,5 @@
 """Functions that set entries aside, parked or dead, and that bring them back or drop them."""
-import pytest
-
-from shard import Shard, header, home, new_job
-
-
-@pytest.fixture
-def shard(admin):
-    s = Shard(admin)
-    s.begin()
-    return s
-
-
-def whole(shard: Shard, **expected) -> None:
-    """The depth has these values, and nothing is missing."""
-    d = shard.depth()
-    assert d["gap"] == 0, d
-    assert {k: d[k] if k in d else d["n"].get(k, 0) for k in expected} == expected
+from shard import header, home, new_job, whole
 
 
 def test_parked_jobs_come_back(shard):

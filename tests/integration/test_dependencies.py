@@ -10,7 +10,7 @@ import requests
 
 from observe import attempts, charged, log_lines, log_size
 from penstock_ops import ports
-from stack import WAIT_S, Client, Stack, new_key, order
+from stack import WAIT_S, Stack, new_key, order
 from test_cli import cli_of
 from test_metrics import samples, scrape
 
@@ -29,11 +29,6 @@ def stack(tmp_path_factory):
         yield made.start()
     finally:
         made.stop()
-
-
-@pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
 
 
 def place(client, count: int) -> list[str]:

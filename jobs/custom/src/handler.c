@@ -105,7 +105,7 @@ static void note_answer(struct posting *p, struct err err, const struct http_rep
 }
 
 static void take_answer(struct posting *p, const struct http_reply *reply) {
-    int64_t after_ms = retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(p->attempt->env->loop).ms);
+    int64_t after_ms = retry_after(p, reply);
     if (reply->status == 202 && reply->retry_after.p != NULL) {
         attempt_snooze(leave(p), after_ms > SNOOZE_MIN_MS ? after_ms : SNOOZE_MIN_MS);
         return;
@@ -119,7 +119,7 @@ static void take_answer(struct posting *p, const struct http_reply *reply) {
     end_failed(p,
                err_make(again ? ERR_TRANSIENT : ERR_REFUSED, "the handler answered %d%s%.*s", reply->status,
                         excerpt > 0 ? ": " : "", excerpt, excerpt > 0 ? reply->body.p : ""),
-               again ? retry_after(p, reply) : 0);
+               again ? after_ms : 0);
 }
 
 static void on_answer(void *arg, struct err err, const struct http_reply *reply) {
