@@ -115,7 +115,7 @@ static double seconds_left(const struct admission *a, const struct pressure *p, 
     case SHED_AGE: /* the old ones have to go, and they are all at most */
         return admission_drain_s(p);
     case SHED_MEMORY: /* other queues' jobs too: this is the part that is known */
-        return p->paused ? UNKNOWN_S : admission_drain_s(p);
+        return p->paused ? UNKNOWN_S : fmax(admission_drain_s(p), UNKNOWN_S);
     case SHED_DEPTH:
         return p->paused ? UNKNOWN_S : (double)(p->depth - l->max_depth + 1) / rate_of(p);
     case SHED_OPEN:

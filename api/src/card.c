@@ -18,23 +18,27 @@ static size_t gap_length(struct str s, size_t at) {
     return n > 0 && is_digit(s, at + n) ? n : 0;
 }
 
-/* Where the number that begins here ends; the same place when it is no card's. */
-static size_t card_end(struct str s, size_t from, bool parted) {
-    char digit[DIGITS_MAX];
-    size_t at = from, n = 0;
+static bool is_card(const char *digit, size_t n) {
     int sum = 0;
-    while (is_digit(s, at)) {
-        if (n == DIGITS_MAX) {
-            return from;
-        }
-        digit[n++] = s.p[at++];
-        at += parted ? gap_length(s, at) : 0;
-    }
     for (size_t i = 0; i < n; i++) {
         int value = (digit[n - 1 - i] - '0') * (i % 2 == 1 ? 2 : 1);
         sum += value > 9 ? value - 9 : value;
     }
-    return n >= DIGITS_MIN && sum % 10 == 0 ? at : from;
+    return n >= DIGITS_MIN && sum % 10 == 0;
+}
+
+/* Where the longest number of a card that begins here ends; the same place when none does. It ends with its digits, or with a group of
+ * them: behind it may stand what else is printed on the card. */
+static size_t card_end(struct str s, size_t from, bool parted) {
+    char digit[DIGITS_MAX];
+    size_t at = from, n = 0, end = from;
+    while (is_digit(s, at) && n < DIGITS_MAX) {
+        digit[n++] = s.p[at++];
+        size_t gap = parted ? gap_length(s, at) : 0;
+        end = (gap > 0 || !is_digit(s, at)) && is_card(digit, n) ? at : end;
+        at += gap;
+    }
+    return end;
 }
 
 static size_t number_end(struct str s, size_t from) {

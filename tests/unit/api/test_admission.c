@@ -200,6 +200,7 @@ static void test_admission__given_a_refusal_then_retry_after_is_when_the_cause_s
     assert_int_equal(30, retry_after(&door, p, SHED_DEPTH, 0));                            /* nobody knows */
     assert_int_equal(300, retry_after(&door, at(limits.max_open + 999, 1), SHED_OPEN, 0)); /* no later than that */
     assert_int_equal(1, retry_after(&door, at(limits.max_depth, 5000), SHED_DEPTH, 0));    /* no sooner than that */
+    assert_int_equal(30, retry_after(&door, at(0, 10), SHED_MEMORY, 0));                   /* other queues fill Redis */
 }
 
 /* ---- virtual time ---- */
