@@ -98,19 +98,22 @@ static bool read_int(const char *text, int *out) {
 int cli_worker_process(int argc, char **argv) {
     struct conf conf;
     struct worker_options o = {.conf = &conf, .registry = &cli_registry, .table_fd = -1};
-    for (int i = 0; i + 1 < argc; i += 2) {
+    for (int i = 0; i < argc; i++) {
         bool ok = true;
-        if (strcmp(argv[i], "--queue") == 0) {
-            o.queue = argv[i + 1];
-        } else if (strcmp(argv[i], "--slot") == 0) {
-            ok = read_int(argv[i + 1], &o.slot);
-        } else if (strcmp(argv[i], "--table-fd") == 0) {
-            ok = read_int(argv[i + 1], &o.table_fd);
+        if (strcmp(argv[i], "--queue") == 0 && i + 1 < argc) {
+            o.queue = argv[++i];
+        } else if (strcmp(argv[i], "--slot") == 0 && i + 1 < argc) {
+            ok = read_int(argv[++i], &o.slot);
+        } else if (strcmp(argv[i], "--table-fd") == 0 && i + 1 < argc) {
+            ok = read_int(argv[++i], &o.table_fd);
+        } else if (strcmp(argv[i], "--quarantine") == 0) {
+            o.quarantine = true;
+            fault_spare(); /* kills from outside are not the job's: three would be a verdict */
         } else {
             ok = false;
         }
         if (!ok) {
-            return cli_usage("worker-process takes --queue Q --slot N");
+            return cli_usage("worker-process takes --queue Q --slot N --quarantine");
         }
     }
     if (o.queue == NULL) {

@@ -16,10 +16,10 @@ static void on_exit_cb(uv_process_t *process, int64_t status, int signum) {
 static struct err spawn(struct child *c) {
     /* execve wants them writable */
     char name[] = "penstock", role[] = "worker-process", queue_flag[] = "--queue", queue[65], slot_flag[] = "--slot", slot[16],
-         table_flag[] = "--table-fd", table[] = "3";
+         table_flag[] = "--table-fd", table[] = "3", quarantine[] = "--quarantine";
     (void)snprintf(queue, sizeof queue, "%s", c->queue->name);
     (void)snprintf(slot, sizeof slot, "%d", c->slot);
-    char *args[] = {name, role, queue_flag, queue, slot_flag, slot, table_flag, table, NULL};
+    char *args[] = {name, role, queue_flag, queue, slot_flag, slot, table_flag, table, c->quarantine ? quarantine : NULL, NULL};
     uv_stdio_container_t stdio[TABLE_FD + 1] = {
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = 1},
@@ -47,7 +47,7 @@ static void child_free(struct child *c) {
 
 static void on_spawn_failed(uv_handle_t *h) { child_free(h->data); }
 
-struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slot) {
+struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slot, bool quarantine) {
     struct child *c = calloc(1, sizeof *c);
     if (c == NULL) {
         return err_make(ERR_NOMEM, "child");
@@ -55,6 +55,7 @@ struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slo
     *c = (struct child){.supervisor = s,
                         .queue = q,
                         .slot = slot,
+                        .quarantine = quarantine,
                         .table_fd = -1,
                         .started = loop_now(s->rt->loop),
                         .beat = loop_now(s->rt->loop)};

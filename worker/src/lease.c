@@ -103,6 +103,15 @@ void lease_renew(struct process *p) {
     }
 }
 
+void lease_hand_back(struct process *p, const struct shard *shard, const struct stream_id *ids, size_t n, queue_lost_cb *cb,
+                     void *arg) {
+    if (p->lone) {
+        queue_suspect(&p->rt->redis, shard, str_c(p->consumer), STR(""), ids, n, cb, arg);
+    } else {
+        queue_hand_back(&p->rt->redis, shard, str_c(p->consumer), ids, n, cb, arg);
+    }
+}
+
 void lease_hand_back_waiting(struct process *p) {
     while (!TAILQ_EMPTY(&p->waiting)) {
         struct held *h = TAILQ_FIRST(&p->waiting);

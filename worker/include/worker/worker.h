@@ -9,6 +9,7 @@ struct worker_options {
     const struct conf *conf;
     const struct registry *registry;
     const char *queue; /* process only */
+    bool quarantine;   /* process only: it runs suspects, one at a time */
     int slot;          /* process only: which of the supervisor's */
     int table_fd;      /* process only: the slot table; -1 without a supervisor */
 };
