@@ -4,7 +4,7 @@
 
 #include <sys/resource.h>
 
-enum { STACK_BYTES = 8 << 20, SILENT_CPU_S = 5 };
+enum { STACK_BYTES = 8 << 20 };
 
 static void limit(__rlimit_resource_t what, rlim_t most) {
     struct rlimit r;
@@ -27,11 +27,12 @@ void limits_set(const struct conf *conf) {
     }
 }
 
-/* The loop beats every second. A handler that keeps it for SILENT_CPU_S of processor time ends the process by SIGXCPU, with or without
- * a supervisor to watch; a stopped process or a busy machine does not. */
-void limits_beat(void) {
+/* The loop beats every second. A handler that keeps it for half a lease of processor time ends the process by SIGXCPU, with or without a
+ * supervisor to watch, before it loses what the process holds; a stopped process or a busy machine does not. */
+void limits_beat(const struct conf *conf) {
+    rlim_t silent_s = (rlim_t)(conf->worker_lease_ms + 1999) / 2000;
     struct rusage used;
     if (getrusage(RUSAGE_SELF, &used) == 0) {
-        limit(RLIMIT_CPU, (rlim_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + 1 + SILENT_CPU_S);
+        limit(RLIMIT_CPU, (rlim_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + 1 + silent_s);
     }
 }

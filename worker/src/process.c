@@ -165,7 +165,7 @@ static void unpark(struct process *p) {
 static void on_beat(void *arg) {
     struct process *p = arg;
     p->table->beats++;
-    limits_beat();
+    limits_beat(p->rt->conf);
     run_watch(p);
     settle_again(p);
     if (p->lone) {

@@ -44,8 +44,7 @@ struct held {
     bool abandoned;              /* ended without its handler, whose own end is still to come */
     int64_t crashes;             /* in quarantine: lone runs before this one that came to no end, */
     char crash[CRASH_WHY_BYTES]; /* and how the last process died */
-    /* the ending */
-    enum held_next next;
+    enum held_next next;         /* the ending: from here on */
     enum settle_how how;
     enum job_outcome outcome;
     int status;
@@ -80,9 +79,9 @@ struct process {
     struct held_list refused[NEXT_MAX]; /* Redis did not take them: out again with the beat, or when it is back */
     size_t used_n /* of held[], ever */, waiting_n, running_n, outgoing_n;
     struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
-    size_t finishing_n;
-    size_t asked_n;      /* entries that sweeps on their way may bring */
-    unsigned sweep_from; /* the shard whose turn it is, modulo their number */
+    size_t finishing_n;          /* those, and what is asked of Postgres */
+    size_t asked_n;              /* entries that sweeps on their way may bring */
+    unsigned sweep_from;         /* the shard whose turn it is, modulo their number */
     struct turn_end flush;
     struct timer *beat, *renew;
     int claiming;                   /* answers of the reader still to come: to the read, and whether a cancel request stands */
@@ -91,8 +90,7 @@ struct process {
     bool reclaiming, reclaim_again;                          /* a reclaimed entry is held, or asked for; look for the next */
     unsigned reclaim_shard, reclaim_left;                    /* which shard is asked, how many after it */
     bool lone, lone_asked;                                   /* in quarantine; the next suspect is asked for */
-    unsigned lone_shard, lone_left;                          /* in which shard, and how many more may have one */
-    unsigned lone_idle;                                      /* beats without any */
+    unsigned lone_shard, lone_left, lone_idle;               /* in which shard, how many more may have one; beats without any */
     bool outbox_wanted[RUNTIME_MODULES_MAX], outbox_running; /* wanted: by module */
     size_t outbox_module;                                    /* the running one's */
     double service_ms;                                       /* moving average of run times */
@@ -124,7 +122,8 @@ void lone_clear(struct process *p, const struct shard *shard, struct held *const
 
 /* run.c */
 void run_waiting(struct process *p);
-void run_watch(struct process *p); /* once a second: time that is up, cancellations */
+void run_watch(struct process *p);                          /* once a second: time that is up, cancellations */
+bool run_is_overdue(const struct held *h, struct wall now); /* long past its time, and told so */
 
 /* finish.c */
 void finish_add(struct held *h); /* journal class: terminal in Postgres, then settled */

@@ -207,9 +207,12 @@ void run_waiting(struct process *p) {
     }
 }
 
+bool run_is_overdue(const struct held *h, struct wall now) {
+    return now.ms >= h->attempt.give_up.ms + h->process->rt->conf->worker_lease_ms / 2;
+}
+
 void run_watch(struct process *p) {
     struct wall now = loop_wall(p->rt->loop);
-    int64_t grace_ms = p->rt->conf->worker_lease_ms * 4 / 10; /* the last renewal was within its time: we hold it still */
     struct held *h, *next;
     for (h = TAILQ_FIRST(&p->running); h != NULL; h = next) {
         next = TAILQ_NEXT(h, link);
@@ -217,7 +220,7 @@ void run_watch(struct process *p) {
         if (!h->stopping && (timed_out || h->attempt.cancel_requested) && h->attempt.on_stop != NULL) {
             h->stopping = true;
             h->attempt.on_stop(&h->attempt, timed_out);
-        } else if (now.ms >= h->attempt.give_up.ms + grace_ms) {
+        } else if (run_is_overdue(h, now)) {
             abandon(h);
         }
     }

@@ -164,7 +164,7 @@ void supervisor_child_gone(struct child *c, int64_t status, int signum) {
         on_poll(s);
         return;
     }
-    if (!c->leaving && ran_ms < HEALTHY_MS) {
+    if (!c->leaving && c->table->beats == 0 && ran_ms < HEALTHY_MS) { /* it did not get so far as to run a job */
         s->spawn_delay_ms = s->spawn_delay_ms == 0 ? SPAWN_DELAY_MIN_MS : s->spawn_delay_ms * 2;
         s->spawn_delay_ms = s->spawn_delay_ms < SPAWN_DELAY_MAX_MS ? s->spawn_delay_ms : SPAWN_DELAY_MAX_MS;
     } else {
