@@ -110,6 +110,7 @@ void finish_flush(struct process *p) {
 
 static void on_closed(void *arg, struct err err, const struct effect_row *row) {
     struct held *h = arg;
+    h->process->finishing_n--;
     if (err_is_set(err)) {
         come_again(h);
         return;
@@ -150,6 +151,7 @@ void finish_bury(struct held *h, struct err err) {
     } else if (h->attempt.env == NULL) {
         finish_add(h); /* of a type that no module has: there is no effect table to ask */
     } else {
+        h->process->finishing_n++; /* a process that leaves waits for it */
         effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_DEAD, h->status, h->result,
                      on_closed, h);
     }
