@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+import uuid
 
 import pytest
 
@@ -12,11 +13,12 @@ from penstock_ops import ports
 from penstock_ops.penstock import Role
 from penstock_ops.processes import children_of
 from producer import Producer, enqueue_all
-from stack import BUILD, Client, Stack, new_key
+from stack import BUILD, Client, Stack, new_key, order
 
 QUEUE = "default"
 SHARD = f"pen:{{{QUEUE}:0}}"
 LEASE_MS, DRAIN_MS = 6000, 2000
+CALL_MS = 15000  # time to be killed in a call
 LONE_CRASHES = 3
 END_S = 120
 # Of a build with sanitizers, which catch signals and allow no limit of memory.
@@ -27,7 +29,7 @@ SIGNATURES = {"abort": {"SIGABRT"}, "exit": {"exit 3"}, "stack": {"SIGSEGV"}, "m
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     """Without a supervisor: each test starts its own."""
-    made = Stack(tmp_path_factory.mktemp("poison"), {"worker.lease_ms": LEASE_MS, "worker.drain_ms": DRAIN_MS})
+    made = Stack(tmp_path_factory.mktemp("poison"), {"worker.lease_ms": LEASE_MS, "worker.drain_ms": DRAIN_MS, "payments.call_ms": CALL_MS})
     try:
         yield made.start(roles=("scheduler",))
     finally:
@@ -41,11 +43,12 @@ def client(stack):
 
 @pytest.fixture
 def supervise(stack):
-    """supervise(workers) starts a supervisor with so many processes for the queue, and none for the others."""
+    """supervise(workers) starts a supervisor with so many processes for the queues, and none for the others."""
     started: list[Role] = []
 
-    def start(workers: int) -> Role:
-        stack.sql("UPDATE platform.desired_workers SET workers = CASE queue WHEN %s THEN %s ELSE 0 END, pinned = true", QUEUE, workers)
+    def start(workers: int, *queues: str) -> Role:
+        stack.sql("UPDATE platform.desired_workers SET workers = CASE WHEN queue = ANY(%s) THEN %s ELSE 0 END, pinned = true",
+                  list(queues or (QUEUE,)), workers)
         role = stack.roles["worker"] = Role(stack.dir, BUILD, "worker", stack.conf, {"ASAN_OPTIONS": SANITIZER})
         started.append(role)
         role.start()
@@ -186,3 +189,45 @@ def test_machine__killed_in_the_middle_again_and_again_then_no_innocent_dies(sta
     assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
     assert set(begun(stack, ids)) == set(ids) and not set(ids) & set(dead(stack))
     print(f"runs of {len(ids)} jobs: {sum(begun(stack, ids).values())}")
+
+
+def kill_whoever_runs(client: Client, role: Role, queue: str) -> None:
+    alive = children_of(role.pid)
+    for p in client.get("/v1/workers").json()["items"]:
+        if p.get("queue") == queue and p.get("busy") and p["pid"] in alive:
+            os.kill(p["pid"], signal.SIGKILL)
+
+
+def test_payment__its_jobs_crash_after_it_was_sent_then_somebody_asks_until_it_is_known(stack, client, supervise):
+    role = supervise(1, "orders", "payments")
+    placed = client.post("/v1/orders", order(), new_key())
+    assert placed.status_code == 201, placed.text
+    payment = placed.json()["payment_id"]
+
+    def state() -> str:
+        return (stack.sql("SELECT state FROM payments.payment_op WHERE payment_id = %s AND kind = 'capture'", payment) or [("",)])[0][0]
+
+    def crashes_until(what) -> bool:
+        return ports.wait_until(lambda: what() or kill_whoever_runs(client, role, "payments"), END_S)
+
+    since = log_size(role.log)
+    os.kill(stack.sim.pid, signal.SIGSTOP)  # whoever calls waits
+    try:
+        made = client.post(f"/v1/payments/{payment}/capture", None, new_key(), headers={"Prefer": "respond-async"})
+        assert made.status_code == 202, made.text
+        assert ports.wait_until(lambda: state() == "sent", END_S)
+        assert crashes_until(lambda: made.json()["id"] in dead(stack))
+        assert dead(stack)[made.json()["id"]] == "payment.capture: crashed: SIGKILL in # lone runs"
+        assert state() in ("sent", "unknown")
+        assert crashes_until(lambda: log_lines(role.log, "job.crashes", since))
+        (crashed,) = log_lines(role.log, "job.crashes", since)
+    finally:
+        os.kill(stack.sim.pid, signal.SIGCONT)
+    assert crashed["type"] == "payment.sync" and crashed["job"] not in dead(stack)
+    r, delayed = stack.redis_client(), "pen:{payments:0}:d"
+    job = uuid.UUID(crashed["job"]).bytes
+    assert ports.wait_until(lambda: r.zscore(delayed, job) is not None, END_S)
+    assert r.zscore(delayed, job) > (time.time() + 60) * 1000  # seldom
+    r.zadd(delayed, {job: 1})
+    assert ports.wait_until(lambda: state() not in ("sent", "unknown"), END_S)
+    assert ports.wait_until(lambda: client.job(crashed["job"])["state"] == "done", END_S)

@@ -62,7 +62,7 @@ static bool admit(struct held *h, struct wall now) {
     }
     h->attempt.env = h->kind->env;
     if (h->crashes >= LONE_CRASHES) {
-        finish_bury(h, err_make(ERR_CRASHED, "%s in %lld lone runs", h->crash, (long long)h->crashes));
+        finish_crashed(h);
         return false;
     }
     kind_waited(h->kind, now.ms - job->ready.ms);

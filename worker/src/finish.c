@@ -156,3 +156,19 @@ void finish_bury(struct held *h, struct err err) {
                      on_closed, h);
     }
 }
+
+/* Who must come to an end (jobs/type.h) is never dead by a verdict: nobody else gives that money back or finds out about it. It comes
+ * again, seldom; its lone runs stay counted, so that each time costs one process. */
+void finish_crashed(struct held *h) {
+    const struct job_type *type = h->attempt.type;
+    struct err err = err_make(ERR_CRASHED, "%s in %lld lone runs", h->crash, (long long)h->crashes);
+    if (!type->no_cancel) {
+        finish_bury(h, err);
+        return;
+    }
+    LOG(ERROR, "job.crashes", LF_UUID("job", &h->attempt.job.id), LF_C("type", type->name), LF_ERR(err));
+    h->state = HELD_ENDING;
+    h->next = NEXT_RETRY;
+    h->delay_ms = type->retry.cap_ms;
+    settle_add(h);
+}

@@ -113,7 +113,6 @@ void claim_more(struct process *p);
 void claim_sweep(struct process *p);   /* what was handed back */
 void claim_reclaim(struct process *p); /* what nobody renewed: one entry, once the last one has left */
 void claim_cancel_read(struct process *p);
-
 void claim_take_lone(struct process *p, const struct claimed *c, int64_t crashes, struct str why);
 /* lone.c: in quarantine */
 void lone_more(struct process *p);
@@ -129,6 +128,7 @@ bool run_is_overdue(const struct held *h, struct wall now); /* long past its tim
 void finish_add(struct held *h); /* journal class: terminal in Postgres, then settled */
 void finish_flush(struct process *p);
 void finish_bury(struct held *h, struct err err); /* journal class: dead */
+void finish_crashed(struct held *h);              /* the verdict on what ended its process in every lone run */
 
 /* settle.c */
 void settle_add(struct held *h); /* moves it to outgoing[h->next] */

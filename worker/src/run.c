@@ -148,11 +148,14 @@ static void on_end(struct attempt *a, const struct attempt_end *end) {
     }
 }
 
-/* A handler that does not end is a bug. Its job has had its time like one that said so; what the handler still holds goes with this
- * process, which makes room for a new one. */
+/* A handler that does not end is a bug. Its job has had its time like one that said so, if it may be dead at all; what the handler still
+ * holds goes with this process, which makes room for a new one. */
 static void abandon(struct held *h) {
-    struct attempt_end end = {.kind = END_FAILED, .err = err_make(ERR_TIMEOUT, "the handler did not end when its time was up")};
-    LOG(ERROR, "attempt.overdue", LF_UUID("job", &h->attempt.job.id), LF_C("type", h->attempt.type->name));
+    const struct job_type *type = h->attempt.type;
+    struct attempt_end end = {.kind = type->no_cancel ? END_LATER : END_FAILED,
+                              .delay_ms = type->no_cancel ? type->retry.cap_ms : 0,
+                              .err = err_make(ERR_TIMEOUT, "the handler did not end when its time was up")};
+    LOG(ERROR, "attempt.overdue", LF_UUID("job", &h->attempt.job.id), LF_C("type", type->name));
     h->abandoned = true;
     ended(h, &end);
     drain_begin(h->process);
