@@ -18,10 +18,12 @@ from penstock_ops.redis_server import Redis
 
 # ops/up, for which one Redis is everything.
 SMALL_UP = """
-import sys
+import signal, sys
 from pathlib import Path
 from penstock_ops import up
 from penstock_ops.redis_server import Redis
+for sig in up.ENDINGS:  # whoever runs the tests in the background ignores some of them, and so would this
+    signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
 up.RUN = Path(sys.argv[1])
 up.ADDRESSES = up.RUN / "addresses"
 up.Plan = lambda: Redis(up.RUN)
@@ -64,7 +66,7 @@ def test_up__one_of_its_servers_is_gone_then_it_is_not_up_and_the_rest_is_ended(
     assert up.is_up()
     monkeypatch.setattr(up, "wanted", lambda: {"redis", "mail"})
     assert not up.is_up()
-    assert not server.is_running()
+    assert ports.wait_until(lambda: not server.is_running(), 5)
 
 
 def test_up__wants_every_server_but_the_users_own(monkeypatch):
