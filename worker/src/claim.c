@@ -8,6 +8,8 @@
 #include <queues/upkeep.h>
 #include <stdlib.h>
 
+enum { UNKNOWN_TYPE_GRACE_MS = 10000, UNKNOWN_TYPE_AGAIN_MS = 1000 };
+
 static size_t look_ahead(const struct process *p) {
     size_t slots = process_slots(p);
     if (p->lone || p->service_ms > SLOW_JOB_MS) {
@@ -40,6 +42,19 @@ static void bury_undecodable(struct held *h, struct err err) {
     settle_add(h);
 }
 
+/* Its type may have been declared just now: whoever was told so takes the place of those who were not, or will be told in a moment. */
+static void meet_unknown(struct held *h, struct wall now) {
+    const struct envelope *job = &h->attempt.job;
+    if (now.ms - id_ms(job->id) >= UNKNOWN_TYPE_GRACE_MS) {
+        finish_bury(h, err_make(ERR_UNKNOWN_TYPE, "no worker of this version knows type %.*s", STR_ARG(job->type)));
+        return;
+    }
+    h->state = HELD_ENDING;
+    h->next = NEXT_RETRY;
+    h->delay_ms = UNKNOWN_TYPE_AGAIN_MS;
+    settle_add(h);
+}
+
 /* Decides what a claimed entry is. True: it may run. */
 static bool admit(struct held *h, struct wall now) {
     struct err e = envelope_decode(h->header, &h->attempt.job);
@@ -51,7 +66,7 @@ static bool admit(struct held *h, struct wall now) {
     h->kind = kinds_find(h->process->kinds, job->type);
     h->attempt.type = h->kind->type;
     if (h->attempt.type == NULL) {
-        finish_bury(h, err_make(ERR_UNKNOWN_TYPE, "no worker of this version knows type %.*s", STR_ARG(job->type)));
+        meet_unknown(h, now);
         return false;
     }
     if (job->schema_version != h->attempt.type->version) {
