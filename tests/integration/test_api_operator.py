@@ -63,11 +63,16 @@ def limit(stack, client):
             change(queue, column, value)
 
 
+def full(client) -> int:
+    depth = client.get("/v1/queues/default").json()["depth"]
+    return sum(depth[state] for state in ("waiting", "running", "delayed", "parked"))
+
+
 @pytest.mark.parametrize("column,job_type", [("max_depth", "demo.note"), ("max_open", "demo.note"), ("max_depth", "demo.noop")])
 def test_admission__given_a_limit_then_503_with_retry_after_until_there_is_room(client, limit, column, job_type):
     ports.wait_until(lambda: False, 1.5)  # the reading is of now
-    depth = client.get("/v1/queues/default").json()["depth"]
-    limit("default", column, sum(depth[state] for state in ("waiting", "running", "delayed", "parked")) + 3)
+    most = full(client) + 3
+    limit("default", column, most)
     ids, refused = [], None
     for _ in range(5):
         answer = client.post("/v1/jobs", {"type": job_type, "payload": {"text": "x"}, "delay_ms": 60000}, new_key())
@@ -75,7 +80,9 @@ def test_admission__given_a_limit_then_503_with_retry_after_until_there_is_room(
             ids.append(answer.json()["id"])
         else:
             refused = refused or answer
-    assert 3 <= len(ids) <= 3 + depth["parked"] and refused is not None  # what other tests parked takes no room in its stream
+    assert len(ids) >= 3 and refused is not None  # more when one of other tests has ended meanwhile
+    ports.wait_until(lambda: False, 1.5)
+    assert full(client) <= most
     said = problem(refused, 503, "queue_full")
     assert said["retryable"] and 1 <= int(refused.headers["Retry-After"]) == said["retry_after_seconds"] <= 300
     line = json.dumps({"type": job_type, "payload": {"text": "x"}, "key": new_key()})
