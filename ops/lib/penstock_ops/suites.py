@@ -44,7 +44,7 @@ SUITES = (
     Suite("elf", "hardening of the release binaries", "tests/elf/check.py", 60, ("release",)),
     Suite("ops", "the private servers", "tests/ops", 300, ()),
     Suite("contract", "schemas, OpenAPI, the protocol page", "tests/contract", 600, ("dev",)),
-    Suite("integration", "real servers, sanitized binaries", "tests/integration", 900, ("dev",)),
+    Suite("integration", "real servers, sanitized binaries", "tests/integration", 1200, ("dev",)),
     Suite("fuzz", "libFuzzer: what comes from outside", "tests/fuzz/run.py", 600, ("fuzz",)),
     Suite("tidy", "clang-tidy", "tests/lint/tidy.py", 400, ("dev",)),
     Suite("fault", "the fault sweep and its negative controls", "tests/fault/run.py", 1800, ("fault",)),
