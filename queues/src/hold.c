@@ -1,5 +1,5 @@
 /* Entries that are held: renewing them, giving them back, asking which they are and whether they are still wanted. */
-#include <queues/claim.h>
+#include <queues/quarantine.h>
 
 #include "call.h"
 
@@ -53,6 +53,29 @@ void queue_hand_back(const struct broker *b, const struct shard *s, struct str c
         call_add_id(&c, ids[i]);
     }
     call_send_lost(&c, b, n, cb, arg);
+}
+
+void queue_suspect(const struct broker *b, const struct shard *s, struct str consumer, struct str why,
+                   const struct stream_id *ids, size_t n, queue_lost_cb *cb, void *arg) {
+    struct call c;
+    call_function(&c, FN_SUSPECT, s);
+    call_add(&c, consumer);
+    call_add(&c, why);
+    for (size_t i = 0; i < n; i++) {
+        call_add_id(&c, ids[i]);
+    }
+    call_send_lost(&c, b, n, cb, arg);
+}
+
+void queue_clear(const struct broker *b, const struct shard *s, const struct uuid *jobs, size_t n, queue_count_cb *cb,
+                 void *arg) {
+    struct call c;
+    call_begin(&c, STR("HDEL"));
+    call_add(&c, s->key[KEY_CRASHES]);
+    for (size_t i = 0; i < n; i++) {
+        call_add_uuid(&c, &jobs[i]);
+    }
+    call_send_count(&c, b, n, cb, arg);
 }
 
 void queue_pending(const struct broker *b, const struct shard *s, struct str consumer, struct stream_id after, queue_lost_cb *cb,

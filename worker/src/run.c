@@ -7,7 +7,7 @@
 #include <base/log.h>
 #include <base/metrics.h>
 
-enum { AVERAGE_WEIGHT = 16, OVERDUE_MS = 10000 };
+enum { AVERAGE_WEIGHT = 16 };
 
 static struct held *held_of(struct attempt *a) { return (struct held *)((char *)a - offsetof(struct held, attempt)); }
 
@@ -116,11 +116,10 @@ static void end_by_kind(struct held *h, const struct attempt_end *end) {
     }
 }
 
-static void on_end(struct attempt *a, const struct attempt_end *end) {
-    struct held *h = held_of(a);
+static void ended(struct held *h, const struct attempt_end *end) {
     struct process *p = h->process;
     int64_t us = loop_now(p->rt->loop).us - h->started.us;
-    uint32_t attempt = a->job.attempt + 1;
+    uint32_t attempt = h->attempt.job.attempt + 1;
     TAILQ_REMOVE(&p->running, h, link);
     p->running_n--;
     h->state = HELD_ENDING;
@@ -135,6 +134,31 @@ static void on_end(struct attempt *a, const struct attempt_end *end) {
     kind_attempt(h->kind, h->label);
     log_attempt(h, end, attempt, us / 1000);
     process_wake(p);
+}
+
+static void on_end(struct attempt *a, const struct attempt_end *end) {
+    struct held *h = held_of(a);
+    if (!h->abandoned) {
+        ended(h, end);
+        return;
+    }
+    h->abandoned = false; /* too late: its effect, if it made one, is there for the next run to find */
+    if (h->state == HELD_FREE) {
+        held_release(h);
+    }
+}
+
+/* A handler that does not end is a bug. Its job has had its time like one that said so, if it may be dead at all; what the handler still
+ * holds goes with this process, which makes room for a new one. */
+static void abandon(struct held *h) {
+    const struct job_type *type = h->attempt.type;
+    struct attempt_end end = {.kind = type->no_cancel ? END_LATER : END_FAILED,
+                              .delay_ms = type->no_cancel ? type->retry.cap_ms : 0,
+                              .err = err_make(ERR_TIMEOUT, "the handler did not end when its time was up")};
+    LOG(ERROR, "attempt.overdue", LF_UUID("job", &h->attempt.job.id), LF_C("type", type->name));
+    h->abandoned = true;
+    ended(h, &end);
+    drain_begin(h->process);
 }
 
 /* Past its deadline before it started: not run. A flow decides itself, since it may have begun. */
@@ -196,6 +220,10 @@ void run_waiting(struct process *p) {
     }
 }
 
+bool run_is_overdue(const struct held *h, struct wall now) {
+    return now.ms >= h->attempt.give_up.ms + h->process->rt->conf->worker_lease_ms / 2;
+}
+
 void run_watch(struct process *p) {
     struct wall now = loop_wall(p->rt->loop);
     struct held *h, *next;
@@ -205,10 +233,8 @@ void run_watch(struct process *p) {
         if (!h->stopping && (timed_out || h->attempt.cancel_requested) && h->attempt.on_stop != NULL) {
             h->stopping = true;
             h->attempt.on_stop(&h->attempt, timed_out);
-        } else if (now.ms > h->attempt.give_up.ms + OVERDUE_MS && !p->draining) {
-            LOG(ERROR, "attempt.overdue", LF_UUID("job", &h->attempt.job.id), LF_C("type", h->attempt.type->name));
-            drain_begin(p); /* a handler that never ends is a bug; a new process is not held by it */
-            return;
+        } else if (run_is_overdue(h, now)) {
+            abandon(h);
         }
     }
 }

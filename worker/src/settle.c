@@ -127,7 +127,7 @@ static void send_ids(struct settling *s, const struct shard *shard) {
     if (s->next == NEXT_PARK) {
         queue_park(b, shard, consumer, ids, s->n, on_moved, s);
     } else {
-        queue_hand_back(b, shard, consumer, ids, s->n, on_moved, s);
+        lease_hand_back(s->process, shard, ids, s->n, on_moved, s);
     }
 }
 
@@ -165,6 +165,9 @@ void settle_flush(struct process *p) {
             struct settling *s = take_batch(p, (enum held_next)next, &shard);
             if (s == NULL) {
                 return;
+            }
+            if (p->lone && next != NEXT_HAND_BACK) {
+                lone_clear(p, shard, s->held, s->n);
             }
             send[next](s, shard);
         }

@@ -1,5 +1,5 @@
 /* Shared memory between a supervisor and one worker process: which entries the process holds, and which of them it has started. After
- * the process died, what it had not started goes back at once; what it had started waits for its lease. Written by the process with
+ * the process died, what it had not started goes back at once; what it had started is suspect, if it crashed. Written by the process with
  * plain stores; the entries are read only after its death. */
 #ifndef WORKER_SLOT_TABLE_H
 #define WORKER_SLOT_TABLE_H

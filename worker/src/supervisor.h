@@ -5,7 +5,7 @@
 #include "slot_table.h"
 
 #include <jobs/runtime.h>
-#include <queues/claim.h>
+#include <queues/quarantine.h>
 #include <sys/queue.h>
 #include <uv.h>
 #include <worker/worker.h>
@@ -17,6 +17,7 @@ struct child {
     struct supervisor *supervisor;
     const struct queue_info *queue;
     int slot;
+    bool quarantine; /* runs suspects, one at a time, until there are none */
     uv_process_t process;
     int table_fd;
     struct slot_table *table;
@@ -24,13 +25,16 @@ struct child {
     bool leaving;     /* told to drain */
     struct mono told; /* when */
     bool quiet;       /* told to claim nothing */
+    bool hung;        /* killed because it did not beat */
     uint64_t beats;   /* last seen, */
     struct mono beat; /* and when it last changed */
     /* after its death */
-    bool reaping;
-    unsigned shard; /* being reaped */
+    char crash[CRASH_WHY_BYTES]; /* how it died; empty: as it was told, and nothing that it ran is suspect */
+    int reaping;                 /* answers to come, */
+    bool reap_failed;            /* one of them was an error */
+    unsigned shard;              /* being reaped */
     struct stream_id cursor;
-    size_t handed_back, left;
+    size_t handed_back, suspects;
 };
 
 TAILQ_HEAD(child_list, child);
@@ -49,11 +53,11 @@ struct supervisor {
 };
 
 /* child.c */
-MUST struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slot);
+MUST struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slot, bool quarantine);
 void child_signal(struct child *c, int signum);
 void child_bury(struct child *c); /* reaped: forgets and frees it */
 
-/* reap.c: what the dead held. Started entries wait for their lease; the others go back at once. */
+/* reap.c: what the dead held. What a process ran that crashed is suspect; the rest goes back at once. */
 void reap(struct supervisor *s); /* goes on with every dead child that is not being reaped */
 
 /* declare.c */
@@ -61,7 +65,15 @@ MUST struct err declare_publish(struct supervisor *s);
 void declare_forget(struct supervisor *s);
 bool declare_again(struct supervisor *s); /* true: there are others now, and processes of the old must make room */
 
+/* quarantine.c */
+void quarantine_follow(struct supervisor *s,
+                       const struct queue_info *q); /* processes for the suspects of a queue, if there are any */
+/* How a child died, for :c, the dead and the metrics: a signal's name, "exit 1", "hung"; empty when it was no crash. */
+void crash_name(const struct child *c, int64_t status, int signum, char out[CRASH_WHY_BYTES]);
+
 /* supervisor.c */
+size_t supervisor_count_quarantine(const struct supervisor *s, const struct queue_info *q);
+void supervisor_start_one(struct supervisor *s, const struct queue_info *q, bool quarantine);
 void supervisor_child_gone(struct child *c, int64_t status, int signum);
 
 #endif

@@ -37,7 +37,7 @@ struct job_type {
     bool key_required; /* Idempotency-Key at the door; journal types */
     bool keep_outcome; /* stream class: GET can tell how it ended, for an hour */
     bool flow;         /* cancelled by a cancel_request step that its transactions see; not by a terminal row alone */
-    bool no_cancel;    /* a flow that looks at no such step: it gives back or finds out, and must come to its end */
+    bool no_cancel;    /* a flow that looks at no such step: it gives back or finds out, and must come to its end, crash or not */
     bool internal;     /* not to be posted at /v1/jobs: made by the API's own routes, flows and events */
     /* Runs one attempt, to exactly one attempt_* ending (jobs/attempt.h); may return before. */
     void (*start)(struct attempt *a);
