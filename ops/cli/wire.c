@@ -147,9 +147,6 @@ int cli_worker_process(int argc, char **argv) {
     if (o.queue == NULL) {
         return cli_usage("worker-process needs --queue");
     }
-    if (o.quarantine) {
-        fault_spare(); /* kills from outside are not the job's: three would be a verdict */
-    }
     if (!begin("worker", &conf)) {
         return EXIT_CONFIG;
     }

@@ -105,8 +105,10 @@ local function entry(s, id)
   return fields_of(redis.call('XRANGE', s, id, id)[1])
 end
 
+-- How often an entry was delivered, if it is pending under this consumer; else nil.
 local function owned(s, consumer, id)
-  return #redis.call('XPENDING', s, G, id, id, 1, consumer) == 1
+  local row = redis.call('XPENDING', s, G, id, id, 1, consumer)[1]
+  return row and row[4]
 end
 
 -- How many entries went; one deleted before (by a torn step) is not counted again.

@@ -119,23 +119,26 @@ local function park(K, A)
   return lost
 end
 
--- hand back: entries that were claimed but will not be run by this consumer; they are innocent, so their deliveries count anew
--- K s   A queue, consumer, id…   → lost ids
+-- hand back: entries that were claimed and will not be run to their end by this consumer. Their delivery counts only if the consumer died
+-- while it ran them.
+-- K s   A queue, consumer, died (1|0), id…   → lost ids
 local function hand_back(K, A)
   local s, lost = K[1], {}
-  for i = 3, #A do
-    if owned(s, A[2], A[i]) then
-      redis.call('XCLAIM', s, G, 'handback', 0, A[i], 'RETRYCOUNT', 0, 'JUSTID')
+  for i = 4, #A do
+    local n = owned(s, A[2], A[i])
+    if n then
+      if A[3] == '0' then n = math.max(0, n - 1) end
+      redis.call('XCLAIM', s, G, 'handback', 0, A[i], 'RETRYCOUNT', n, 'JUSTID')
     else
       lost[#lost + 1] = A[i]
     end
   end
-  if #A - 2 > #lost then redis.call('PUBLISH', 'pen:wake', A[1]) end
+  if #A - 3 > #lost then redis.call('PUBLISH', 'pen:wake', A[1]) end
   return lost
 end
 
--- suspect: entries whose consumer died while it ran them; whoever takes them from quarantine runs them alone. Without a why they were
--- not run, or not to their end: a lone run that was counted is not.
+-- suspect: entries that may be why their consumer died; whoever takes them from quarantine runs them alone. Without a why they were not
+-- run, or not to their end: a lone run that was counted is not.
 -- K s c   A consumer, why|'', id…   → lost ids
 local function to_quarantine(K, A)
   local s, c, died, lost = K[1], K[2], A[2], {}
@@ -175,8 +178,8 @@ local function lone(K, A)
   return {{e}, runs, why}
 end
 
--- Of a stale entry: is it to be run alone? A suspect is; so is what was taken from a silent consumer before: two may have died of it,
--- whole machines perhaps. That is no verdict, and no count.
+-- Of a stale entry: is it to be run alone? A suspect is; so is what was running when another consumer died, or fell silent: two may have
+-- died of it, whole machines perhaps. That is no verdict, and no count.
 local function to_be_alone(s, c, e)
   local job = job_of_entry(fields_of(e), e[1])
   if suspicion(c, job) then return true end

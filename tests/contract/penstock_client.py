@@ -181,7 +181,7 @@ class Client:
         return lost, cancel
 
     def hand_back(self, *entries: Entry) -> list[bytes]:
-        return self._end(entries, self._call("hand_back", "s", self.queue, self.consumer, *[e.id for e in entries]))
+        return self._end(entries, self._call("hand_back", "s", self.queue, self.consumer, 0, *[e.id for e in entries]))
 
     # 6. Ending
 

@@ -55,7 +55,7 @@ class Stage:
         self.ids = self.all.claim("c1", 6)
         self.all.call("park", "c1", self.ids[0])
         self.all.call("dead", "c1", self.ids[1], b"{}")
-        self.all.call("hand_back", "q", "c1", self.ids[5])
+        self.all.call("hand_back", "q", "c1", 0, self.ids[5])
         hour = self.all.steady_hour()
         for k in "iox":  # of two hours ago, still there: has to be emptied by whoever comes first
             admin.hset(self.all.key(f"{k}:{hour % 2}"), "@", hour - 2)
@@ -101,7 +101,7 @@ def worker(stage: Stage, r: redis.Redis) -> None:
     r.hlen(s.key("p"))
     s.call("unpark", 10)
     s.call("dead", "c1", ids[4], b"{}")
-    s.call("hand_back", "q", "c2", ids[5])
+    s.call("hand_back", "q", "c2", 0, ids[5])
     s.pending("handback")
     s.settle([ids[5]], long=[jobs[5]], outcomes={jobs[5]: b"x"})
     r.publish("pen:done", b"x")

@@ -110,12 +110,42 @@ def test_handing_back_is_no_sign_of_guilt(shard):
     (job,), ids = claimed(shard, 1)
     holder = "c1"
     for n in range(5):
-        shard.call("hand_back", "q", holder, *ids)
+        shard.call("hand_back", "q", holder, 0, *ids)
         holder = f"r{n}"
         assert [e[0] for e in shard.call("sweep", holder, 10, 0)[0]] == ids
     age(shard, ids, 20000, holder)
     assert [e[0] for e in shard.call("sweep", "c2", 10, LEASE_MS)[0]] == ids
     assert noted(shard, job) is None
+
+
+def deliveries(shard: Shard, consumer: str) -> list[int]:
+    return [row["times_delivered"] for row in shard.r.xpending_range(shard.key("s"), "g", "-", "+", 1000, consumer)]
+
+
+def test_a_delivery_counts_when_the_consumer_died_and_not_when_it_gave_the_entry_back(shard):
+    jobs, ids = claimed(shard, 2)
+    assert shard.call("hand_back", "q", "c1", 1, ids[0]) == []
+    assert shard.call("hand_back", "q", "c1", 0, ids[1]) == []
+    assert [e[0] for e in shard.call("sweep", "c2", 10, 0)[0]] == ids
+    assert deliveries(shard, "c2") == [2, 1]
+    for holder, died, next_one in (("c2", 0, "c3"), ("c3", 0, "c4"), ("c4", 1, "c5")):
+        assert shard.call("hand_back", "q", holder, died, *ids) == []
+        shard.call("sweep", next_one, 10, 0)
+    assert deliveries(shard, "c5") == [3, 2]
+    assert [noted(shard, job) for job in jobs] == [None, None]
+    assert shard.call("retry", "c5", ids[0], 0, header(jobs[0])) == []  # it ended: nothing is left of it
+    shard.call("promote", 10)
+    shard.claim("c6")
+    assert deliveries(shard, "c6") == [1]
+
+
+def test_a_crash_and_a_silent_machine_make_two(shard):
+    (job,), ids = claimed(shard, 1)
+    shard.call("hand_back", "q", "c1", 1, *ids)
+    shard.call("sweep", "c2", 10, 0)
+    age(shard, ids, 20000, "c2")
+    assert shard.call("sweep", "c3", 10, LEASE_MS) == [[], 0]
+    assert noted(shard, job) == b"0 lost"
 
 
 def test_a_sweep_looks_behind_the_suspects(shard):

@@ -85,7 +85,7 @@ def far(scene):
 
 
 def handed_back(scene):
-    scene.shard.call("hand_back", "q", "c1", *scene.claimed())
+    scene.shard.call("hand_back", "q", "c1", 0, *scene.claimed())
 
 
 def in_quarantine(scene):
@@ -127,7 +127,7 @@ STEPS = {
     "due_now": (far, lambda s: s.shard.call("due_now", s.jobs[0])),
     "suspect": (claimed, lambda s: s.shard.call("suspect", "c1", "SIGSEGV", *s.ids)),
     "lone": (in_quarantine, lambda s: s.shard.call("lone", "c2")),
-    "hand_back": (claimed, lambda s: s.shard.call("hand_back", "q", "c1", *s.ids)),
+    "hand_back": (claimed, lambda s: s.shard.call("hand_back", "q", "c1", 0, *s.ids)),
     "sweep": (handed_back, lambda s: s.shard.call("sweep", "c2", 100, MINUTE)),
     "renew": (claimed, lambda s: s.shard.call("renew", "c1", *per_id(s, lambda job: job, 5))),
     "mend": (orphaned, lambda s: s.shard.call("mend", "", 100)),

@@ -1,5 +1,5 @@
-"""Jobs that end the process they run in: known by running them alone, dead after three such runs; their neighbours and whoever was held by
-a machine that died live on."""
+"""Jobs that end the process they run in: known by running them alone, dead after three such runs. Their neighbours, and whoever was running
+when a process or a machine was killed, live on."""
 import os
 import re
 import signal
@@ -23,7 +23,8 @@ LONE_CRASHES = 3
 END_S = 120
 # Of a build with sanitizers, which catch signals and allow no limit of memory.
 SANITIZER = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS", ""), "handle_segv=0", "abort_on_error=1", "hard_rss_limit_mb=400"]))
-SIGNATURES = {"abort": {"SIGABRT"}, "exit": {"exit 3"}, "stack": {"SIGSEGV"}, "memory": {"SIGABRT"}, "spin": {"SIGXCPU", "hung", "lost"}}  # lost: on a busy machine its lease may end first
+SIGNATURES = {"abort": {"SIGABRT"}, "exit": {"exit 3"}, "stack": {"SIGSEGV"}, "memory": {"SIGABRT"}, "nomem": {"out of memory"},
+              "spin": {"SIGXCPU", "hung", "lost"}}  # lost: on a busy machine its lease may end first
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +60,9 @@ def supervise(stack):
         assert role.stop()
 
 
-def poison(how: str, journal: bool = False) -> dict:
-    return {"type": "demo.crash_journal" if journal else "demo.crash", "payload": {"how": how}, "key": new_key()}
+def poison(how: str, journal: bool = False, after_ms: int = 0) -> dict:
+    """after_ms: not in its first step, so that the process cannot know which of those that it runs it was."""
+    return {"type": "demo.crash_journal" if journal else "demo.crash", "payload": {"how": how, "after": after_ms}, "key": new_key()}
 
 
 def tallies(count: int, ms: int) -> list[dict]:
@@ -90,24 +92,40 @@ def begun(stack, ids: list[str]) -> dict[str, int]:
     return dict(stack.sql("SELECT root_id::text, count(*) FROM custom.note WHERE root_id = ANY(%s::uuid[]) GROUP BY 1", ids))
 
 
-@pytest.mark.parametrize("how,journal", [("abort", False), ("abort", True), ("exit", False), ("stack", False), ("memory", False)])
-def test_poison__then_dead_after_three_lone_crashes_with_its_signature(stack, client, supervise, how, journal):
+@pytest.mark.parametrize("how,journal,after_ms", [("abort", False, 0), ("abort", True, 200), ("exit", False, 0), ("stack", False, 0),
+                                                  ("memory", False, 200)])
+def test_poison__then_dead_after_three_lone_crashes_with_its_signature(stack, client, supervise, how, journal, after_ms):
     role = supervise(1)
     since = log_size(role.log)
-    (job,) = enqueue_all(client, [poison(how, journal)])
+    made = poison(how, journal, after_ms)
+    (job,) = enqueue_all(client, [made])
     assert ports.wait_until(lambda: job in dead(stack), END_S)
-    assert dead(stack)[job] in groups(poison(how, journal))
+    assert dead(stack)[job] in groups(made)
     crashes = [line for line in log_lines(role.log, "worker.exited", since) if line["crash"]]
-    assert [line["quarantine"] for line in crashes] == [False] + [True] * LONE_CRASHES
+    assert [line["quarantine"] for line in crashes] == [False] * (2 if after_ms else 1) + [True] * LONE_CRASHES
     assert {line["crash"] for line in crashes} <= SIGNATURES[how]
+    assert queue_is_empty(stack) and stack.redis_client().hlen(f"{SHARD}:c") == 0
+
+
+@pytest.mark.parametrize("journal", [False, True])
+def test_job__always_out_of_memory_then_dead_after_three_lone_runs(stack, client, supervise, journal):
+    role = supervise(1)
+    since = log_size(role.log)
+    made = poison("nomem", journal)
+    (job,) = enqueue_all(client, [made])
+    assert ports.wait_until(lambda: job in dead(stack), END_S)
+    assert dead(stack)[job] in groups(made)
+    runs = [line for line in log_lines(role.log, "job.attempt", since) if line["job"] == job]
+    assert len(runs) == 1 + LONE_CRASHES and {line["attempt"] for line in runs} == {1}
+    assert {line["crash"] for line in log_lines(role.log, "worker.exited", since)} <= {""}
     assert queue_is_empty(stack) and stack.redis_client().hlen(f"{SHARD}:c") == 0
 
 
 def test_poison__one_in_a_hundred_then_it_alone_is_dead_and_the_others_go_on(stack, client, supervise):
     role = supervise(4)
     since = log_size(role.log)
-    hows = ["abort", "stack", "spin", "memory", "exit", "abort", "stack", "memory", "abort", "exit"]
-    bad = [poison(how, journal=n % 2 == 1) for n, how in enumerate(hows)]
+    hows = ["abort", "stack", "spin", "memory", "exit", "abort", "stack", "memory", "nomem", "abort", "exit"]
+    bad = [poison(how, journal=n % 2 == 1, after_ms=100 * (n // 5)) for n, how in enumerate(hows)]
     producer = Producer(client, 20, ("demo.note", "demo.tally"))
     producer.start()
     poisoned = []
@@ -126,7 +144,7 @@ def test_poison__one_in_a_hundred_then_it_alone_is_dead_and_the_others_go_on(sta
         assert found[job] in groups(made)
     assert not set(found) & {job for _, job in producer.accepted}
     lone = lone_crashes(role, since)
-    assert LONE_CRASHES * (len(bad) - 1) <= lone <= LONE_CRASHES * len(bad)  # but for the one that spins, whose lease may end first
+    assert LONE_CRASHES * (len(bad) - 2) <= lone <= LONE_CRASHES * (len(bad) - 1)  # nomem ends none; of spin the lease may end first
     assert set(begun(stack, producer.ids("demo.tally"))) == set(producer.ids("demo.tally"))
     keys = producer.keys("demo.note")
     notes = "SELECT count(*), count(DISTINCT text) FROM custom.note WHERE text = ANY(%s)"
@@ -164,16 +182,38 @@ def test_rolling_restart__in_a_lone_run_then_it_is_not_counted(stack, client, su
     (job,) = enqueue_all(client, tallies(1, 5000))
     for n in range(LONE_CRASHES + 1):
         role = supervise(1)
-        assert ports.wait_until(lambda times=n + 1 if n else 0: begun(stack, [job]).get(job, 0) > times, END_S)
-        if n == 0:
+        assert ports.wait_until(lambda before=n + 2 if n else 0: begun(stack, [job]).get(job, 0) > before, END_S)
+        for times in (2, 3) if n == 0 else ():
             (victim,) = children_of(role.pid)
-            os.kill(victim, signal.SIGKILL)
-            assert ports.wait_until(lambda: begun(stack, [job])[job] > 1, END_S)
-        assert stack.redis_client().hvals(f"{SHARD}:c") == [b"1 SIGKILL"]
+            os.kill(victim, signal.SIGABRT)
+            assert ports.wait_until(lambda: begun(stack, [job])[job] == times, END_S)
+        assert stack.redis_client().hvals(f"{SHARD}:c") == [b"1 SIGABRT"]
         assert role.stop() and role.exit_code() == 0  # its drain is shorter than the job
-        assert stack.redis_client().hvals(f"{SHARD}:c") == [b"0 SIGKILL"]
+        assert stack.redis_client().hvals(f"{SHARD}:c") == [b"0 SIGABRT"]
     supervise(1)
     assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
+    assert job not in dead(stack) and stack.redis_client().hlen(f"{SHARD}:c") == 0
+
+
+def processes_of(client: Client, role: Role, queue: str) -> list[int]:
+    """Those that run a job."""
+    alive = children_of(role.pid)
+    return [p["pid"] for p in client.get("/v1/workers").json()["items"] if p.get("queue") == queue and p.get("busy") and p["pid"] in alive]
+
+
+def test_innocent__killed_from_outside_wherever_it_runs_then_it_does_not_die(stack, client, supervise):
+    """By SIGKILL: twice beside others, then in lone runs, which do not count."""
+    role = supervise(1)
+    since = log_size(role.log)
+    (job,) = enqueue_all(client, tallies(1, 3000))
+    kills = 2 + LONE_CRASHES + 1
+    for n in range(kills):
+        assert ports.wait_until(lambda before=n: begun(stack, [job]).get(job, 0) > before and processes_of(client, role, QUEUE), END_S)
+        for pid in processes_of(client, role, QUEUE):
+            os.kill(pid, signal.SIGKILL)
+    assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
+    crashes = [line for line in log_lines(role.log, "worker.exited", since) if line["crash"]]
+    assert [(line["crash"], line["quarantine"]) for line in crashes] == [("SIGKILL", False)] * 2 + [("SIGKILL", True)] * (kills - 2)
     assert job not in dead(stack) and stack.redis_client().hlen(f"{SHARD}:c") == 0
 
 
@@ -191,11 +231,9 @@ def test_machine__killed_in_the_middle_again_and_again_then_no_innocent_dies(sta
     print(f"runs of {len(ids)} jobs: {sum(begun(stack, ids).values())}")
 
 
-def kill_whoever_runs(client: Client, role: Role, queue: str) -> None:
-    alive = children_of(role.pid)
-    for p in client.get("/v1/workers").json()["items"]:
-        if p.get("queue") == queue and p.get("busy") and p["pid"] in alive:
-            os.kill(p["pid"], signal.SIGKILL)
+def crash_whoever_runs(client: Client, role: Role, queue: str) -> None:
+    for pid in processes_of(client, role, queue):
+        os.kill(pid, signal.SIGABRT)
 
 
 def test_payment__its_jobs_crash_after_it_was_sent_then_somebody_asks_until_it_is_known(stack, client, supervise):
@@ -208,7 +246,7 @@ def test_payment__its_jobs_crash_after_it_was_sent_then_somebody_asks_until_it_i
         return (stack.sql("SELECT state FROM payments.payment_op WHERE payment_id = %s AND kind = 'capture'", payment) or [("",)])[0][0]
 
     def crashes_until(what) -> bool:
-        return ports.wait_until(lambda: what() or kill_whoever_runs(client, role, "payments"), END_S)
+        return ports.wait_until(lambda: what() or crash_whoever_runs(client, role, "payments"), END_S)
 
     since = log_size(role.log)
     os.kill(stack.sim.pid, signal.SIGSTOP)  # whoever calls waits
@@ -217,7 +255,7 @@ def test_payment__its_jobs_crash_after_it_was_sent_then_somebody_asks_until_it_i
         assert made.status_code == 202, made.text
         assert ports.wait_until(lambda: state() == "sent", END_S)
         assert crashes_until(lambda: made.json()["id"] in dead(stack))
-        assert dead(stack)[made.json()["id"]] == "payment.capture: crashed: SIGKILL in # lone runs"
+        assert dead(stack)[made.json()["id"]] == "payment.capture: crashed: SIGABRT in # lone runs"
         assert state() in ("sent", "unknown")
         assert crashes_until(lambda: log_lines(role.log, "job.crashes", since))
         (crashed,) = log_lines(role.log, "job.crashes", since)

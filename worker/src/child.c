@@ -69,6 +69,7 @@ struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slo
                         .quarantine = quarantine,
                         .table_fd = -1,
                         .started = loop_now(s->rt->loop),
+                        .oom_kills = crash_oom_kills(),
                         .beat = loop_now(s->rt->loop)};
     struct err e = slot_table_create(&c->table_fd, &c->table);
     if (err_is_set(e)) {

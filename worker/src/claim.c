@@ -145,7 +145,10 @@ static bool take_back(struct process *p, const struct claimed *c) {
 
 static void line_up(struct held *h) {
     struct process *p = h->process;
-    if (!admit(h, loop_wall(p->rt->loop))) {
+    process_enter(p, h);
+    bool may_run = admit(h, loop_wall(p->rt->loop));
+    process_enter(p, NULL);
+    if (!may_run) {
         return;
     }
     h->state = HELD_WAITING;

@@ -108,7 +108,7 @@ void lease_hand_back(struct process *p, const struct shard *shard, const struct 
     if (p->lone) {
         queue_suspect(&p->rt->redis, shard, str_c(p->consumer), STR(""), ids, n, cb, arg);
     } else {
-        queue_hand_back(&p->rt->redis, shard, str_c(p->consumer), ids, n, cb, arg);
+        queue_hand_back(&p->rt->redis, shard, str_c(p->consumer), false, ids, n, cb, arg);
     }
 }
 

@@ -56,6 +56,10 @@ struct held *held_take(struct process *p, const struct claimed *c) {
     return h;
 }
 
+void process_enter(struct process *p, const struct held *h) {
+    p->table->entered = h != NULL ? 1 + (uint32_t)(h->slot - p->table->entries) : 0;
+}
+
 void held_release(struct held *h) {
     struct process *p = h->process;
     *h->slot = (struct slot_entry){.id = {0, 0}};

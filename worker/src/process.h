@@ -20,7 +20,7 @@ enum { HELD_MAX = SLOT_TABLE_ENTRIES, LOOK_AHEAD_MAX = LIMIT_BATCH, SETTLING_ROO
 enum held_state { HELD_FREE, HELD_WAITING, HELD_RUNNING, HELD_ENDING };
 
 /* What is to be written for an entry that ended. */
-enum held_next { NEXT_SETTLE, NEXT_RETRY, NEXT_BURY, NEXT_PARK, NEXT_HAND_BACK, NEXT_MAX };
+enum held_next { NEXT_SETTLE, NEXT_RETRY, NEXT_BURY, NEXT_PARK, NEXT_HAND_BACK, NEXT_SUSPECT, NEXT_MAX };
 
 struct process;
 struct held {
@@ -83,7 +83,7 @@ struct process {
     size_t asked_n;              /* entries that sweeps on their way may bring */
     unsigned sweep_from;         /* the shard whose turn it is, modulo their number */
     struct turn_end flush;
-    struct timer *beat, *renew;
+    struct timer *beat, *renew, *drain_timer;
     int claiming;                   /* answers of the reader still to come: to the read, and whether a cancel request stands */
     bool claim_failed, cancels_any; /* what they were */
     bool sweep_again, quiet, draining, done;
@@ -94,14 +94,15 @@ struct process {
     bool outbox_wanted[RUNTIME_MODULES_MAX], outbox_running; /* wanted: by module */
     size_t outbox_module;                                    /* the running one's */
     double service_ms;                                       /* moving average of run times */
-    struct timer *drain_timer;
-    int64_t parked_left; /* to be unparked by this process; -1: not known yet */
-    bool last_words;     /* the drain deadline has passed */
+    int64_t parked_left;                                     /* to be unparked by this process; -1: not known yet */
+    bool last_words;                                         /* the drain deadline has passed */
 };
 
 /* process.c */
 struct held *held_take(struct process *p, const struct claimed *c); /* NULL: none free, or no memory */
 void held_release(struct held *h);
+void process_enter(struct process *p,
+                   const struct held *h); /* of whom a crash would be from now on; NULL: of none that is known */
 size_t process_slots(const struct process *p);
 void process_wake(struct process *p); /* something changed: at the end of this turn, start, read and write what can be */
 int64_t process_ms(const struct process *p, struct mono since);
@@ -135,10 +136,9 @@ void settle_add(struct held *h); /* moves it to outgoing[h->next] */
 void settle_flush(struct process *p);
 void settle_again(struct process *p); /* what was refused */
 
-/* lease.c */
+/* lease.c. Back: to whoever sweeps; in quarantine, to the next lone run, uncounted. */
 void lease_renew(struct process *p);
 void lease_hand_back_waiting(struct process *p);
-/* To whoever sweeps; in quarantine, to the next lone run, uncounted. */
 void lease_hand_back(struct process *p, const struct shard *shard, const struct stream_id *ids, size_t n, queue_lost_cb *cb,
                      void *arg);
 

@@ -84,8 +84,20 @@ static void end_again(struct held *h, int64_t delay_ms, bool charge, struct err 
     settle_add(h);
 }
 
+/* This process has no more memory. Whether that is the job's doing or its neighbours', a lone run tells. */
+static void end_out_of_memory(struct held *h) {
+    metric_inc(M_QUARANTINED, h->process->queue->name, NULL, NULL);
+    h->next = NEXT_SUSPECT;
+    h->label = LABEL_RELEASED;
+    settle_add(h);
+}
+
 static void end_failed(struct held *h, struct err err, int64_t after_ms) {
     int64_t delay_ms = 0;
+    if (err.code == ERR_NOMEM) {
+        end_out_of_memory(h);
+        return;
+    }
     switch (retry_decide(&h->attempt.type->retry, err.code, h->attempt.job.attempt, after_ms, random01(), &delay_ms)) {
     case RETRY_RELEASE:
         end_again(h, delay_ms, false, err);
@@ -173,12 +185,15 @@ static void expire(struct held *h) {
 
 static void begin(struct held *h) {
     struct attempt *a = &h->attempt;
+    struct process *p = h->process;
+    process_enter(p, h);
     struct err e = a->job.unchecked ? kind_check(h->kind, a->payload) : OK;
     if (err_is_set(e)) {
         attempt_fail(a, e);
     } else {
         a->type->start(a);
     }
+    process_enter(p, NULL);
 }
 
 static void start(struct held *h) {

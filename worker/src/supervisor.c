@@ -41,6 +41,8 @@ static int free_slot(const struct supervisor *s, const struct queue_info *q, boo
     }
 }
 
+bool supervisor_may_start(const struct supervisor *s) { return loop_now(s->rt->loop).us >= s->spawn_after_us; }
+
 void supervisor_start_one(struct supervisor *s, const struct queue_info *q, bool quarantine) {
     int slot = free_slot(s, q, quarantine);
     struct err e = child_spawn(s, q, slot, quarantine);
@@ -74,8 +76,7 @@ static void follow(struct supervisor *s, const struct queue_info *q, size_t desi
     series_set(metric_series(M_WORKERS, q->name, "desired", NULL), (double)desired);
     series_set(metric_series(M_WORKERS, q->name, "running", NULL), (double)now);
     series_set(metric_series(M_WORKERS, q->name, "draining", NULL), (double)(count(s, q, true) - now));
-    bool may_spawn = loop_now(s->rt->loop).us >= s->spawn_after_us;
-    for (; now < desired && may_spawn && count(s, NULL, true) < (size_t)s->rt->conf->worker_max_processes; now++) {
+    for (; now < desired && supervisor_may_start(s) && count(s, NULL, true) < (size_t)s->rt->conf->worker_max_processes; now++) {
         supervisor_start_one(s, q, false);
     }
     for (; now > desired; now--) {
@@ -154,15 +155,12 @@ void supervisor_child_gone(struct child *c, int64_t status, int signum) {
     int64_t ran_ms = mono_ms_since(loop_now(s->rt->loop), c->started);
     TAILQ_REMOVE(&s->alive, c, link);
     TAILQ_INSERT_TAIL(&s->dead, c, link);
-    crash_name(c, status, signum, c->crash);
+    crash_judge(c, status, signum, crash_oom_kills());
     LOG(INFO, "worker.exited", LF_C("queue", c->queue->name), LF_INT("slot", c->slot), LF_BOOL("quarantine", c->quarantine),
-        LF_INT("status", status), LF_INT("signal", signum), LF_C("crash", c->crash), LF_INT("ran_ms", ran_ms));
+        LF_INT("status", status), LF_INT("signal", signum), LF_C("crash", c->crash), LF_BOOL("killed", c->killed),
+        LF_INT("ran_ms", ran_ms));
     if (c->crash[0] != '\0') {
         metric_inc(M_CRASHES, c->queue->name, c->crash, NULL);
-    }
-    if (c->quarantine) { /* that is what it is for */
-        on_poll(s);
-        return;
     }
     if (!c->leaving && c->table->beats == 0 && ran_ms < HEALTHY_MS) { /* it did not get so far as to run a job */
         s->spawn_delay_ms = s->spawn_delay_ms == 0 ? SPAWN_DELAY_MIN_MS : s->spawn_delay_ms * 2;

@@ -12,6 +12,9 @@
 
 struct supervisor;
 
+/* What becomes of an entry whose process died: back uncounted, again at once but counted, or to quarantine. */
+enum fate { FATE_BACK, FATE_AGAIN, FATE_ALONE, FATE_MAX };
+
 struct child {
     TAILQ_ENTRY(child) link;
     struct supervisor *supervisor;
@@ -22,19 +25,21 @@ struct child {
     int table_fd;
     struct slot_table *table;
     struct mono started;
-    bool leaving;     /* told to drain */
-    struct mono told; /* when */
-    bool quiet;       /* told to claim nothing */
-    bool hung;        /* killed because it did not beat */
-    uint64_t beats;   /* last seen, */
-    struct mono beat; /* and when it last changed */
+    bool leaving;      /* told to drain */
+    struct mono told;  /* when */
+    bool quiet;        /* told to claim nothing */
+    bool hung;         /* killed because it did not beat */
+    uint64_t beats;    /* last seen, */
+    struct mono beat;  /* and when it last changed */
+    int64_t oom_kills; /* crash_oom_kills at its start */
     /* after its death */
-    char crash[CRASH_WHY_BYTES]; /* how it died; empty: as it was told, and nothing that it ran is suspect */
+    char crash[CRASH_WHY_BYTES]; /* how it died: a signal's name, "exit 1", "hung", "OOM"; empty: as it was told */
+    bool killed;                 /* by somebody's SIGKILL: that says nothing about what it ran */
     int reaping;                 /* answers to come, */
     bool reap_failed;            /* one of them was an error */
     unsigned shard;              /* being reaped */
     struct stream_id cursor;
-    size_t handed_back, suspects;
+    size_t moved[FATE_MAX];
 };
 
 TAILQ_HEAD(child_list, child);
@@ -57,8 +62,9 @@ MUST struct err child_spawn(struct supervisor *s, const struct queue_info *q, in
 void child_signal(struct child *c, int signum);
 void child_bury(struct child *c); /* reaped: forgets and frees it */
 
-/* reap.c: what the dead held. What a process ran that crashed is suspect; the rest goes back at once. */
+/* reap.c: what the dead held */
 void reap(struct supervisor *s); /* goes on with every dead child that is not being reaped */
+enum fate reap_fate(const struct child *c, const struct queue_pending *p);
 
 /* declare.c */
 MUST struct err declare_publish(struct supervisor *s);
@@ -68,10 +74,12 @@ bool declare_again(struct supervisor *s); /* true: there are others now, and pro
 /* quarantine.c */
 void quarantine_follow(struct supervisor *s,
                        const struct queue_info *q); /* processes for the suspects of a queue, if there are any */
-/* How a child died, for :c, the dead and the metrics: a signal's name, "exit 1", "hung"; empty when it was no crash. */
-void crash_name(const struct child *c, int64_t status, int signum, char out[CRASH_WHY_BYTES]);
+void crash_judge(struct child *c, int64_t status, int signum, int64_t oom_kills); /* sets crash and killed; oom_kills: now */
+/* Processes that the kernel has ended for want of memory since it started; -1: it does not say. */
+int64_t crash_oom_kills(void);
 
 /* supervisor.c */
+bool supervisor_may_start(const struct supervisor *s);
 size_t supervisor_count_quarantine(const struct supervisor *s, const struct queue_info *q);
 void supervisor_start_one(struct supervisor *s, const struct queue_info *q, bool quarantine);
 void supervisor_child_gone(struct child *c, int64_t status, int signum);

@@ -167,8 +167,6 @@ void fault_setup(void) {
     open_log();
 }
 
-static bool spared;
-
 /* xorshift64*; the start is spread by splitmix64, or neighbouring process ids would begin alike. */
 static double next_random(void) {
     pid_t pid = getpid();
@@ -194,11 +192,9 @@ static void record(enum failpoint p) {
     }
 }
 
-void fault_spare(void) { spared = true; }
-
 void fault_hit(enum failpoint p) {
     rearm_if_replaced();
-    if (spared || armed[p].action == NOTHING || next_random() >= armed[p].probability) {
+    if (armed[p].action == NOTHING || next_random() >= armed[p].probability) {
         return;
     }
     if (log_fd >= 0) {

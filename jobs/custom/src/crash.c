@@ -47,15 +47,8 @@ static void rest(void) {
     }
 }
 
-/* how: abort, exit, stack, memory, spin, sleep (holds the loop, at rest), hang (lets the loop go on and never ends); anything else ends
- * well. */
-void demo_crash(struct attempt *a) {
+static void crash(struct attempt *a, struct str how) {
     static const char start = 0;
-    json_t *payload;
-    if (!attempt_parse(a, &payload)) {
-        return;
-    }
-    struct str how = json_opt_str(payload, "how", STR(""));
     if (str_is(how, "abort")) {
         abort();
     } else if (str_is(how, "exit")) {
@@ -68,12 +61,52 @@ void demo_crash(struct attempt *a) {
         spin();
     } else if (str_is(how, "sleep")) {
         rest();
-    }
-    bool hangs = str_is(how, "hang");
-    json_decref(payload);
-    if (!hangs) {
+    } else if (str_is(how, "nomem")) {
+        attempt_fail(a, err_make(ERR_NOMEM, "demo.crash was asked to"));
+    } else if (!str_is(how, "hang")) {
         attempt_close(a, OUTCOME_DONE, 200, STR("{}"));
     }
+}
+
+struct crashing {
+    struct attempt *attempt;
+    struct timer *timer;
+    struct str how;
+};
+
+static void on_later(void *arg) {
+    struct crashing *c = arg;
+    timer_free(c->timer);
+    crash(c->attempt, c->how);
+}
+
+static void crash_later(struct attempt *a, struct str how, int64_t after_ms) {
+    struct crashing *c = ARENA_NEW(a->arena, struct crashing);
+    struct err e = c != NULL ? timer_new(a->env->loop, on_later, c, &c->timer) : err_make(ERR_NOMEM, "demo.crash");
+    if (err_is_set(e)) {
+        attempt_fail(a, e);
+        return;
+    }
+    c->attempt = a;
+    c->how = arena_str(a->arena, how);
+    timer_start(c->timer, after_ms);
+}
+
+/* how: abort, exit, stack, memory (takes all there is), nomem (says there is none), spin, sleep (holds the loop, at rest), hang (lets the
+ * loop go on and never ends); anything else ends well. after: not at once but so many ms later. */
+void demo_crash(struct attempt *a) {
+    json_t *payload;
+    if (!attempt_parse(a, &payload)) {
+        return;
+    }
+    struct str how = json_opt_str(payload, "how", STR(""));
+    int64_t after_ms = json_opt_i64(payload, "after", 0);
+    if (after_ms > 0) {
+        crash_later(a, how, after_ms);
+    } else {
+        crash(a, how);
+    }
+    json_decref(payload);
 }
 
 #endif

@@ -121,18 +121,6 @@ static void test_fault__given_switches_then_only_they_are_on(void **state) {
     assert_int_equal(6, WEXITSTATUS(run("switch:no_relay;seed:5;switch:no_call_gate;", ask_switches, NULL, &stopped)));
 }
 
-static void pass_spared(void *arg) {
-    fault_spare();
-    FAILPOINT(CLAIM_AFTER);
-    ask_switches(arg);
-}
-
-static void test_fault__given_a_spared_process_then_only_switches_are_on(void **state) {
-    (void)state;
-    bool stopped;
-    assert_int_equal(1, WEXITSTATUS(run("*=kill@1;switch:no_arbiter", pass_spared, NULL, &stopped)));
-}
-
 static void test_fault__given_a_bad_specification_then_the_process_does_not_start(void **state) {
     (void)state;
     static const char *const bad[] = {
@@ -264,7 +252,6 @@ int main(void) {
         cmocka_unit_test(test_fault__given_stop_then_the_process_stops_and_goes_on),
         cmocka_unit_test(test_fault__given_a_star_then_every_failpoint_but_the_later_word_wins),
         cmocka_unit_test(test_fault__given_switches_then_only_they_are_on),
-        cmocka_unit_test(test_fault__given_a_spared_process_then_only_switches_are_on),
         cmocka_unit_test(test_fault__given_a_bad_specification_then_the_process_does_not_start),
         cmocka_unit_test(test_fault__given_a_probability_then_hits_come_about_that_often_and_differ_by_process),
         cmocka_unit_test(test_fault__the_list_names_every_failpoint_with_its_role),

@@ -162,7 +162,7 @@ static void test_calls__given_too_few_or_too_many_items_then_nothing_is_sent(voi
         queue_claim(b, shards, 1, STR("c"), n, 1, on_claim_said, &said);
         queue_sweep(b, &shard, STR("c"), n, 1, on_sweep_said, &said);
         queue_renew(b, &shard, STR("c"), held, n, on_renew_said, &said);
-        queue_hand_back(b, &shard, STR("c"), ids, n, on_lost_said, &said);
+        queue_hand_back(b, &shard, STR("c"), false, ids, n, on_lost_said, &said);
         queue_suspect(b, &shard, STR("c"), STR(""), ids, n, on_lost_said, &said);
         queue_clear(b, &shard, jobs, n, on_count_said, &said);
         queue_cancels(b, &shard, jobs, n, on_cancels_said, &said);

@@ -85,6 +85,8 @@ static void test_replies__given_a_value_out_of_range_then_it_is_an_error(void **
         {"lone", "[[['1-1' []] ['1-2' []]] :0 '']"},
         {"renew", "[['1-1'] ['x']]"},
         {"renew", "[['1-1']]"},
+        {"pending", "[['1-1' 'c' :0 'x']]"},
+        {"pending", "[['1-1' 'c' :0]]"},
         {"cancels", "[:0]"},
         {"cancels", "[:0 :1 :0]"},
         {"promote", "[:1 :2]"},

@@ -1,6 +1,6 @@
 /* The worker role: a supervisor and its worker processes. A worker process serves one queue: one blocking reader, `slots` attempts at
  * once, one loop. The supervisor keeps as many of them as platform.desired_workers says, hands back what a dead
- * one held, and has what a crashed one ran run again by processes of quarantine: one entry at a time, so that it is known by itself. */
+ * one held, and has suspects of its crash run by processes of quarantine: one entry at a time, so that it is known by itself. */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 

@@ -26,7 +26,6 @@ enum fault_switch {
 
 #ifdef PENSTOCK_FAULTS
 void fault_setup(void); /* reads the environment; a bad specification is fatal: a test must not run unarmed */
-void fault_spare(void); /* no failpoint acts in this process any more; switches hold */
 void fault_hit(enum failpoint p);
 bool fault_switch(enum fault_switch s);
 void fault_list(void); /* "name role" lines on standard output */
@@ -34,7 +33,6 @@ void fault_list(void); /* "name role" lines on standard output */
 #define FAULT_SWITCH(id) fault_switch(FS_##id)
 #else
 static inline void fault_setup(void) {}
-static inline void fault_spare(void) {}
 #define FAILPOINT(id) ((void)0)
 #define FAULT_SWITCH(id) false
 #endif
