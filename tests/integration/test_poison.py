@@ -269,3 +269,22 @@ def test_payment__its_jobs_crash_after_it_was_sent_then_somebody_asks_until_it_i
     r.zadd(delayed, {job: 1})
     assert ports.wait_until(lambda: state() not in ("sent", "unknown"), END_S)
     assert ports.wait_until(lambda: client.job(crashed["job"])["state"] == "done", END_S)
+
+
+def test_order__its_job_crashes_while_the_payment_is_sent_then_it_is_dead_and_somebody_asks(stack, client, supervise):
+    role = supervise(1, "orders", "payments")
+    os.kill(stack.sim.pid, signal.SIGSTOP)  # whoever calls waits
+    try:
+        made = client.post("/v1/orders", order(), new_key(), headers={"Prefer": "respond-async"})
+        assert made.status_code == 202, made.text
+        job = made.json()["id"]
+        ops = "SELECT state FROM payments.payment_op o JOIN payments.payment p ON p.id = o.payment_id WHERE p.order_id = %s"
+        syncs = "SELECT state FROM platform.job WHERE type = 'payment.sync' AND created_at > (SELECT created_at FROM platform.job WHERE id = %s)"
+        assert ports.wait_until(lambda: stack.sql(ops, job) == [("sent",)], END_S)
+        assert ports.wait_until(lambda: job in dead(stack) or crash_whoever_runs(client, role, "orders"), END_S)
+        assert dead(stack)[job] == "order.place: crashed: SIGABRT in # lone runs"
+        assert stack.sql(ops, job) == [("unknown",)]
+    finally:
+        os.kill(stack.sim.pid, signal.SIGCONT)
+    assert ports.wait_until(lambda: stack.sql(syncs, job) == [("done",)], END_S)
+    assert stack.sql(ops, job)[0][0] not in ("sent", "unknown")

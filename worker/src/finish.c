@@ -129,6 +129,17 @@ static void on_closed(void *arg, struct err err, const struct effect_row *row) {
     finish_add(h);
 }
 
+static void on_left(void *arg, struct err err) {
+    struct held *h = arg;
+    if (err_is_set(err)) {
+        h->process->finishing_n--;
+        come_again(h);
+        return;
+    }
+    effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_DEAD, h->status, h->result, on_closed,
+                 h);
+}
+
 void finish_bury(struct held *h, struct err err) {
     bool journal = !id_job_place(h->attempt.job.id).stream_class;
     h->state = HELD_ENDING;
@@ -152,8 +163,11 @@ void finish_bury(struct held *h, struct err err) {
         finish_add(h); /* of a type that no module has: there is no effect table to ask */
     } else {
         h->process->finishing_n++; /* a process that leaves waits for it */
-        effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_DEAD, h->status, h->result,
-                     on_closed, h);
+        if (h->attempt.type->leave != NULL) {
+            h->attempt.type->leave(h->attempt.env, h->attempt.job.root, on_left, h);
+        } else {
+            on_left(h, OK);
+        }
     }
 }
 
