@@ -57,7 +57,7 @@ struct held *held_take(struct process *p, const struct claimed *c) {
 }
 
 void process_enter(struct process *p, const struct held *h) {
-    p->table->entered = h != NULL ? 1 + (uint32_t)(h->slot - p->table->entries) : 0;
+    (void)loop_own(p->rt->loop, h != NULL ? 1 + (uint32_t)(h->slot - p->table->entries) : 0);
 }
 
 void held_release(struct held *h) {
@@ -277,6 +277,7 @@ static struct err open_parts(struct process *p) {
         TRY(slot_table_create(&fd, &p->table));
     }
     (void)str_copy_c(str_c(p->consumer), p->table->consumer, sizeof p->table->consumer);
+    loop_own_in(p->rt->loop, &p->table->owner);
     struct redis_options reader = runtime_redis_options(p->rt, "penstock_worker", "reader");
     reader.on_state = on_reader;
     reader.arg = p;

@@ -101,8 +101,7 @@ struct process {
 /* process.c */
 struct held *held_take(struct process *p, const struct claimed *c); /* NULL: none free, or no memory */
 void held_release(struct held *h);
-void process_enter(struct process *p,
-                   const struct held *h); /* of whom a crash would be from now on; NULL: of none that is known */
+void process_enter(struct process *p, const struct held *h); /* on whose behalf it runs now; NULL: no entry's */
 size_t process_slots(const struct process *p);
 void process_wake(struct process *p); /* something changed: at the end of this turn, start, read and write what can be */
 int64_t process_ms(const struct process *p, struct mono since);

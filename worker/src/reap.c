@@ -6,8 +6,8 @@
 #include <base/log.h>
 #include <base/metrics.h>
 
-/* How many crashes an entry may have been in, this one included, before it is to run alone. Beside the one that the process was in the
- * middle of it is no suspect; but somebody may have spoiled that one's memory, and an end there must be. */
+/* How many crashes an entry may have been in, this one included, before it is to run alone. Beside the one on whose behalf the
+ * process ran it is no suspect; but somebody may have spoiled that one's memory, and an end there must be. */
 enum { CRASHES_MOST = 1, CRASHES_MOST_BESIDE = 8 };
 
 static void reap_shard(struct child *c);
@@ -24,8 +24,8 @@ static const struct slot_entry *entry_of(const struct child *c, struct stream_id
 
 enum fate reap_fate(const struct child *c, const struct queue_pending *p) {
     const struct slot_entry *e = entry_of(c, p->id);
-    bool one_is_known = c->table->entered != 0 && !c->killed;
-    bool is_it = one_is_known && e != NULL && e == c->table->entries + c->table->entered - 1;
+    bool one_is_known = c->table->owner != 0 && !c->killed;
+    bool is_it = one_is_known && e != NULL && e == c->table->entries + c->table->owner - 1;
     if (c->crash[0] == '\0' || e == NULL || (!e->started && !is_it) || (c->quarantine && c->killed)) {
         return FATE_BACK;
     }

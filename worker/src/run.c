@@ -247,7 +247,9 @@ void run_watch(struct process *p) {
         bool timed_out = now.ms >= h->attempt.give_up.ms;
         if (!h->stopping && (timed_out || h->attempt.cancel_requested) && h->attempt.on_stop != NULL) {
             h->stopping = true;
+            process_enter(p, h);
             h->attempt.on_stop(&h->attempt, timed_out);
+            process_enter(p, NULL);
         } else if (run_is_overdue(h, now)) {
             abandon(h);
         }

@@ -56,7 +56,7 @@ static void test_crash__given_this_kernel_then_it_says_how_many_it_has_ended(voi
 }
 
 /* Entry 1-0 waits, 2-0 and 3-0 are started, 9-0 the process never saw. */
-static struct child *child_new(const char *crash, uint32_t entered) {
+static struct child *child_new(const char *crash, uint32_t owner) {
     struct child *c = calloc(1, sizeof *c);
     assert_non_null(c);
     c->table = calloc(1, sizeof *c->table);
@@ -64,7 +64,7 @@ static struct child *child_new(const char *crash, uint32_t entered) {
     for (uint32_t i = 0; i < 3; i++) {
         c->table->entries[i] = (struct slot_entry){.id = {i + 1, 0}, .started = i > 0, .shard = 0};
     }
-    c->table->entered = entered;
+    c->table->owner = owner;
     (void)snprintf(c->crash, sizeof c->crash, "%s", crash);
     return c;
 }
@@ -78,7 +78,7 @@ static void test_reap__given_what_a_child_was_doing_then_the_fate_of_what_it_hel
     static const struct {
         const char *crash;
         bool killed, quarantine;
-        uint32_t entered; /* 1 + index */
+        uint32_t owner; /* 1 + index */
         int64_t deliveries;
         enum fate waiting, a, b;
     } rows[] = {
@@ -86,7 +86,7 @@ static void test_reap__given_what_a_child_was_doing_then_the_fate_of_what_it_hel
         {"", false, false, 2, 9, B, B, B},                    /* whatever it was doing */
         {"SIGSEGV", false, false, 0, 1, B, AGAIN, AGAIN},     /* the first crash is forgiven, */
         {"SIGSEGV", false, false, 0, 2, B, ALONE, ALONE},     /* the second is not */
-        {"SIGSEGV", false, false, 2, 1, B, ALONE, AGAIN},     /* in the middle of one: that it is, */
+        {"SIGSEGV", false, false, 2, 1, B, ALONE, AGAIN},     /* on behalf of one: that it is, */
         {"SIGSEGV", false, false, 2, 8, B, ALONE, AGAIN},     /* and not those beside it, */
         {"SIGSEGV", false, false, 2, 9, B, ALONE, ALONE},     /* for a while */
         {"SIGABRT", false, false, 1, 1, ALONE, AGAIN, AGAIN}, /* while it read the header, perhaps */
@@ -99,7 +99,7 @@ static void test_reap__given_what_a_child_was_doing_then_the_fate_of_what_it_hel
         {"OOM", false, true, 0, 1, B, ALONE, ALONE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct child *c = child_new(rows[i].crash, rows[i].entered);
+        struct child *c = child_new(rows[i].crash, rows[i].owner);
         c->killed = rows[i].killed;
         c->quarantine = rows[i].quarantine;
         const enum fate fates[] = {rows[i].waiting, rows[i].a, rows[i].b};
