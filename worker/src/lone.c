@@ -53,12 +53,18 @@ static void ignore(void *arg, struct err err, int64_t count) {
     (void)count;
 }
 
+/* What survives its verdict keeps its count, and comes again to a process like any other. */
+static bool may_have_a_count(const struct process *p, const struct held *h) {
+    bool survives = h->attempt.type != NULL && h->attempt.type->no_cancel;
+    bool verdict_failed = h->crashes >= LONE_CRASHES && h->next == NEXT_RETRY;
+    return (p->lone || survives) && !verdict_failed;
+}
+
 void lone_clear(struct process *p, const struct shard *shard, struct held *const *held, size_t n) {
     struct uuid jobs[LIMIT_BATCH];
     size_t jobs_n = 0;
     for (size_t i = 0; i < n; i++) {
-        bool verdict_failed = held[i]->crashes >= LONE_CRASHES && held[i]->next == NEXT_RETRY;
-        if (!verdict_failed) {
+        if (may_have_a_count(p, held[i])) {
             jobs[jobs_n++] = held[i]->attempt.job.id;
         }
     }

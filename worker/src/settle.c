@@ -168,7 +168,7 @@ void settle_flush(struct process *p) {
             if (s == NULL) {
                 return;
             }
-            if (p->lone && next != NEXT_HAND_BACK && next != NEXT_SUSPECT) {
+            if (next != NEXT_HAND_BACK && next != NEXT_SUSPECT) {
                 lone_clear(p, shard, s->held, s->n);
             }
             send[next](s, shard);

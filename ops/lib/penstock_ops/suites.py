@@ -26,7 +26,7 @@ class Suite:
     what: str
     path: str                  # what it runs, in the tree
     seconds: int               # it is ended after this long
-    presets: tuple[str, ...]   # built first; the first one's folder is TEST_BUILD
+    presets: tuple[str, ...]   # built first; the first one's folder is TEST_BUILD, another's TEST_BUILD_<PRESET>
 
     def command(self, full: bool) -> list[str]:
         if self.path.endswith(".py"):
@@ -44,7 +44,7 @@ SUITES = (
     Suite("elf", "hardening of the release binaries", "tests/elf/check.py", 60, ("release",)),
     Suite("ops", "the private servers", "tests/ops", 300, ()),
     Suite("contract", "schemas, OpenAPI, the protocol page", "tests/contract", 600, ("dev",)),
-    Suite("integration", "real servers, sanitized binaries", "tests/integration", 1200, ("dev",)),
+    Suite("integration", "real servers, sanitized binaries", "tests/integration", 1200, ("dev", "fault")),
     Suite("fuzz", "libFuzzer: what comes from outside", "tests/fuzz/run.py", 600, ("fuzz",)),
     Suite("tidy", "clang-tidy", "tests/lint/tidy.py", 400, ("dev",)),
     Suite("fault", "the fault sweep and its negative controls", "tests/fault/run.py", 1800, ("fault",)),
@@ -85,8 +85,8 @@ def environment(suite: Suite, folders: list[Path], postgres: Path, full: bool) -
     if suite.name == "unit":  # the C fixtures'; the others would hand it on to programs that refuse unknown variables
         env["TEST_POSTGRES_BIN"] = str(postgres)
     env |= {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
-    if folders:
-        env["TEST_BUILD"] = str(folders[0])
+    for preset, folder in zip(suite.presets, folders):
+        env["TEST_BUILD" if folder == folders[0] else f"TEST_BUILD_{preset.upper()}"] = str(folder)
     return env | ({"TEST_FULL": "1"} if full else {})
 
 
