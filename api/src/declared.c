@@ -8,14 +8,18 @@
 
 enum { TELL_AGAIN_MS = 1000, COLUMNS = 5, COLUMN_BYTES_MAX = 64 << 10 };
 
-/* Rows of types that this process does not know stay: another version's API may. $5: those that have just gone from the file. */
+/* Declared types become those of this process's file: of several API processes, the last one to tell decides. Each tells at its start and
+ * at HUP, so once all have read the same file, that one stands. Rows of types in C that this process does not know stay: another version's
+ * API may. */
 static const struct pg_stmt tell_stmt = {
     "api.job_types",
-    "WITH gone AS (DELETE FROM platform.job_type WHERE name = ANY($5::text[])) "
-    "INSERT INTO platform.job_type AS t (name, version, queue, internal) "
-    "SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::boolean[]) AS d(name, version, queue, internal) ORDER BY name "
-    "ON CONFLICT (name) DO UPDATE SET version = excluded.version, queue = excluded.queue, internal = excluded.internal "
-    "WHERE (t.version, t.queue, t.internal) IS DISTINCT FROM (excluded.version, excluded.queue, excluded.internal)",
+    "WITH gone AS (DELETE FROM platform.job_type WHERE declared AND name <> ALL ($1::text[])) "
+    "INSERT INTO platform.job_type AS t (name, version, queue, internal, declared) "
+    "SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::boolean[], $5::boolean[]) AS d(name, version, queue, internal, declared) "
+    "ORDER BY name ON CONFLICT (name) DO UPDATE SET "
+    "version = excluded.version, queue = excluded.queue, internal = excluded.internal, declared = excluded.declared "
+    "WHERE (t.version, t.queue, t.internal, t.declared) "
+    "IS DISTINCT FROM (excluded.version, excluded.queue, excluded.internal, excluded.declared)",
     COLUMNS,
 };
 
@@ -40,15 +44,18 @@ void declared_forget(struct api *api, bool all) {
 
 static void on_told(void *arg, struct err err, const PGresult *res) {
     struct api *api = arg;
+    bool stale = api->telling == TELL_STALE;
     (void)res;
-    if (err_is_set(err) && !api->closing) {
+    api->telling = TELL_NOTHING;
+    if (api->closing) {
+        return;
+    }
+    if (err_is_set(err)) {
         LOG(WARN, "types.not_told", LF_ERR(err));
         timer_start(api->tell_timer, TELL_AGAIN_MS);
+    } else if (stale) {
+        declared_tell(api);
     }
-}
-
-static bool is_gone(const struct api *api, const struct job_type *type) {
-    return registry_type(api->rt->registry, str_c(type->name), NULL) == NULL;
 }
 
 static void add_types(const struct api *api, struct buf *columns) {
@@ -60,14 +67,7 @@ static void add_types(const struct api *api, struct buf *columns) {
             pg_array_add(&columns[1], pg_int(type->version, room));
             pg_array_add(&columns[2], pg_text(str_c(type->queue)));
             pg_array_add(&columns[3], pg_text(type->internal ? STR("t") : STR("f")));
-        }
-    }
-    const struct retired *r;
-    STAILQ_FOREACH(r, &api->retired, link) {
-        for (size_t i = 0; i < r->set->types_n; i++) {
-            if (is_gone(api, &r->set->types[i])) {
-                pg_array_add(&columns[4], pg_text(str_c(r->set->types[i].name)));
-            }
+            pg_array_add(&columns[4], pg_text(type->declared != NULL ? STR("t") : STR("f")));
         }
     }
 }
@@ -76,6 +76,10 @@ void declared_tell(struct api *api) {
     struct buf columns[COLUMNS];
     struct pg_value values[COLUMNS];
     struct err e = OK;
+    if (api->telling != TELL_NOTHING) { /* two on their way could arrive in the other order */
+        api->telling = TELL_STALE;
+        return;
+    }
     for (size_t i = 0; i < COLUMNS; i++) {
         buf_init(&columns[i], COLUMN_BYTES_MAX);
         pg_array_begin(&columns[i]);
@@ -89,6 +93,7 @@ void declared_tell(struct api *api) {
     if (err_is_set(e)) {
         on_told(api, e, NULL);
     } else {
+        api->telling = TELL_SENT;
         pg_exec(api->rt->platform, &tell_stmt, values, 0, 0, on_told, api);
     }
     for (size_t i = 0; i < COLUMNS; i++) {

@@ -15,7 +15,7 @@ static const struct pg_stmt progress_stmt = {
     3,
 };
 
-/* A handler that is told 409 may stop: nobody waits for its answer any more. */
+/* A handler that is told 409 may stop: the job has ended. That its own attempt was given up it learns by the closed connection. */
 static void on_noted(struct call *c, const PGresult *res) {
     struct str progress = *(struct str *)c->state;
     struct buf b;

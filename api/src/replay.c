@@ -32,7 +32,8 @@ static const struct pg_stmt journal_stmt = {
     "u AS (UPDATE platform.job j SET state = 'waiting', generation = j.generation + 1, epoch = NULL, finished_at = NULL, result = NULL, "
     "result_status = NULL, deadline_at = CASE WHEN j.deadline_at > now() THEN j.deadline_at END "
     "FROM p WHERE j.id = p.id AND j.state = 'dead' AND j.generation = p.generation RETURNING j.id, j.generation, j.queue, j.type), "
-    "m AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id IN (SELECT id FROM u)), " AUDIT_JOURNAL
+    "m AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id IN (SELECT id FROM u)), "
+    "g AS (DELETE FROM platform.job_progress WHERE job_id IN (SELECT id FROM u)), " AUDIT_JOURNAL
     " SELECT id, generation, queue, type FROM u",
     PARAMS,
 };

@@ -26,9 +26,10 @@ struct api {
     struct enter *enter;   /* stream class */
     struct wait_table *waits;
     struct timer *drain_timer, *tell_timer;
-    struct buf openapi;             /* made once for each set of types */
-    STAILQ_HEAD(, retired) retired; /* declared types of before, oldest first */
-    uint64_t calls_n;               /* begun so far */
+    struct buf openapi;                                   /* made once for each set of types */
+    STAILQ_HEAD(, retired) retired;                       /* declared types of before, oldest first */
+    enum { TELL_NOTHING, TELL_SENT, TELL_STALE } telling; /* declared.c: what is on its way to Postgres */
+    uint64_t calls_n;                                     /* begun so far */
     struct call_list open, spare;
     size_t open_n, spare_n;
     struct mono started;

@@ -8,6 +8,8 @@
 
 enum { EFFECT_VALUES_MAX = 32, RACE_LIMIT = 3 };
 
+bool attempt_is_stream(const struct attempt *a) { return id_job_place(a->job.id).stream_class; }
+
 void attempt_end(struct attempt *a, const struct attempt_end *end) { a->on_end(a, end); }
 
 void attempt_finish(struct attempt *a, enum job_outcome outcome, int status, struct str result) {

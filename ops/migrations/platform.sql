@@ -152,19 +152,32 @@ CREATE TABLE IF NOT EXISTS platform.job_type (
     queue    text NOT NULL,
     internal boolean NOT NULL
 );
+ALTER TABLE platform.job_type ADD COLUMN IF NOT EXISTS declared boolean NOT NULL DEFAULT false; -- by a file; gone when it is gone there
 REVOKE ALL ON platform.job_type FROM PUBLIC;
 
--- What applications in the same database may call: GRANT penstock_producer TO their roles.
+-- What applications in the same database may call: GRANT penstock_producer TO their roles. The function runs as penstock_enqueue, which
+-- may do what it does and no more; the schema is ours even if somebody made it before.
 CREATE SCHEMA IF NOT EXISTS penstock;
+ALTER SCHEMA penstock OWNER TO CURRENT_USER;
+REVOKE ALL ON SCHEMA penstock FROM PUBLIC;
 DO $$BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'penstock_producer') THEN
         CREATE ROLE penstock_producer NOLOGIN;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'penstock_enqueue') THEN
+        CREATE ROLE penstock_enqueue NOLOGIN;
+    END IF;
 END$$;
 GRANT USAGE ON SCHEMA penstock TO penstock_producer;
+GRANT USAGE ON SCHEMA platform TO penstock_enqueue;
+REVOKE ALL ON ALL TABLES IN SCHEMA platform FROM penstock_enqueue;
+GRANT SELECT ON platform.job_type, platform.queue TO penstock_enqueue;
+GRANT SELECT, INSERT ON platform.idempotency TO penstock_enqueue;
+GRANT INSERT ON platform.job TO penstock_enqueue;
 
 -- A new job id (base/ids.h) of class journal: where it lives is in its bits.
-CREATE OR REPLACE FUNCTION penstock.new_job_id(number int, shards int) RETURNS uuid
+DROP FUNCTION IF EXISTS penstock.new_job_id(int, int);
+CREATE OR REPLACE FUNCTION platform.new_job_id(number int, shards int) RETURNS uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     b bytea := uuid_send(gen_random_uuid());
@@ -177,7 +190,8 @@ BEGIN
     b := set_byte(b, 10, ((shard & 1) << 7) | (get_byte(b, 10) & 127));
     RETURN encode(b, 'hex')::uuid;
 END$$;
-REVOKE ALL ON FUNCTION penstock.new_job_id(int, int) FROM PUBLIC;
+REVOKE ALL ON FUNCTION platform.new_job_id(int, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION platform.new_job_id(int, int) TO penstock_enqueue;
 
 -- Enqueues a job when the caller's transaction commits, and never otherwise; tenant default. A key is that of an Idempotency-Key: the same
 -- key with the same type and payload is the same job, with others it is refused. The payload is checked against the
@@ -208,7 +222,7 @@ BEGIN
     ELSIF key !~ '^[\x20-\x7e]{1,255}$' THEN
         RAISE EXCEPTION 'the key is malformed' USING ERRCODE = 'invalid_parameter_value', HINT = 'Use 1 to 255 printable ASCII characters.';
     END IF;
-    id := penstock.new_job_id(t.number, t.shards);
+    id := platform.new_job_id(t.number, t.shards);
     IF key IS NOT NULL THEN
         INSERT INTO platform.idempotency (tenant, key, fingerprint, job_id) VALUES ('default', enqueue.key, mark, id)
         ON CONFLICT DO NOTHING;
@@ -228,5 +242,10 @@ BEGIN
             body, '00-' || substr(trace, 1, 32) || '-' || substr(trace, 33, 16) || '-01', true);
     RETURN id;
 END$$;
+-- An administrator who is no superuser must be a member of the new owner, which in turn must be able to create in the schema.
+GRANT penstock_enqueue TO CURRENT_USER;
+GRANT CREATE ON SCHEMA penstock TO penstock_enqueue;
+ALTER FUNCTION penstock.enqueue(text, jsonb, text) OWNER TO penstock_enqueue;
+REVOKE ALL ON SCHEMA penstock FROM penstock_enqueue;
 REVOKE ALL ON FUNCTION penstock.enqueue(text, jsonb, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION penstock.enqueue(text, jsonb, text) TO penstock_producer;

@@ -1,7 +1,7 @@
 /* enqueue_bench: a producer of stream-class jobs, by the call that the API makes for them (queues/enqueue.h). Everything that is done for
  * a job is in the time: its id, its trace, its header, with a key also the hashes of key and body.
  *   bulk   --jobs in calls of --batch, each awaited; --keyed 1 gives each job a key of its own; one line of JSON
- *   paced  one job a call, --rate a second; a line "<us when it was to be sent> <job>" each
+ *   paced  one job a call, --rate a second; a line "<us when it was to be sent, with --delay ms: when it is due> <job>" each
  * --type and --payload say what the jobs are: by default 256 bytes for demo.noop. */
 #include "redis_user.h"
 #include "tool.h"
@@ -16,7 +16,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { PAYLOAD_BYTES = 256, DEPTH_LIMIT = 1000000, KEY_BYTES = 48 };
+enum { PAYLOAD_BYTES = 256, DEPTH_LIMIT = 100000000, KEY_BYTES = 48 };
 
 struct sent {
     int64_t at_us;
@@ -31,7 +31,7 @@ static struct {
     struct id_maker ids;
     struct str type, payload;
     char key_prefix[2 * 8 + 1];
-    long jobs, batch, rate, begun, done;
+    long jobs, batch, rate, delay, begun, done;
     bool keyed;
     double began, cpu;
     /* paced */
@@ -128,7 +128,12 @@ static void send_one(void) {
     struct queue_item item;
     struct trace call = trace_new();
     struct uuid id = make(bench.begun, &call, &made, &item);
-    bench.sent[bench.begun] = (struct sent){bench.start_us + bench.begun * 1000000 / bench.rate, id};
+    int64_t at_us = bench.start_us + bench.begun * 1000000 / bench.rate;
+    if (bench.delay > 0) {
+        item.due = (struct wall){at_us / 1000 + bench.delay};
+        at_us = item.due.ms * 1000;
+    }
+    bench.sent[bench.begun] = (struct sent){at_us, id};
     bench.begun++;
     queue_enter(&bench.redis, &bench.shard, DEPTH_LIMIT, &item, 1, on_one, NULL);
 }
@@ -191,6 +196,7 @@ static void set_up(int argc, char **argv) {
     bench.jobs = option_long(argc, argv, "--jobs", 100000);
     bench.batch = option_long(argc, argv, "--batch", 50);
     bench.rate = option_long(argc, argv, "--rate", 1000);
+    bench.delay = option_long(argc, argv, "--delay", 0);
     bench.keyed = option_long(argc, argv, "--keyed", 0) != 0;
     if (bench.jobs < 1 || bench.rate < 2 || bench.batch < 1 || bench.batch > LIMIT_BATCH) {
         die("enqueue_bench", "--jobs, --rate or --batch out of range");

@@ -322,6 +322,51 @@ def test_hup__another_file_then_its_types_and_what_was_under_way_ends(stack, cli
     assert client.ended(client.enqueue("t.journal")["id"])["state"] == "done"
 
 
+def redeclare(stack, file, basic, name: str, more: str, sink) -> None:
+    declare(file, *(t for t in basic if f'"{name}"' not in t), of(name, sink.url, more))
+    assert {said["event"] for said in hup(stack).values()} == {"types.declared"}
+
+
+@pytest.mark.parametrize("name,other", [("t.stream", 'class = "journal"; keep_outcome = true;'), ("t.journal", 'class = "stream"; keep_outcome = true;')])
+def test_hup__another_class_then_what_waits_ends_as_what_it_was(stack, client, sink, file, basic, name, other):
+    waits = [client.enqueue(name, {"answers": [[503, {}, ""], [200, {}, '{"n":1}']]}, delay_ms=delay) for delay in (0, 3000)]
+    try:
+        redeclare(stack, file, basic, name, other, sink)
+        for job in waits:
+            assert client.ended(job["id"])["result"] == {"n": 1} and len(seen(sink, job)) == 2
+        assert client.ended(client.enqueue(name)["id"])["state"] == "done"
+    finally:
+        declare(file, *basic)
+        hup(stack)
+
+
+def test_hup__a_higher_version_then_what_waits_runs_if_it_fits_the_new_schema(stack, client, sink, file, basic):
+    fits, fails = (client.enqueue("t.journal", payload, delay_ms=3000) for payload in ({"n": 1}, {}))
+    try:
+        redeclare(stack, file, basic, "t.journal", 'version = 2; schema = "{\\"type\\":\\"object\\",\\"required\\":[\\"n\\"]}";', sink)
+        assert client.ended(fits["id"])["state"] == "done"
+        assert client.ended(fails["id"])["state"] == "dead" and not seen(sink, fails)
+    finally:
+        declare(file, *basic)
+        hup(stack)
+
+
+def test_start__with_a_type_fewer_then_sql_refuses_it(stack, client, sink, file, basic):
+    """The file changed while no API ran: what is gone from it is gone from what penstock.enqueue takes."""
+    stack.api.stop()
+    declare(file, *basic, of("t.late", sink.url))
+    stack.api.start()
+
+    def known():
+        return {name for name, in stack.sql("SELECT name FROM platform.job_type")}
+    assert ports.wait_until(lambda: "t.late" in known(), WAIT_S)
+    stack.api.stop()
+    declare(file, *basic)
+    stack.api.start()
+    assert ports.wait_until(lambda: "t.late" not in known(), WAIT_S)
+    assert "demo.note" in known()
+
+
 BAD = [
     ('types = ( { name = "a.b"; handlr = "https://h/"; } );', ":1: unknown member handlr, did you mean handler?"),
     ('type = ( );', ":1: unknown setting type, did you mean types?"),

@@ -163,7 +163,7 @@ def test_producer__may_call_enqueue_and_nothing_else(stack):
         if member:
             stack.sql(f"GRANT penstock_producer TO {role}")
         with psycopg.connect(stack.postgres.url, user=role, password="app", autocommit=True) as db:
-            queries = ["SELECT penstock.new_job_id(0, 1)", "SELECT count(*) FROM platform.job", "SELECT count(*) FROM platform.job_type",
+            queries = ["SELECT platform.new_job_id(0, 1)", "SELECT count(*) FROM platform.job", "SELECT count(*) FROM platform.job_type",
                        "SELECT count(*) FROM custom.effect", "CREATE TABLE penstock.mine (a int)"]
             enqueue = "SELECT penstock.enqueue('demo.note', '{\"text\":\"a\"}')"
             if member:

@@ -175,7 +175,7 @@ def test_enqueue__a_payload_against_its_schema_then_the_job_is_dead(stack, clien
 
 def test_new_job_id__then_it_carries_its_place(stack):
     for number, shards in (0, 1), (1023, 16), (37, 3):
-        ids = [row[0] for row in stack.sql("SELECT penstock.new_job_id(%s, %s) FROM generate_series(1, 200)", number, shards)]
+        ids = [row[0] for row in stack.sql("SELECT platform.new_job_id(%s, %s) FROM generate_series(1, 200)", number, shards)]
         assert len(set(ids)) == 200 and {i.version for i in ids} == {7}
         places = [((i.bytes[8] >> 5) & 1, (i.bytes[8] & 31) << 5 | i.bytes[9] >> 3, (i.bytes[9] & 7) << 1 | i.bytes[10] >> 7) for i in ids]
         assert {(c, q) for c, q, _ in places} == {(0, number)} and {s for *_, s in places} == set(range(shards))

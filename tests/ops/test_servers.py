@@ -234,3 +234,17 @@ def test_conf__is_written_in_groups(tmp_path):
     write_conf(tmp_path / "c", {"redis.url": 'a"\\b', "redis.command_ms": 5, "x.big": 2**40})
     expected = 'redis = {\n  url = "a\\"\\\\b";\n  command_ms = 5;\n};\n\nx = {\n  big = 1099511627776L;\n};\n'
     assert (tmp_path / "c").read_text() == expected
+
+
+def test_ports__drawn_by_two_processes_then_no_port_twice(monkeypatch):
+    few = [port for port in ports.candidates() if ports.is_free(port)][-200:]
+    draw = ("import sys; from penstock_ops import ports; few = [int(w) for w in sys.argv[1:]]; ports.candidates = lambda: few\n"
+            "print(*(ports.any_free() for _ in range(100)), flush=True); sys.stdin.read()")
+    command = [sys.executable, "-c", draw, *map(str, few)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        theirs = [int(word) for word in other.stdout.readline().split()]
+        monkeypatch.setattr(ports, "candidates", lambda: list(few))
+        ours = [ports.any_free() for _ in range(90)]
+        other.stdin.close()
+    assert len(theirs) == 100 and len(set(ours)) == 90 and not set(ours) & set(theirs)
+    assert ports.any_free() not in ours  # theirs are free again

@@ -69,7 +69,8 @@ static bool admit(struct held *h, struct wall now) {
         meet_unknown(h, now);
         return false;
     }
-    if (job->schema_version != h->attempt.type->version) {
+    /* A file declares one version of a type: no process would ever take up what is parked for another. It runs if its payload fits. */
+    if (job->schema_version != h->attempt.type->version && h->attempt.type->declared == NULL) {
         h->state = HELD_ENDING;
         h->next = NEXT_PARK;
         settle_add(h);
@@ -153,7 +154,7 @@ static void line_up(struct held *h) {
     }
     h->state = HELD_WAITING;
     p->waiting_n++;
-    if (h->attempt.type->class == CLASS_STREAM) {
+    if (attempt_is_stream(&h->attempt)) {
         TAILQ_INSERT_TAIL(&p->unchecked, h, link);
     } else {
         TAILQ_INSERT_TAIL(&p->waiting, h, link);

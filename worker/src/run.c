@@ -60,7 +60,7 @@ static void end_finished(struct held *h, const struct attempt_end *end) {
         h->died_errors = h->attempt.job.errors;
         h->fingerprint = failure_group(&h->arena, h->attempt.job.type, err_make(ERR_REFUSED, "dead since an earlier run"));
     }
-    if (h->attempt.type->class == CLASS_JOURNAL) {
+    if (!attempt_is_stream(&h->attempt)) {
         h->how = SETTLE_JOURNAL;
         finish_add(h);
         return;
@@ -176,18 +176,20 @@ static void abandon(struct held *h) {
 /* Past its deadline before it started: not run. A flow decides itself, since it may have begun. */
 static void expire(struct held *h) {
     const struct str result = STR("{\"title\":\"Expired\",\"status\":410,\"code\":\"expired\"}");
-    if (h->attempt.type->class == CLASS_STREAM) {
+    if (attempt_is_stream(&h->attempt)) {
         attempt_finish(&h->attempt, OUTCOME_EXPIRED, 410, result);
     } else {
         attempt_close(&h->attempt, OUTCOME_EXPIRED, 410, result);
     }
 }
 
+/* What was checked against another version's schema is as good as unchecked. */
 static void begin(struct held *h) {
     struct attempt *a = &h->attempt;
     struct process *p = h->process;
+    bool checked = !a->job.unchecked && a->job.schema_version == a->type->version;
     process_enter(p, h);
-    struct err e = a->job.unchecked ? kind_check(h->kind, a->payload) : OK;
+    struct err e = checked ? OK : kind_check(h->kind, a->payload);
     if (err_is_set(e)) {
         attempt_fail(a, e);
     } else {

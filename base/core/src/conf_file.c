@@ -11,7 +11,7 @@
 
 enum { FILE_MAX = 256 * 1024, WHERE_BYTES = 200 };
 
-static struct err read_whole(const char *path, struct buf *out) {
+struct err conf_read_text(const char *path, struct buf *out) {
     FILE *f = fopen(path, "re");
     if (f == NULL) {
         return err_errno(errno, path);
@@ -28,7 +28,8 @@ static struct err read_whole(const char *path, struct buf *out) {
     (void)fclose(f);
     TRY(e);
     buf_add_char(out, '\0');
-    return err_is_set(buf_status(out)) ? err_wrap(buf_status(out), path) : OK;
+    TRY(err_is_set(buf_status(out)) ? err_wrap(buf_status(out), path) : OK);
+    return memchr(out->p, '\0', out->n - 1) == NULL ? OK : err_make(ERR_INVALID, "%s: not a text file", path);
 }
 
 /* Behind a string or a comment that starts at p, or p itself; NULL when the comment is not closed. A string that is not
@@ -156,10 +157,7 @@ static struct err parse(const char *path, const char *text, config_t *out) {
 struct err conf_parse_file(const char *path, struct config_t *out) {
     struct buf text;
     buf_init(&text, FILE_MAX);
-    struct err e = read_whole(path, &text);
-    if (!err_is_set(e) && memchr(text.p, '\0', text.n - 1) != NULL) {
-        e = err_make(ERR_INVALID, "%s: not a text file", path);
-    }
+    struct err e = conf_read_text(path, &text);
     if (!err_is_set(e)) {
         e = scan(path, text.p);
     }

@@ -34,7 +34,7 @@ static struct attempt *leave(struct posting *p) {
 
 static void end_done(struct posting *p, struct str result) {
     struct attempt *a = leave(p);
-    if (a->type->class == CLASS_STREAM) {
+    if (attempt_is_stream(a)) {
         attempt_finish(a, OUTCOME_DONE, 200, result);
     } else {
         attempt_close(a, OUTCOME_DONE, 200, result);
@@ -219,7 +219,7 @@ void handler_post(struct attempt *a) {
     *p = (struct posting){.attempt = a, .type = type, .began_us = now_us};
     a->state = p;
     a->on_stop = on_stop;
-    if (a->type->class == CLASS_STREAM) {
+    if (attempt_is_stream(a)) {
         send(p);
         return;
     }

@@ -4,7 +4,6 @@
 #include <base/conf.h>
 #include <base/json.h>
 #include <base/limits.h>
-#include <errno.h>
 #include <libconfig.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -168,27 +167,14 @@ static bool is_url(struct str url) {
     return str_cut(&rest, '/', &host) && host.n > 0 && memchr(host.p, '@', host.n) == NULL;
 }
 
-static struct err read_file(const char *path, struct buf *out) {
-    FILE *f = fopen(path, "re");
-    if (f == NULL) {
-        return err_errno(errno, path);
-    }
-    char *to;
-    size_t got = 1;
-    while (got > 0 && (to = buf_reserve(out, 4096)) != NULL) {
-        got = fread(to, 1, 4096, f);
-        buf_commit(out, got);
-    }
-    struct err e = ferror(f) ? err_errno(errno, path) : buf_status(out);
-    (void)fclose(f);
-    return e;
-}
+/* An object begins with it, a file's name does not: a set's own text (write_text) must never be taken for a name. */
+static bool is_schema_text(const char *schema) { return schema[0] == '{'; }
 
 /* The schema's text in the place of its file's name. */
 static struct err load_schema(const struct reading *r, struct declared *d) {
     const char *slash = strrchr(r->path, '/');
     struct buf text;
-    if (d->schema[0] == '{') {
+    if (is_schema_text(d->schema)) {
         return OK;
     }
     size_t folder = slash != NULL && d->schema[0] != '/' ? (size_t)(slash + 1 - r->path) : 0;
@@ -197,14 +183,17 @@ static struct err load_schema(const struct reading *r, struct declared *d) {
         return err_make(ERR_NOMEM, "%s", r->path);
     }
     buf_init(&text, LIMIT_PAYLOAD_BYTES);
-    struct err e = read_file(path.p, &text);
-    struct str copy = err_is_set(e) ? STR_NONE : arena_str(r->arena, buf_str(&text));
+    struct err e = conf_read_text(path.p, &text);
+    struct str copy = err_is_set(e) ? STR_NONE : arena_str(r->arena, str_c(text.p + strspn(text.p, " \t\r\n")));
     buf_free(&text);
     if (err_is_set(e)) {
-        return refuse(r, "schema", "cannot be read: %s", e.detail);
+        return e.code == ERR_NOMEM ? e : refuse(r, "schema", "cannot be read: %s", e.detail);
     }
     if (copy.p == NULL) {
         return err_make(ERR_NOMEM, "%s", r->path);
+    }
+    if (!is_schema_text(copy.p)) {
+        return refuse(r, "schema", "is none: %s has no JSON object", path.p);
     }
     d->schema = copy.p;
     return OK;

@@ -38,6 +38,9 @@ struct attempt {
     void (*on_end)(struct attempt *a, const struct attempt_end *end); /* the worker's (or a test's) */
 };
 
+/* By its id, for good: the class of its type may have become another one since the job was made (types.conf). */
+bool attempt_is_stream(const struct attempt *a);
+
 /* The effect is committed and says this. result is copied into the arena. */
 void attempt_finish(struct attempt *a, enum job_outcome outcome, int status, struct str result);
 void attempt_end(struct attempt *a, const struct attempt_end *end);

@@ -9,7 +9,7 @@ from .drain import STREAM, settled
 from .figures import percentile
 from .stage import WAIT_SECONDS, Stage
 
-RATE, SECONDS = 1000, 4
+RATE, SECONDS, DELAY_MS = 1000, 4, 2000
 JOBS = RATE * SECONDS
 
 
@@ -37,11 +37,11 @@ def produce(stage: Stage, argv: list[str]) -> list[str]:
     return subprocess.run(argv, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True).stdout.splitlines()
 
 
-def ours(stage: Stage) -> list[float]:
+def ours(stage: Stage, *arguments) -> list[float]:
     before = settled(stage, STREAM)
     with line_clock(stage) as (write_end, begun), stage.worker(log_to=write_end):
         sent = produce(stage, stage.tool_argv("enqueue_bench", "paced", *stage.redis_arguments("penstock_api", stage.password),
-                                              "--jobs", JOBS, "--rate", RATE))
+                                              "--jobs", JOBS, "--rate", RATE, *arguments))
         stage.wait(lambda: settled(stage, STREAM) - before >= JOBS, "the paced jobs")
     return latencies(sent, begun)
 
@@ -60,3 +60,9 @@ def measure(stage: Stage) -> dict[str, tuple[float, float]]:
     stage.settle_down()
     floor, figures = bare(stage), ours(stage)
     return {f"begin_p{p}": (percentile(figures, p), percentile(floor, p)) for p in (50, 99)}
+
+
+def measure_delayed(stage: Stage) -> dict[str, tuple[float, None]]:
+    """From the time at which a job is due. All are accepted before the last is due, so promoting and claiming are what is measured."""
+    stage.settle_down()
+    return {"late_p99": (percentile(ours(stage, "--delay", DELAY_MS), 99), None)}

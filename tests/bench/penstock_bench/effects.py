@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
 from .drain import JOURNAL, drain
 from .stage import Stage
@@ -25,13 +26,13 @@ def job_ids(n: int) -> list[str]:
 
 
 def make_rows(stage: Stage, n: int) -> list[str]:
-    """Rows of the journal that the relay takes for placed; their ids."""
-    ids = job_ids(n)
+    """Rows of the journal that the relay takes for placed, and the auditor for too young to miss; their ids."""
+    ids, tomorrow = job_ids(n), datetime.now(UTC) + timedelta(days=1)
     with stage.db.cursor() as cursor, cursor.copy(
-            "COPY platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, epoch) FROM STDIN") as copy:
+            "COPY platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, epoch, created_at) FROM STDIN") as copy:
         for job in ids:
             copy.write_row((job, job, "default", "default", 0, "demo.note", 1, '{"text":"bench"}',
-                            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 1))
+                            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 1, tomorrow))
     return ids
 
 
@@ -62,7 +63,7 @@ def ours(stage: Stage) -> float:
         worker.quiet()
         stage.tool("journal_fill", *stage.redis_arguments("penstock_api", stage.password), "--postgres", stage.postgres.url, "--jobs", JOBS)
         stage.checkpoint()
-        wall = drain(stage, worker, JOBS, JOURNAL)["wall"]
+        wall = drain(stage, worker, JOBS, JOURNAL, "effects")["wall"]
     done = stage.rows("SELECT count(*) FROM platform.job WHERE state = 'done'")[0][0]
     notes = stage.rows("SELECT count(*) FROM custom.note")[0][0]
     stage.must(done == notes == JOBS, f"{JOBS} jobs: {done} done, {notes} effects")

@@ -1,11 +1,13 @@
 """Through the front door: how fast requests are accepted, and how long until what they asked for stands."""
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
 
 from .drain import JOURNAL, STREAM, drain
 from .effects import clear, end_probe, make_rows, start_probe
 from .figures import percentile
-from .stage import WAIT_SECONDS, Stage
+from .stage import WAIT_SECONDS, Stage, process_cpu_seconds
 
 NOTE = json.dumps({"type": "demo.note", "payload": {"text": "bench"}})
 NOOP = json.dumps({"type": "demo.noop", "payload": {"pad": "x" * 246}}, separators=(",", ":"))  # 256 bytes of payload
@@ -26,10 +28,13 @@ def paced(stage: Stage, rate: int, requests: int, *arguments) -> list[tuple[int,
     return [(int(due), int(answered), job) for due, answered, job in map(str.split, said.stdout.splitlines())]
 
 
-def closed(stage: Stage, requests: int, *arguments) -> float:
-    """Requests a second."""
-    done = stage.tool("http_load", "closed", "--port", stage.api.port, "--requests", requests, *arguments)
-    return requests / done["wall"]
+def closed(stage: Stage, row: str, server: tuple[int, int], requests: int, *arguments) -> tuple[float, float]:
+    """Requests a second, and microseconds of CPU for each of the server with that port and process id."""
+    port, pid = server
+    before = process_cpu_seconds(pid)
+    with stage.profiled(row, lambda: [pid]):
+        done = stage.tool("http_load", "closed", "--port", port, "--requests", requests, *arguments)
+    return requests / done["wall"], (process_cpu_seconds(pid) - before) * 1e6 / requests
 
 
 def committed(stage: Stage) -> list[float]:
@@ -63,16 +68,30 @@ def measure_orders(stage: Stage) -> dict[str, tuple[float, None]]:
     return {f"order_p{p}": (percentile(took, p), None) for p in (50, 99)}
 
 
-def measure_accept(stage: Stage) -> dict[str, tuple[float, None]]:
+@contextlib.contextmanager
+def floor(stage: Stage) -> Iterator[tuple[int, int]]:
+    """Port and process id of the bare server."""
+    with subprocess.Popen(stage.tool_argv("http_floor"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        yield int(server.stdout.readline()), server.pid
+        server.stdin.close()
+
+
+def measure_accept(stage: Stage) -> dict[str, tuple[float, float | None]]:
     """The worker is quiet meanwhile: what is measured is the door."""
     clear(stage)
-    with stage.worker() as worker:
+    single = ("--path", "/v1/jobs", "--connections", ACCEPT_CONNECTIONS, "--body")
+    with stage.worker() as worker, floor(stage) as bare_server:
         worker.quiet()
-        accepted = closed(stage, ACCEPTED, "--path", "/v1/jobs", "--body", NOTE, "--connections", ACCEPT_CONNECTIONS)
+        _, bare = closed(stage, "bare server", bare_server, ACCEPTED, *single, NOOP)
+        api = (stage.api.port, stage.api.pid)
+        _, stream = closed(stage, "accept_cpu", api, ACCEPTED, *single, NOOP)
+        drain(stage, worker, ACCEPTED, STREAM)
+        accepted, journal = closed(stage, "accept", api, ACCEPTED, *single, NOTE)
         drain(stage, worker, ACCEPTED, JOURNAL)
         lines = "".join(f"{NOOP}\n" for _ in range(CALL_JOBS))
-        calls = closed(stage, CALLS, "--path", "/v1/jobs:batch", "--type", "application/x-ndjson", "--body", lines, "--status", 200,
+        calls, _ = closed(stage, "bulk_http", api, CALLS, "--path", "/v1/jobs:batch", "--type", "application/x-ndjson", "--body", lines, "--status", 200,
                        "--connections", 1)
         drain(stage, worker, CALLS * CALL_JOBS, STREAM)
     clear(stage)
-    return {"accept": (accepted, None), "bulk_http": (calls * CALL_JOBS, None)}
+    return {"accept": (accepted, None), "accept_cpu": (stream, bare), "accept_cpu_journal": (journal, bare),
+            "bulk_http": (calls * CALL_JOBS, None)}

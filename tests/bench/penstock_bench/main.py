@@ -11,10 +11,11 @@ from penstock_ops.build import folder
 from penstock_ops.steps import run_logged, step
 
 from . import report
+from .profile import Profile
 from .rows import GROUPS, ROWS, Figures, Group
 from .stage import Stage
 
-TOOLS = ("redis_probe", "pg_probe", "line_clock", "http_load", "enqueue_bench", "journal_fill")
+TOOLS = ("redis_probe", "pg_probe", "line_clock", "http_load", "enqueue_bench", "journal_fill", "http_floor")
 
 
 def build() -> Path:
@@ -24,17 +25,20 @@ def build() -> Path:
     return folder("release")
 
 
-def measure(groups: list[Group], rounds: int, binaries: Path) -> dict[str, Figures]:
+def measure(groups: list[Group], rounds: int, binaries: Path, profiled: bool) -> dict[str, Figures]:
     figures = {row.name: Figures(row) for row in ROWS}
     with tempfile.TemporaryDirectory(prefix="penstock-bench-", ignore_cleanup_errors=True) as run_dir:
         os.chmod(run_dir, 0o755)  # Postgres may have to run under another account
-        with Stage(Path(run_dir), binaries) as stage:
+        profile = Profile(Path(run_dir)) if profiled else None
+        with Stage(Path(run_dir), binaries, profile) as stage:
             for number in range(1, rounds + 1):
                 for group in groups:
                     with step(f"round {number} of {rounds}: {', '.join(group.rows)}"):
                         samples = group.measure(stage)
                     for name, sample in samples.items():
                         figures[name].samples.append(sample)
+    if profile is not None:
+        print("\n" + profile.text())
     return figures
 
 
@@ -49,7 +53,7 @@ def chosen(only: str | None) -> set[str]:
 def run(arguments: argparse.Namespace) -> int:
     wanted = chosen(arguments.only)
     binaries = arguments.build.resolve() if arguments.build else build()
-    figures = measure([group for group in GROUPS if wanted & set(group.rows)], arguments.rounds, binaries)
+    figures = measure([group for group in GROUPS if wanted & set(group.rows)], arguments.rounds, binaries, arguments.profile)
     shown = [f for f in figures.values() if f.row.name in wanted and f.samples]
     print("\n" + report.table(shown))
     if arguments.json:
@@ -66,6 +70,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="each row once a round; the medians count (default 3)")
     parser.add_argument("--only", metavar="ROW,…", help=f"of {', '.join(row.name for row in ROWS)}")
     parser.add_argument("--build", type=Path, metavar="DIR", help="measure this build folder as it is")
+    parser.add_argument("--profile", action="store_true", help="say too where the time of rows of throughput goes; by perf, as root")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")

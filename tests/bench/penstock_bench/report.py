@@ -15,15 +15,18 @@ def number(v: float | None) -> str:
 
 
 def verdict(f: Figures) -> str:
-    if f.row.floor is None:
+    if f.row.target is None:
         return ""
-    if not f.meets(f.row.floor):
+    if f.meets(f.row.floor) is False:
         return "BELOW THE FLOOR"
-    return "target met" if f.meets(f.row.target) else "floor met"
+    if f.meets(f.row.target):
+        return "target met"
+    return "floor met" if f.row.floor else "target missed"
 
 
 def limits(f: Figures) -> str:
-    return f"{f.row.target}, floor {f.row.floor.limit:g}" if f.row.floor else "-"
+    floor = f", floor {f.row.floor.limit:g}" if f.row.floor else ""
+    return f"{f.row.target}{floor}" if f.row.target else "-"
 
 
 def table(figures: list[Figures]) -> str:

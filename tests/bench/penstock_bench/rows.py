@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import begin, effects, http, killed, stream
+from . import begin, deep, effects, http, killed, memory, stream
 from .stage import Stage
 
 Sample = tuple[float, float | None]  # ours, and the reference measured beside it
@@ -64,6 +64,13 @@ ROWS = (
     Row("order_p50", "POST /v1/orders to its 201 at 50/s, p50", "ms"),
     Row("order_p99", "the same, p99", "ms"),
     Row("accept", "POST /v1/jobs, journal class, 32 connections", "requests/s"),
+    Row("accept_cpu", "the API's CPU for it, stream class; bare llhttp and jansson server", "us", ratio_at_most(1.5), ratio_at_most(3)),
+    Row("accept_cpu_journal", "the same, journal class", "us"),
+    Row("deep_cpu", "CPU per 100k jobs, 1,000,000 queued; the same of a short queue", "s", ratio_at_most(1.1)),
+    Row("deep_scrape", "GET /metrics, 1,000,000 queued; the same of a short queue", "ms", ratio_at_most(1.1)),
+    Row("late_p99", "delayed jobs at 1,000/s, from due to the handler, p99", "ms", at_most(10), at_most(100)),
+    Row("memory_idle", "a worker process's own memory, idle", "MiB", at_most(6), at_most(12)),
+    Row("memory_slots", "the same with 1,000 jobs running", "MiB", at_most(24), at_most(48)),
 )
 
 
@@ -80,7 +87,10 @@ GROUPS = (
     Group(("commit_p50", "commit_p99"), http.measure_commit),
     Group(("effects",), effects.measure),
     Group(("order_p50", "order_p99"), http.measure_orders),
-    Group(("accept", "bulk_http"), http.measure_accept),
+    Group(("accept", "accept_cpu", "accept_cpu_journal", "bulk_http"), http.measure_accept),
+    Group(("deep_cpu", "deep_scrape"), deep.measure),
+    Group(("late_p99",), begin.measure_delayed),
+    Group(("memory_idle", "memory_slots"), memory.measure),
     Group(("rerun_p99", "rerun_lost", "rerun_doubled"), killed.measure),
 )
 

@@ -15,6 +15,8 @@ from penstock_ops.processes import Server, children_of
 from penstock_ops.redis_server import Redis
 from penstock_ops.settings import Secrets, write_conf
 
+from .profile import Profile
+
 QUEUES = ("default", "orders", "payments", "notifications")
 TAG = "pen:{default:0}"  # the keys of the one shard that the measured jobs go through
 WAIT_SECONDS = 120
@@ -73,8 +75,8 @@ def process_cpu_seconds(pid: int) -> float:
 
 
 class Stage:
-    def __init__(self, run_dir: Path, build: Path):
-        self.dir, self.build = run_dir, build
+    def __init__(self, run_dir: Path, build: Path, profile: Profile | None = None):
+        self.dir, self.build, self.profile = run_dir, build, profile
         secrets = Secrets(run_dir)
         self.password = secrets.value("servers")
         self.redis_server = Redis(run_dir)
@@ -161,6 +163,10 @@ class Stage:
         memory = self.redis.info("memory")
         return memory["used_memory"] - memory["mem_aof_buffer"] - memory["mem_clients_normal"]
 
+    def depth(self) -> int:
+        """Entries of the measured shard: those that wait, and what a worker holds."""
+        return self.redis.xlen(f"{TAG}:s")
+
     def settle_down(self) -> None:
         """Until Redis rewrites no log: that would be charged to whoever is measured next."""
         self.wait(lambda: not self.redis.info("persistence")["aof_rewrite_in_progress"], "Redis to rewrite its log")
@@ -182,6 +188,12 @@ class Stage:
     def rows(self, sql: str, *values) -> list[tuple]:
         return self.db.execute(sql, values).fetchall()
 
+    def profiled(self, row: str, ours):
+        """While this row is measured; ours(): the process ids that count beside the servers'."""
+        if self.profile is None:
+            return contextlib.nullcontext()
+        return self.profile.of(row, lambda: {"server": [self.redis_server.pid, *children_of(self.postgres.pid)], "ours": ours()})
+
     # the small programs
     def tool_argv(self, name: str, *arguments) -> list[str]:
         return [str(self.build / "tests" / "bench" / name), *map(str, arguments)]
@@ -190,12 +202,17 @@ class Stage:
         """Of redis_probe, and of ours as one of Penstock's roles."""
         return ["--port", str(self.redis_server.port), "--user", user, "--password", password or self.redis_server.password]
 
-    def tool(self, name: str, *arguments) -> dict:
-        """Runs a program to its end; its one line of JSON."""
-        done = subprocess.run(self.tool_argv(name, *arguments), capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
-        if done.returncode != 0:
-            raise Problem(f"{name} {' '.join(map(str, arguments[:1]))}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
+    def tool(self, name: str, *arguments, row: str | None = None) -> dict:
+        """Runs a program to its end; its one line of JSON. With a row it is what is measured."""
+        started: list[int] = []
+        with self.profiled(row, lambda: started) if row else contextlib.nullcontext():
+            argv = self.tool_argv(name, *arguments)
+            with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+                started.append(program.pid)
+                said, complaint = program.communicate(timeout=WAIT_SECONDS)
+        if program.returncode != 0:
+            raise Problem(f"{name} {' '.join(map(str, arguments[:1]))}: {complaint.strip()}")
+        return json.loads(said)
 
     def probe(self, mode: str, *arguments) -> dict:
         return self.tool("redis_probe", mode, *self.redis_arguments(), *arguments)

@@ -18,21 +18,21 @@ def probe(stage: Stage) -> dict[str, float]:
             "cpu": consumed["cpu"] + consumed["server_cpu"]}
 
 
-def enqueue(stage: Stage, keyed: bool) -> dict[str, float]:
+def enqueue(stage: Stage, jobs: int = JOBS, keyed: bool = False) -> dict[str, float]:
     stage.settle_down()
     before = stage.redis_bytes()
-    made = stage.tool("enqueue_bench", "bulk", *stage.redis_arguments("penstock_api", stage.password), "--jobs", JOBS,
-                      "--batch", CALL_JOBS, "--keyed", int(keyed))
+    made = stage.tool("enqueue_bench", "bulk", *stage.redis_arguments("penstock_api", stage.password), "--jobs", jobs,
+                      "--batch", CALL_JOBS, "--keyed", int(keyed), row="bulk_keyed" if keyed else "bulk")
     return {"wall": made["wall"], "bytes": stage.redis_bytes() - before}
 
 
 def slice_of_each(stage: Stage, worker: Worker) -> dict[str, float]:
     """Seconds, CPU seconds and bytes."""
     floor = probe(stage)
-    plain = enqueue(stage, keyed=False)
-    drained = drain(stage, worker, JOBS, STREAM)
+    plain = enqueue(stage)
+    drained = drain(stage, worker, JOBS, STREAM, "drain")
     keyed = enqueue(stage, keyed=True)
-    drain(stage, worker, JOBS, STREAM)
+    drain(stage, worker, JOBS, STREAM, "drain")
     stage.forget_keys()
     return {"drain": drained["wall"], "cpu": drained["cpu"], "bulk": plain["wall"], "bytes": plain["bytes"], "bulk_keyed": keyed["wall"],
             "bytes_keyed": keyed["bytes"], **{f"bare {name}": cost for name, cost in floor.items()}}

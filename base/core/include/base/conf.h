@@ -25,6 +25,10 @@ void conf_free(struct conf *c);
 struct config_t;
 MUST struct err conf_parse_file(const char *path, struct config_t *out);
 
+/* A whole text file into *out, which is empty, and a NUL behind it. ERR_SYSTEM when it cannot be read, ERR_INVALID when there is a NUL in
+ * it, ERR_TOO_LARGE by out's limit. */
+MUST struct err conf_read_text(const char *path, struct buf *out);
+
 /* The first line of a secret file, without its newline; *out is the caller's (crypto_wipe, free). An empty path gives "".
  * A file that cannot be read, or whose first line is empty, is an error: the setting asks for a secret. */
 MUST struct err conf_secret(const char *path, char **out);
