@@ -52,6 +52,7 @@ struct err acceptance_prepare(struct acceptance *a) {
 
 void acceptance_start(struct acceptance *a) {
     struct api *api = a->call->api;
+    sampler_began(api->sampler, a);
     if (a->type->class == CLASS_STREAM) {
         enter_add(api->enter, a);
     } else {
@@ -65,11 +66,11 @@ void acceptance_tell(struct acceptance *a, enum acceptance_verdict verdict, stru
         return;
     }
     a->told = true;
+    sampler_decided(a->call->api->sampler, a, verdict == ACCEPTED_FRESH);
     a->verdict = verdict;
     a->err = err;
     if (verdict == ACCEPTED_FRESH) {
         metric_inc(M_JOBS_ENQUEUED, a->queue->name, a->type->name, "api");
-        sampler_entered(a->call->api->sampler, a->queue);
     } else if (verdict == ACCEPTED_KNOWN || verdict == ACCEPTED_MISMATCH) {
         bool replay = verdict == ACCEPTED_KNOWN && a->row.type.p != NULL && !job_row_is_open(&a->row);
         metric_inc(M_IDEMPOTENCY_HITS, replay ? "replay" : hits[verdict], NULL, NULL);
@@ -408,7 +409,7 @@ bool accept_is_refused(const struct accept *s) {
            is_slow(s, s->probing, s->probed) || was_refused(s, s->refused_at) || was_refused(s, s->probe_refused_at);
 }
 
-bool accept_is_full(const struct accept *s) { return s->waiting_n >= WAITING_MAX; }
+bool accept_is_full(const struct accept *s, int pct) { return s->waiting_n * 100 >= (size_t)WAITING_MAX * (size_t)pct; }
 
 void accept_add(struct accept *s, struct acceptance *a) {
     call_hold(a->call);

@@ -65,7 +65,7 @@ MUST struct err accept_new(struct api *api, struct accept **out);
 void accept_stop(struct accept *s); /* while the loop is there; NULL is fine */
 void accept_free(struct accept *s); /* when nothing calls back any more */
 void accept_add(struct accept *s, struct acceptance *a);
-bool accept_is_full(const struct accept *s); /* as many wait as may: refuse before adding */
+bool accept_is_full(const struct accept *s, int pct); /* so much of what may wait does: refuse before adding */
 /* Postgres is there, perhaps, and yet takes no jobs: it refused the last of them some seconds ago at most, or does not answer. */
 bool accept_is_refused(const struct accept *s);
 void accept_probe(struct accept *s); /* once a second, so that this is known before somebody pays for it */

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "declared.h"
+#include "door.h"
 #include "header.h"
-#include "sampler.h"
 #include "server.h"
 
 enum { STATUS_GONE = 499, SPARE_CALLS = 256, ARENA_BLOCK_BYTES = 4096, ARENA_BYTES = 16 << 20 };
@@ -314,12 +314,6 @@ static bool read_key(struct call *c) {
     return true;
 }
 
-/* Where the route alone says which queue the job goes to, a refusal costs no body and no statement. */
-static bool check_pressure(struct call *c) {
-    const struct queue_info *q = sampler_route_queue(c->api->sampler, c->route);
-    return q == NULL || sampler_admit(c->api->sampler, q, c);
-}
-
 static bool check_ready(struct call *c) {
     if (c->api->ready || (c->route->flags & ROUTE_LAX) != 0) {
         return true;
@@ -328,9 +322,9 @@ static bool check_ready(struct call *c) {
     return false;
 }
 
-/* What the head alone tells. */
+/* What the head alone tells: a refusal costs no body and no statement. */
 static bool check(struct call *c) {
-    return call_check_query(c) && check_ready(c) && check_media(c) && read_key(c) && check_pressure(c);
+    return call_check_query(c) && check_ready(c) && check_media(c) && read_key(c) && door_admits_route(c);
 }
 
 static void on_let_in(struct call *c) {

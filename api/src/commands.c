@@ -164,7 +164,7 @@ static void attach(struct call *c, struct command *k) {
         } else {
             answer_accepted(k->submit);
         }
-    } else if (left_ms <= 0 || !redis_is_up(c->api->rt->redis_connection)) {
+    } else if (left_ms <= 0 || !redis_is_up(c->api->rt->redis_connection) || wait_is_full(c->api->waits)) {
         answer_accepted(k->submit);
     } else if (wait_for(c, a->known_id, left_ms)) {
         /* The row is gone after this: what a 202 needs of it is kept. */
@@ -188,13 +188,13 @@ static void on_accepted(struct acceptance *a) {
     }
 }
 
-/* The waiter stands before the job can end. */
+/* The waiter stands before the job can end. No job is refused because too many wait: then this one does not. */
 static void start(struct call *c, struct command *k, int64_t wait_ms) {
     k->until = (struct mono){loop_now(c->api->rt->loop).us + wait_ms * 1000};
     c->state = k;
     k->waits = wait_ms > 0;
     k->submit->a.done = on_accepted;
-    if (wait_ms == 0 || wait_for(c, k->submit->a.id, wait_ms)) {
+    if (wait_ms == 0 || wait_is_full(c->api->waits) || wait_for(c, k->submit->a.id, wait_ms)) {
         acceptance_start(&k->submit->a);
     }
 }

@@ -3,7 +3,6 @@
 
 #include "accept.h"
 #include "handlers.h"
-#include "sampler.h"
 #include "server.h"
 
 enum { HEALTH_BYTES_MAX = 64 * 1024 };
@@ -25,11 +24,11 @@ static struct checks check(const struct api *api) {
     }
     if (!redis_is_up(api->rt->redis_connection)) {
         k.redis = "cannot be reached";
-    } else if (sampler_redis_is_full(api->sampler)) {
+    } else if (api->redis.full) {
         k.redis = "refuses writes";
         k.redis_full = true;
     }
-    k.mail = sampler_mail_is_down(api->sampler) ? "does not answer workers" : NULL;
+    k.mail = api->redis.mail_down ? "does not answer workers" : NULL;
     return k;
 }
 

@@ -1,6 +1,7 @@
 /* Queues as operators see and steer them; the figures are the sampler's. */
 #include <base/json.h>
 
+#include "door.h"
 #include "handlers.h"
 #include "sampler.h"
 #include "server.h"
@@ -19,15 +20,17 @@ static void write_depth(struct buf *b, const struct queue_sample *s) {
 
 static void write_queue(struct call *c, struct buf *b, const struct queue_info *q) {
     const struct queue_sample *s = sampler_find(c->api->sampler, q);
+    struct pressure p = sampler_pressure(c->api->sampler, s);
     buf_addf(b, "{\"name\":\"%s\",\"paused\":%s,\"shards\":%u,\"slots\":%d", q->name, q->paused ? "true" : "false", q->shards_n,
              q->slots);
-    buf_addf(b, ",\"limits\":{\"max_depth\":%lld,\"max_open\":%lld,\"max_drain_seconds\":%lld}", (long long)q->max_depth,
-             (long long)q->max_open, (long long)q->max_drain_s);
+    buf_addf(b, ",\"limits\":{\"max_depth\":%lld,\"max_open\":%lld,\"max_drain_seconds\":%lld,\"max_fill_percent\":%d}",
+             (long long)q->max_depth, (long long)q->max_open, (long long)q->max_drain_s, q->max_fill_pct);
     write_depth(b, s);
     buf_addf(b, ",\"oldest_age_seconds\":%.3f", sampler_oldest_age_s(s, loop_wall(c->api->rt->loop)));
     job_add_time(b, "next_due_at", s->depth.next_due);
-    buf_addf(b, ",\"done_per_second\":%.1f,\"drain_seconds\":%.1f,\"shedding\":\"%s\",\"workers\":{\"desired\":%lld}}",
-             s->capacity.per_s, sampler_drain_s(s), shed_name(s->shed), (long long)s->desired);
+    buf_addf(b, ",\"done_per_second\":%.1f,\"drain_seconds\":%.1f", s->capacity.per_s, admission_drain_s(&p));
+    door_write(c->api->sampler, s, b);
+    buf_addf(b, ",\"workers\":{\"desired\":%lld}}", (long long)s->desired);
 }
 
 void handle_queues_list(struct call *c) {

@@ -1,6 +1,5 @@
 #include "sampler.h"
 
-#include <base/crypto.h>
 #include <base/metrics.h>
 #include <io/timer.h>
 #include <math.h>
@@ -8,8 +7,8 @@
 #include <stdlib.h>
 
 #include "accept.h"
+#include "door.h"
 #include "server.h"
-#include "types.h"
 
 enum { TICK_MS = 1000, BLIND_MS = 5000, COUNTS_SHARE = 20, ESTIMATE_MAX_S = 999999 };
 
@@ -30,8 +29,6 @@ struct sampler {
     size_t n;
     bool counting;
     struct mono count_began, count_next;
-    bool redis_full; /* it refused the latest small write */
-    bool mail_down;
 };
 
 /* What Postgres knows better. Each part goes by an index over a few rows: journal rows that Redis has not seen, open dead jobs. */
@@ -62,38 +59,50 @@ static struct slot *slot_of(struct sampler *s, const struct queue_info *q) {
     if (slot == NULL && s->n < LIMIT_QUEUES && (slot = calloc(1, sizeof *slot)) != NULL) {
         slot->sampler = s;
         slot->sample.queue = q;
+        slot->sample.held = loop_now(s->api->rt->loop);
         capacity_start(&slot->sample.capacity, q->slots);
         s->slots[s->n++] = slot;
     }
     return slot;
 }
 
+struct queue_sample *sampler_slot(struct sampler *s, const struct queue_info *q) {
+    struct slot *slot = slot_of(s, q);
+    return slot != NULL ? &slot->sample : NULL;
+}
+
 const struct queue_sample *sampler_find(struct sampler *s, const struct queue_info *q) {
     static const struct queue_sample nothing;
-    const struct slot *slot = slot_of(s, q);
-    return slot != NULL ? &slot->sample : &nothing;
+    const struct queue_sample *sample = sampler_slot(s, q);
+    return sample != NULL ? sample : &nothing;
 }
 
 /* ---- figures ---- */
 
-/* While Redis cannot be read nothing is known of its depth or of a rate: only open rows count, as for a paused queue. What came since
- * the reading is in entered; if it came in other processes or a while ago, in unmarked. */
-struct pressure sampler_pressure(const struct queue_sample *q) {
-    const struct queue_depth *d = &q->depth;
-    int64_t there = d->waiting + d->running + d->delayed + d->parked;
-    int64_t since = q->blind ? 0 : q->entered;
-    return (struct pressure){
-        .waiting = d->waiting + since,
-        .depth = there + since,
-        .open = there + (q->entered > q->unmarked ? q->entered : q->unmarked),
-        .rate = q->capacity.per_s,
-        .paused = q->blind || (q->queue != NULL && q->queue->paused),
-    };
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Age by jobs that waited while nobody could run them is no sign of pressure. */
+static double age_s(const struct sampler *s, const struct queue_sample *q) {
+    double oldest = sampler_oldest_age_s(q, loop_wall(s->api->rt->loop));
+    return fmin(oldest, (double)mono_ms_since(loop_now(s->api->rt->loop), q->held) / 1000);
 }
 
-double sampler_drain_s(const struct queue_sample *q) {
-    struct pressure p = sampler_pressure(q);
-    return admission_drain_s(&p);
+/* While Redis cannot be read nothing is known of its depth or of a rate: only open rows count, as for a paused queue. What came since
+ * the reading is in entered; if it came in other processes or a while ago, in unmarked. */
+struct pressure sampler_pressure(const struct sampler *s, const struct queue_sample *q) {
+    const struct queue_depth *d = &q->depth;
+    int64_t there = d->waiting + d->running + d->delayed + d->parked;
+    struct arrivals since = {q->entered.jobs + q->deciding.jobs, q->entered.ready + q->deciding.ready};
+    return (struct pressure){
+        .waiting = d->waiting + (q->blind ? 0 : since.ready),
+        .depth = there + (q->blind ? 0 : since.jobs),
+        .open = there + larger(since.jobs, q->unmarked),
+        .rate = q->capacity.per_s,
+        .age_s = age_s(s, q),
+        .fill = q->blind ? 0 : s->api->redis.fill,
+        .paused = q->blind || (q->queue != NULL && q->queue->paused),
+        .since_s = (double)mono_ms_since(loop_now(s->api->rt->loop), q->read) / 1000,
+    };
 }
 
 double sampler_oldest_age_s(const struct queue_sample *q, struct wall now) {
@@ -102,94 +111,53 @@ double sampler_oldest_age_s(const struct queue_sample *q, struct wall now) {
 }
 
 double sampler_estimate_s(struct sampler *s, const struct queue_info *q, struct wall due, struct wall now) {
-    double drain = sampler_drain_s(sampler_find(s, q));
+    struct pressure p = sampler_pressure(s, sampler_find(s, q));
+    double drain = admission_drain_s(&p);
     double wait = due.ms > now.ms ? (double)(due.ms - now.ms) / 1000 : 0;
     return fmin(round(fmax(drain, wait) * 10) / 10, ESTIMATE_MAX_S);
 }
 
-static struct pressure_limits limits_of(const struct sampler *s, const struct queue_info *q) {
-    int64_t most = s->api->rt->conf->admission_max_open_jobs;
-    return (struct pressure_limits){
-        .max_depth = q->max_depth, .max_open = q->max_open < most ? q->max_open : most, .max_drain_s = q->max_drain_s};
+int64_t sampler_max_open(const struct sampler *s) { return s->api->rt->conf->admission_max_open_jobs; }
+
+/* ---- arrivals ---- */
+
+static void add(struct arrivals *to, const struct acceptance *a, int64_t by) {
+    to->jobs += by;
+    to->ready += a->due.ms == 0 ? by : 0;
 }
 
-static double random01(void) {
-    uint32_t r;
-    crypto_random(&r, sizeof r);
-    return (double)r / 4294967296.0;
-}
-
-enum shed sampler_judge(struct sampler *s, const struct queue_info *q, int64_t *out_retry_after_s) {
-    struct slot *slot = slot_of(s, q);
-    if (slot == NULL) {
-        return SHED_NOTHING;
-    }
-    struct pressure p = sampler_pressure(&slot->sample);
-    struct pressure_limits limits = limits_of(s, q);
-    enum shed why = admission_judge(&p, &limits, slot->sample.shed);
-    if (why != SHED_NOTHING) {
-        slot->sample.shed = why; /* only a reading ends it */
-        *out_retry_after_s = admission_retry_after_s(&p, &limits, why, random01());
-        metric_inc(M_QUEUE_SHED, q->name, shed_name(why), NULL);
-    }
-    return why;
-}
-
-void sampler_entered(struct sampler *s, const struct queue_info *q) {
-    struct slot *slot = slot_of(s, q);
-    if (slot != NULL) {
-        slot->sample.entered++;
+void sampler_began(struct sampler *s, const struct acceptance *a) {
+    struct queue_sample *q = sampler_slot(s, a->queue);
+    if (q != NULL) {
+        add(&q->deciding, a, 1);
     }
 }
 
-struct str sampler_detail(struct sampler *s, const struct queue_info *q, enum shed why, struct arena *a) {
-    struct pressure p = sampler_pressure(sampler_find(s, q));
-    struct pressure_limits limits = limits_of(s, q);
-    struct str text;
-    if (why == SHED_DRAIN_TIME) {
-        text = arena_printf(a, "Queue %s: %lld jobs wait and %.1f/s are done, %.0f s to drain; the limit is %lld s", q->name,
-                            (long long)p.waiting, p.rate, admission_drain_s(&p), (long long)limits.max_drain_s);
-    } else if (why == SHED_DEPTH) {
-        text =
-            arena_printf(a, "Queue %s: depth %lld, the limit is %lld", q->name, (long long)p.depth, (long long)limits.max_depth);
-    } else {
-        text = arena_printf(a, "Queue %s: %lld open jobs, the limit is %lld", q->name, (long long)p.open,
-                            (long long)limits.max_open);
+void sampler_decided(struct sampler *s, const struct acceptance *a, bool accepted) {
+    struct queue_sample *q = sampler_slot(s, a->queue);
+    if (q == NULL) {
+        return;
     }
-    return text.p != NULL ? text : STR("The queue is full");
-}
-
-bool sampler_admit(struct sampler *s, const struct queue_info *q, struct call *c) {
-    int64_t retry_after_s = 1;
-    enum shed why = sampler_judge(s, q, &retry_after_s);
-    if (why == SHED_NOTHING) {
-        return true;
+    add(&q->deciding, a, -1);
+    if (accepted) {
+        add(&q->entered, a, 1);
     }
-    struct problem p = {.id = PROBLEM_QUEUE_FULL, .detail = sampler_detail(s, q, why, &c->arena), .retry_after_s = retry_after_s};
-    call_problem_full(c, &p);
-    return false;
+    if (accepted && a->due.ms == 0) {
+        shares_add(&q->shares, str_c(a->call->who.tenant));
+    }
 }
-
-const struct queue_info *sampler_route_queue(struct sampler *s, const struct route *r) {
-    const struct job_type *type = types_of_route(s->api->rt->registry, r);
-    return type != NULL ? queue_table_find(s->api->rt->queues, str_c(type->queue)) : NULL;
-}
-
-bool sampler_redis_is_full(const struct sampler *s) { return s->redis_full; }
-bool sampler_mail_is_down(const struct sampler *s) { return s->mail_down; }
 
 /* ---- reading Redis ---- */
 
-static void show(const struct slot *slot) {
-    const struct queue_sample *q = &slot->sample;
+static void show(const struct sampler *s, const struct queue_sample *q) {
+    struct pressure p = sampler_pressure(s, q);
     const char *name = q->queue->name;
     series_set(metric_series(M_QUEUE_DEPTH, name, "waiting", NULL), (double)q->depth.waiting);
     series_set(metric_series(M_QUEUE_DEPTH, name, "running", NULL), (double)q->depth.running);
     series_set(metric_series(M_QUEUE_DEPTH, name, "delayed", NULL), (double)q->depth.delayed);
     series_set(metric_series(M_QUEUE_DEPTH, name, "parked", NULL), (double)q->depth.parked);
-    series_set(metric_series(M_QUEUE_OLDEST_AGE, name, NULL, NULL),
-               sampler_oldest_age_s(q, loop_wall(slot->sampler->api->rt->loop)));
-    series_set(metric_series(M_QUEUE_DRAIN_ETA, name, NULL, NULL), sampler_drain_s(q));
+    series_set(metric_series(M_QUEUE_OLDEST_AGE, name, NULL, NULL), sampler_oldest_age_s(q, loop_wall(s->api->rt->loop)));
+    series_set(metric_series(M_QUEUE_DRAIN_ETA, name, NULL, NULL), admission_drain_s(&p));
     series_set(metric_series(M_QUEUE_PAUSED, name, NULL, NULL), q->queue->paused);
 }
 
@@ -204,17 +172,19 @@ static void finish_reading(struct slot *slot) {
     if (q->known) {
         bool busy = q->depth.waiting > 0 && d->waiting > 0 && !q->queue->paused;
         capacity_add(&q->capacity, ended - slot->ended, (double)(now.us - q->read.us) / 1e6, busy);
+        shares_drain(&q->shares, ended - slot->ended, d->waiting + d->running);
+    }
+    if (q->blind || q->queue->paused) {
+        q->held = now;
     }
     slot->ended = ended;
     q->depth = *d;
     q->read = now;
     q->known = true;
     q->blind = false;
-    q->entered = 0;
-    struct pressure p = sampler_pressure(q);
-    struct pressure_limits limits = limits_of(slot->sampler, q->queue);
-    q->shed = admission_judge(&p, &limits, q->shed);
-    show(slot);
+    q->entered = (struct arrivals){0};
+    door_move(slot->sampler, q);
+    show(slot->sampler, q);
 }
 
 static struct wall earlier(struct wall a, struct wall b) { return a.ms == 0 || (b.ms != 0 && b.ms < a.ms) ? b : a; }
@@ -265,31 +235,6 @@ static void read_queue(struct sampler *s, const struct queue_info *q) {
     }
 }
 
-static void on_write(void *arg, struct err err, const struct reply *reply) {
-    struct sampler *s = arg;
-    (void)reply;
-    s->redis_full = err.code == ERR_REDIS_FULL;
-}
-
-/* Whether a Redis that answers also writes: the beat of this process, once more. */
-static void try_write(struct sampler *s) {
-    char now[24];
-    (void)snprintf(now, sizeof now, "%lld", (long long)loop_wall(s->api->rt->loop).ms);
-    const struct str argv[] = {STR("ZADD"), STR(KEY_PROCESSES), str_c(now), str_c(s->api->rt->process)};
-    broker_call(&s->api->rt->redis, 4, argv, on_write, s);
-}
-
-static void on_mail(void *arg, struct err err, const struct reply *reply) {
-    struct sampler *s = arg;
-    s->mail_down = !err_is_set(err) && str_is(reply_str(reply_at(reply, 0)), "1");
-}
-
-/* Only workers speak to the relay. */
-static void read_mail(struct sampler *s) {
-    const struct str argv[] = {STR("MGET"), STR(KEY_DOWN_PREFIX "mail")};
-    broker_call(&s->api->rt->redis, 2, argv, on_mail, s);
-}
-
 /* ---- reading Postgres ---- */
 
 static void take_counts(struct sampler *s, const PGresult *res) {
@@ -335,8 +280,7 @@ static void on_tick(void *arg) {
     for (size_t i = 0; i < queue_table_count(t); i++) {
         read_queue(s, queue_table_at(t, i));
     }
-    try_write(s);
-    read_mail(s);
+    redis_watch_look(s->api);
     read_counts(s);
     accept_probe(s->api->accept);
     series_set(metric_series(M_HTTP_CONNECTIONS, NULL, NULL, NULL),
@@ -372,6 +316,7 @@ void sampler_stop(struct sampler *s) {
 
 void sampler_free(struct sampler *s) {
     for (size_t i = 0; s != NULL && i < s->n; i++) {
+        shares_free(&s->slots[i]->sample.shares);
         free(s->slots[i]);
     }
     free(s);

@@ -8,12 +8,17 @@
 #include <queues/upkeep.h>
 
 #include "admission.h"
+#include "shares.h"
 
+struct acceptance;
 struct api;
-struct call;
 struct queue_info;
-struct route;
 struct sampler;
+
+/* Jobs that this process lets in. */
+struct arrivals {
+    int64_t jobs, ready; /* ready: not delayed */
+};
 
 struct queue_sample {
     const struct queue_info *queue;
@@ -21,12 +26,15 @@ struct queue_sample {
     bool blind;               /* not for some seconds: Redis is away */
     struct queue_depth depth; /* of all shards together */
     struct mono read;
-    int64_t unmarked; /* journal rows that Redis has not seen */
-    int64_t dead;     /* open dead jobs */
-    int64_t desired;  /* worker processes */
-    int64_t entered;  /* jobs that this process let in since the reading */
+    int64_t unmarked;         /* journal rows that Redis has not seen */
+    int64_t dead;             /* open dead jobs */
+    int64_t desired;          /* worker processes */
+    struct arrivals entered;  /* accepted since the reading */
+    struct arrivals deciding; /* let in, and not accepted yet */
+    struct mono held;         /* when it was paused or blind last: jobs aged then, whatever the workers do */
     struct capacity capacity;
-    enum shed shed;
+    struct shares shares; /* of the jobs that wait */
+    struct admission door;
 };
 
 MUST struct err sampler_new(struct api *api, struct sampler **out);
@@ -38,25 +46,18 @@ void sampler_start(struct sampler *s);
 
 /* Never NULL for a queue of the table. */
 const struct queue_sample *sampler_find(struct sampler *s, const struct queue_info *q);
-struct pressure sampler_pressure(const struct queue_sample *q);
-double sampler_drain_s(const struct queue_sample *q);
+struct pressure sampler_pressure(const struct sampler *s, const struct queue_sample *q);
 double sampler_oldest_age_s(const struct queue_sample *q, struct wall now);
 
 /* Seconds until a job that comes now would start; due 0: at once. */
 double sampler_estimate_s(struct sampler *s, const struct queue_info *q, struct wall due, struct wall now);
 
-/* Whether the queue takes more; if not, out_retry_after_s says when to come again. */
-enum shed sampler_judge(struct sampler *s, const struct queue_info *q, int64_t *out_retry_after_s);
-void sampler_entered(struct sampler *s, const struct queue_info *q); /* a job was let in */
-/* The same for a call: true, or it is answered with 503 queue_full. */
-bool sampler_admit(struct sampler *s, const struct queue_info *q, struct call *c);
-/* What the refusal says. */
-struct str sampler_detail(struct sampler *s, const struct queue_info *q, enum shed why, struct arena *a);
+/* The same, to be changed by the door (door.h). NULL: out of memory, or more queues than there may be. */
+struct queue_sample *sampler_slot(struct sampler *s, const struct queue_info *q);
+int64_t sampler_max_open(const struct sampler *s); /* of any queue */
 
-/* The queue that a route's job type is for; NULL when only the body says so. */
-const struct queue_info *sampler_route_queue(struct sampler *s, const struct route *r);
-
-bool sampler_redis_is_full(const struct sampler *s); /* it is up, and refuses writes */
-bool sampler_mail_is_down(const struct sampler *s);  /* as workers have found it */
+/* A job was let in; and it was decided what becomes of it. */
+void sampler_began(struct sampler *s, const struct acceptance *a);
+void sampler_decided(struct sampler *s, const struct acceptance *a, bool accepted);
 
 #endif

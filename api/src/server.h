@@ -6,6 +6,7 @@
 #include <jobs/runtime.h>
 
 #include "call.h"
+#include "redis_watch.h"
 
 struct accept;
 struct enter;
@@ -22,6 +23,7 @@ struct api {
     struct keys *keys;
     struct types *types;
     struct sampler *sampler;
+    struct redis_watch redis;
     struct accept *accept; /* journal class */
     struct enter *enter;   /* stream class */
     struct wait_table *waits;

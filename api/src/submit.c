@@ -3,8 +3,8 @@
 #include <base/json.h>
 #include <base/log.h>
 
+#include "door.h"
 #include "header.h"
-#include "sampler.h"
 #include "server.h"
 
 static const int64_t DUE_MAX_MS = 24LL * 86400 * 1000; /* delay and retries stay below 25 days */
@@ -158,31 +158,17 @@ static bool take_fingerprint(struct submit *s, struct str raw) {
     return !err_is_set(sha256_parts(parts, 5, s->a.fingerprint)) || refuse(s, PROBLEM_BUSY, STR("Out of memory"));
 }
 
-static bool check_pressure(struct submit *s) {
-    if (accept_is_full(s->a.call->api->accept)) {
-        return refuse(s, PROBLEM_BUSY, STR("As many jobs as may wait for Postgres do"));
-    }
-    struct sampler *sampler = s->a.call->api->sampler;
-    int64_t retry_after_s = 1;
-    enum shed why = sampler_judge(sampler, s->a.queue, &retry_after_s);
-    if (why != SHED_NOTHING) {
-        (void)refuse(s, PROBLEM_QUEUE_FULL, sampler_detail(sampler, s->a.queue, why, &s->a.call->arena));
-        s->problem.retry_after_s = retry_after_s;
-    }
-    return why == SHED_NOTHING;
-}
-
 static bool read_payload(struct submit *s, const json_t *payload, const char *prefix) {
     return check(s, types_payload(s->a.call->api->types, s->a.type), payload, prefix) && take_payload(s, payload);
 }
 
-/* Type and queue are known. */
+/* Type and queue are known: what is refused for pressure costs no more than that. */
 static bool take_job(struct submit *s, const json_t *payload, const char *prefix, struct str raw) {
     if (s->a.type->key_required && s->a.key.p == NULL) {
         return refuse(s, PROBLEM_KEY_MISSING,
                       arena_printf(&s->a.call->arena, "Jobs of type %s take effects once per key", s->a.type->name));
     }
-    if (!read_payload(s, payload, prefix) || !take_fingerprint(s, raw) || !check_pressure(s)) {
+    if (!door_admits(s->a.call, s->a.queue, &s->problem) || !read_payload(s, payload, prefix) || !take_fingerprint(s, raw)) {
         return false;
     }
     return !err_is_set(acceptance_prepare(&s->a)) || refuse(s, PROBLEM_BUSY, STR("Out of memory"));
@@ -222,9 +208,7 @@ bool submit_refused(struct submit *s) {
         return !refuse(s, PROBLEM_KEY_REUSED,
                        STR("Another request, with other bytes or to another path, came with this key before"));
     case ACCEPTED_FULL:
-        (void)refuse(s, PROBLEM_QUEUE_FULL,
-                     arena_printf(&s->a.call->arena, "Queue %s holds as many jobs as it may", s->a.queue->name));
-        s->problem.retry_after_s = 1;
+        door_full(s->a.call, s->a.queue, &s->problem);
         return true;
     case ACCEPTED_FAILED:
         refuse_failed(s, s->a.err);

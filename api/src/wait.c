@@ -48,6 +48,7 @@ static const struct pg_stmt read_stmt = {
 };
 
 size_t wait_count(const struct wait_table *t) { return t->waiters_n; }
+bool wait_is_full(const struct wait_table *t) { return t->waiters_n >= (size_t)t->api->rt->conf->api_max_waiters; }
 
 /* ---- the table ---- */
 
@@ -114,7 +115,7 @@ static void on_time_up(void *arg) {
 
 struct err wait_add(struct wait_table *t, struct waiter *w, struct uuid job, int64_t ms,
                     void (*done)(struct waiter *, const struct job_row *)) {
-    if (t->waiters_n >= (size_t)t->api->rt->conf->api_max_waiters) {
+    if (wait_is_full(t)) {
         return err_make(ERR_BUSY, "%zu requests wait for jobs already", t->waiters_n);
     }
     if (w->timer == NULL) {

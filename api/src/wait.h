@@ -25,6 +25,7 @@ MUST struct err wait_table_new(struct api *api, struct wait_table **out);
 void wait_table_stop(struct wait_table *t); /* while the loop is there; NULL is fine */
 void wait_table_free(struct wait_table *t); /* when nothing calls back any more */
 size_t wait_count(const struct wait_table *t);
+bool wait_is_full(const struct wait_table *t); /* as many wait as may */
 
 /* ERR_BUSY past api.max_waiters. done never runs before this returns. */
 MUST struct err wait_add(struct wait_table *t, struct waiter *w, struct uuid job, int64_t ms,

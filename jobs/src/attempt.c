@@ -10,7 +10,46 @@ enum { EFFECT_VALUES_MAX = 32, RACE_LIMIT = 3 };
 
 bool attempt_is_stream(const struct attempt *a) { return id_job_place(a->job.id).stream_class; }
 
-void attempt_end(struct attempt *a, const struct attempt_end *end) { a->on_end(a, end); }
+static int64_t now_us(const struct attempt *a) { return loop_now(a->env->loop).us; }
+
+bool attempt_enter(struct attempt *a, struct dependency *d) {
+    int64_t wait_ms;
+    if (d == NULL || dependency_enter(d, &a->place, now_us(a), &wait_ms)) {
+        return true;
+    }
+    if (d->circuit == CIRCUIT_CLOSED || dependency_spares(d, now_us(a))) {
+        attempt_later(a, wait_ms,
+                      err_make(ERR_BUSY, "%s: %s", d->name, d->circuit == CIRCUIT_CLOSED ? "no room" : "does not answer"));
+    } else {
+        attempt_fail(a, err_make(ERR_TRANSIENT, "%s: has not answered for a day", d->name));
+    }
+    return false;
+}
+
+bool attempt_may_call(const struct attempt *a, int64_t *out_wait_ms) {
+    return a->job.attempt == 0 || dependency_retry(a->place.dependency, now_us(a), out_wait_ms);
+}
+
+/* It failed with its server: nothing is charged while that is away. */
+static struct attempt_end spare(struct attempt *a, const struct attempt_end *end) {
+    struct dependency *d = a->place.dependency;
+    struct attempt_end e = *end;
+    if (e.kind == END_FAILED && call_has_failed(call_verdict_of(e.err.code)) && dependency_spares(d, now_us(a))) {
+        int64_t wait_ms = dependency_wait_ms(d, now_us(a));
+        e.kind = END_LATER;
+        e.delay_ms = wait_ms > e.delay_ms ? wait_ms : e.delay_ms;
+    }
+    return e;
+}
+
+void attempt_end(struct attempt *a, const struct attempt_end *end) {
+    struct attempt_end e = *end;
+    if (a->place.dependency != NULL) {
+        e = spare(a, end);
+        dependency_leave(&a->place);
+    }
+    a->on_end(a, &e);
+}
 
 void attempt_finish(struct attempt *a, enum job_outcome outcome, int status, struct str result) {
     struct attempt_end end = {.kind = END_FINISHED, .outcome = outcome, .status = status, .result = arena_str(a->arena, result)};

@@ -10,7 +10,8 @@ struct queue_table {
 
 static const struct pg_stmt load_stmt = {
     "queue_table.load",
-    "SELECT name, number, shards, paused, slots, max_depth, max_open, max_drain_s FROM platform.queue ORDER BY number LIMIT 64",
+    "SELECT name, number, shards, paused, slots, max_depth, max_open, max_drain_s, max_fill_pct FROM platform.queue "
+    "ORDER BY number LIMIT 64",
     0,
 };
 
@@ -81,6 +82,7 @@ static struct err take_row(struct queue_table *t, const PGresult *res, int row) 
     q->max_depth = pg_col_int(res, row, 5);
     q->max_open = pg_col_int(res, row, 6);
     q->max_drain_s = pg_col_int(res, row, 7);
+    q->max_fill_pct = (int)pg_col_int(res, row, 8);
     return OK;
 }
 

@@ -57,6 +57,7 @@ static struct err open_module(struct runtime *rt, const struct module *m, struct
                                .loop = rt->loop,
                                .http = rt->http,
                                .handlers = rt->handlers,
+                               .dependencies = rt->dependencies,
                                .conf = rt->conf,
                                .services = &rt->services,
                                .queues = rt->queues,
@@ -109,7 +110,10 @@ struct err runtime_open(const struct runtime_options *o, struct runtime **out) {
     rt->ids.clock = &clock_system;
     name_process(rt);
     json_setup();
-    struct err e = open_connections(rt, o);
+    struct err e = dependencies_new(&rt->dependencies);
+    if (!err_is_set(e)) {
+        e = open_connections(rt, o);
+    }
     for (size_t i = 0; i < o->registry->modules_n && i < RUNTIME_MODULES_MAX && !err_is_set(e); i++) {
         e = open_module(rt, o->registry->modules[i], &rt->modules[i]);
     }
@@ -143,6 +147,7 @@ void runtime_close(struct runtime *rt) {
     pg_pool_close(rt->platform);
     heartbeat_free(rt->heartbeat);
     queue_table_free(rt->queues);
+    dependencies_free(rt->dependencies);
     loop_free(rt->loop);
     free(rt->redis_password);
     free(rt->postgres_password);

@@ -10,6 +10,8 @@ struct doctor_queue {
     char name[LIMIT_NAME_BYTES + 1];
     unsigned shards;
     int64_t desired, alive; /* worker processes */
+    int64_t cut_off;        /* of those, with an open circuit, */
+    char open[64];          /* and whose, of one of them */
 };
 
 struct doctor {

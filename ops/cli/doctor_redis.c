@@ -285,8 +285,16 @@ static void count_beat(struct fleet *f, const json_t *beat) {
     struct str queue = json_opt_str(beat, "queue", STR(""));
     f->schedulers += str_is(role, "scheduler");
     f->supervisors += str_is(role, "worker") && queue.n == 0;
+    struct str open = json_opt_str(beat, "circuit_open", STR(""));
     for (size_t i = 0; queue.n > 0 && i < f->doctor->queues_n; i++) {
-        f->doctor->queues[i].alive += str_is(queue, f->doctor->queues[i].name);
+        struct doctor_queue *q = &f->doctor->queues[i];
+        if (str_is(queue, q->name)) {
+            q->alive++;
+            q->cut_off += open.n > 0;
+            if (open.n > 0) {
+                (void)snprintf(q->open, sizeof q->open, "%.*s", STR_ARG(open));
+            }
+        }
     }
 }
 
@@ -310,21 +318,27 @@ static struct err ask_fleet(struct session *s, struct fleet *f) {
     return f->n > 0 ? ask(s, f->n + 1, f->argv, keep_beats, f) : OK;
 }
 
+static void say_queue(struct doctor *d, const struct doctor_queue *q) {
+    char what[LIMIT_NAME_BYTES + 16];
+    (void)snprintf(what, sizeof what, "worker.%s", q->name);
+    enum doctor_level level = q->alive == 0 && q->desired > 0 ? DOCTOR_FAIL : q->alive != q->desired ? DOCTOR_WARN : DOCTOR_OK;
+    if (level == DOCTOR_OK && q->cut_off > 0) {
+        doctor_say(d, DOCTOR_WARN, what, "its jobs wait for it, and no attempt is charged",
+                   "%s does not answer %lld of %lld processes", q->open, (long long)q->cut_off, (long long)q->alive);
+        return;
+    }
+    doctor_say(d, level, what,
+               level == DOCTOR_OK ? NULL : "the supervisors follow within seconds; if they do not, look at their log",
+               "%lld of %lld processes alive", (long long)q->alive, (long long)q->desired);
+}
+
 static void say_fleet(struct doctor *d, const struct fleet *f) {
     doctor_say(d, f->schedulers > 0 ? DOCTOR_OK : DOCTOR_FAIL, "scheduler",
                f->schedulers > 0 ? NULL : "start penstock scheduler: delayed jobs wait for it", "%d alive", f->schedulers);
     doctor_say(d, f->supervisors > 0 ? DOCTOR_OK : DOCTOR_FAIL, "worker", f->supervisors > 0 ? NULL : "start penstock worker",
                "%d supervisors alive", f->supervisors);
     for (size_t i = 0; i < d->queues_n; i++) {
-        const struct doctor_queue *q = &d->queues[i];
-        char what[LIMIT_NAME_BYTES + 16];
-        (void)snprintf(what, sizeof what, "worker.%s", q->name);
-        enum doctor_level level = q->alive == 0 && q->desired > 0 ? DOCTOR_FAIL
-                                  : q->alive != q->desired        ? DOCTOR_WARN
-                                                                  : DOCTOR_OK;
-        doctor_say(d, level, what,
-                   level == DOCTOR_OK ? NULL : "the supervisors follow within seconds; if they do not, look at their log",
-                   "%lld of %lld processes alive", (long long)q->alive, (long long)q->desired);
+        say_queue(d, &d->queues[i]);
     }
 }
 

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-static const struct column columns[] = {
+static const struct column listed[] = {
     {"NAME", "name", COLUMN_TEXT, true},
     {"PAUSED", "paused", COLUMN_TEXT, false},
     {"WAITING", "depth.waiting", COLUMN_TEXT, false},
@@ -15,16 +15,27 @@ static const struct column columns[] = {
     {"WORKERS", "workers.desired", COLUMN_TEXT, false},
     {"AGE", "oldest_age_seconds", COLUMN_SECONDS, false}, /* of the oldest waiting job */
 };
-enum { COLUMNS = sizeof columns / sizeof columns[0], REASON_MAX_BYTES = 4096 };
+static const struct column shown[] = {
+    {"NAME", "name", COLUMN_TEXT, true},
+    {"PAUSED", "paused", COLUMN_TEXT, false},
+    {"WAITING", "depth.waiting", COLUMN_TEXT, false},
+    {"RUNNING", "depth.running", COLUMN_TEXT, false},
+    {"WORKERS", "workers.desired", COLUMN_TEXT, false},
+    {"AGE", "oldest_age_seconds", COLUMN_SECONDS, false},
+    {"DRAIN", "drain_seconds", COLUMN_SECONDS, false}, /* until a job that comes now would start */
+    {"ADMISSION", "admission.state", COLUMN_TEXT, false},
+    {"WHY", "admission.reason", COLUMN_TEXT, false},
+};
+enum { REASON_MAX_BYTES = 4096 };
 
 int cli_queue_list(const struct options *o) {
     const struct client_request r = {.method = "GET", .path = {"/v1/queues"}, .timeout_ms = o->timeout_ms};
-    return show_asked(o, &r, columns, COLUMNS);
+    return show_asked(o, &r, listed, sizeof listed / sizeof listed[0]);
 }
 
 int cli_queue_get(const struct options *o) {
     const struct client_request r = {.method = "GET", .path = {"/v1/queues/", o->args[0]}, .timeout_ms = o->timeout_ms};
-    return show_asked(o, &r, columns, COLUMNS);
+    return show_asked(o, &r, shown, sizeof shown / sizeof shown[0]);
 }
 
 static int change(const struct options *o, const char *verb, const char *done) {

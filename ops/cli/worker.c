@@ -6,7 +6,8 @@ static const struct column columns[] = {
     {"NAME", "process", COLUMN_TEXT, true},       {"ROLE", "role", COLUMN_TEXT, false},
     {"QUEUE", "queue", COLUMN_TEXT, true},        {"SLOTS", "slots", COLUMN_TEXT, false},
     {"BUSY", "busy", COLUMN_TEXT, false},         {"QUIET", "quiet", COLUMN_TEXT, false},
-    {"DRAINING", "draining", COLUMN_TEXT, false}, {"AGE", "started_ms", COLUMN_AGE, false},
+    {"DRAINING", "draining", COLUMN_TEXT, false}, {"OPEN", "circuit_open", COLUMN_TEXT, true},
+    {"AGE", "started_ms", COLUMN_AGE, false},
 };
 
 int cli_worker_list(const struct options *o) {

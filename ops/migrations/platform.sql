@@ -14,9 +14,16 @@ CREATE TABLE IF NOT EXISTS platform.queue (
     version    bigint NOT NULL DEFAULT 1
 );
 
+-- How full what all queues share (Redis's memory, the room before Postgres) may be for this one to take jobs: who matters less stops
+-- first.
+ALTER TABLE platform.queue ADD COLUMN IF NOT EXISTS max_fill_pct smallint CHECK (max_fill_pct BETWEEN 1 AND 100);
+
 INSERT INTO platform.queue (name, number, max_drain_s) VALUES
     ('default', 0, 300), ('orders', 1, 300), ('payments', 2, 0), ('notifications', 3, 60)
 ON CONFLICT DO NOTHING;
+UPDATE platform.queue SET max_fill_pct = CASE name WHEN 'notifications' THEN 70 WHEN 'orders' THEN 88 WHEN 'payments' THEN 95 ELSE 75 END
+WHERE max_fill_pct IS NULL;
+ALTER TABLE platform.queue ALTER COLUMN max_fill_pct SET DEFAULT 75, ALTER COLUMN max_fill_pct SET NOT NULL;
 
 -- The journal. A row is the job; Redis holds its place in the queue. state 'waiting' is every open state: whether such a job is
 -- delayed, running or parked, Redis knows. epoch: the nonce of the shard epoch under which Redis has seen the job; NULL: it has not.

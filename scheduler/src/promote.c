@@ -1,11 +1,11 @@
 /* Delayed jobs: a timer to the next due time, moved forward when a new head is announced, and a look once a second in case the
- * announcement was lost. */
+ * announcement was lost. When many are due at once they are moved at a steady rate, so that Redis has time for everybody else. */
 #include "scheduler.h"
 
 #include <base/fault.h>
 #include <base/log.h>
 
-enum { PROMOTE_BATCH = 200 };
+enum { PROMOTE_BATCH = 50, PROMOTE_EVERY_MS = 10 }; /* a shard's cap: 5,000 a second */
 
 static void on_promoted(void *arg, struct err err, int64_t moved, struct wall next_due, struct wall redis_now) {
     struct shard_watch *w = arg;
@@ -17,7 +17,7 @@ static void on_promoted(void *arg, struct err err, int64_t moved, struct wall ne
         FAILPOINT(PROMOTE_AFTER);
     }
     if (moved == PROMOTE_BATCH) {
-        promote_now(w);
+        promote_arm(w, PROMOTE_EVERY_MS);
     } else if (next_due.ms != 0) {
         promote_arm(w, next_due.ms - redis_now.ms);
     }

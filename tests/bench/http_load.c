@@ -2,7 +2,9 @@
  * whose lines would have them.
  *   closed  --requests in all, the next one of a connection when it has its answer; one line of JSON
  *   paced   --rate a second, whether those before are answered or not; a line "<us when it was to be sent> <us of its answer> <id>" each
- * --path, --type (the body's), --body; every answer must have the status --status. The id is the first "id" of the answer, or "-". */
+ *   open    the same with answers of any status, and a line "<us when it was to be sent> <us of its answer> <status> <Retry-After, or 0>" each
+ * --path, --type (the body's), --body, --token (of an API key); every answer must have the status --status. The id is the first "id" of the
+ * answer, or "-". */
 #include "tool.h"
 
 #include <arpa/inet.h>
@@ -20,6 +22,7 @@ enum { ID_BYTES = 36, ANSWER_BYTES = 256 << 10, HEAD_BYTES = 512, CONNECTIONS_MA
 
 struct request {
     int64_t due_us, answered_us;
+    long status, retry_after;
     char id[ID_BYTES + 1];
 };
 
@@ -31,6 +34,8 @@ struct connection {
 
 static struct {
     const char *path, *type, *body;
+    const char *authorization; /* the header, or "" */
+    bool open;
     long port, connections, requests, rate, status, begun, done;
     int64_t start_us, key_prefix;
     struct request *all;
@@ -69,11 +74,12 @@ static void send_request(long c, struct request *r) {
     }
     char key[64] = "";
     if (strcmp(load.type, "application/x-ndjson") != 0) {
-        (void)snprintf(key, sizeof key, "Idempotency-Key: bench-%lld-%ld\r\n", (long long)load.key_prefix, (long)(r - load.all));
+        (void)snprintf(key, sizeof key, "Idempotency-Key: bench-%lld-%ld-%ld\r\n", (long long)load.key_prefix, (long)getpid(),
+                       (long)(r - load.all));
     }
     int head =
-        snprintf(text, HEAD_BYTES, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n%sContent-Length: %zu\r\n\r\n",
-                 load.path, load.type, key, body_n);
+        snprintf(text, HEAD_BYTES, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n%s%sContent-Length: %zu\r\n\r\n",
+                 load.path, load.type, load.authorization, key, body_n);
     if (head < 0 || head >= HEAD_BYTES) {
         die("http_load", "the path or the type is too long");
     }
@@ -83,16 +89,20 @@ static void send_request(long c, struct request *r) {
     write_all(load.polled[c].fd, text, (size_t)head + body_n);
 }
 
+/* The number in a header of the answer, "\r\nName: "; 0 without it. */
+static long header_number(const struct connection *c, const char *end, const char *name) {
+    const char *found = memmem(c->in, (size_t)(end - c->in), name, strlen(name));
+    return found != NULL ? strtol(found + strlen(name), NULL, 10) : 0;
+}
+
 /* Is the answer whole? */
 static bool is_whole(const struct connection *c, const char **out_body, size_t *out_n) {
-    static const char length[] = "\r\nContent-Length: ";
     const char *end = memmem(c->in, c->n, "\r\n\r\n", 4);
-    const char *found = end != NULL ? memmem(c->in, (size_t)(end - c->in), length, sizeof length - 1) : NULL;
     if (end == NULL) {
         return false;
     }
     *out_body = end + 4;
-    *out_n = found != NULL ? strtoul(found + sizeof length - 1, NULL, 10) : 0;
+    *out_n = (size_t)header_number(c, end, "\r\nContent-Length: ");
     return (size_t)(*out_body - c->in) + *out_n <= c->n;
 }
 
@@ -101,9 +111,10 @@ static void take_id(const char *body, size_t n, struct request *r) {
     (void)snprintf(r->id, sizeof r->id, "%.*s", found != NULL ? ID_BYTES : 1, found != NULL ? found + 6 : "-");
 }
 
-static void check_status(const struct connection *c) {
-    long status = c->n > 12 ? strtol(c->in + 9, NULL, 10) : 0;
-    if (status != load.status) {
+static void take_status(const struct connection *c, const char *body) {
+    c->request->status = c->n > 12 ? strtol(c->in + 9, NULL, 10) : 0;
+    c->request->retry_after = header_number(c, body, "\r\nRetry-After: ");
+    if (!load.open && c->request->status != load.status) {
         die("http_load: an answer of another status", c->in);
     }
 }
@@ -124,7 +135,7 @@ static void receive(long i) {
     if (c->request == NULL || !is_whole(c, &body, &body_n)) {
         return;
     }
-    check_status(c);
+    take_status(c, body);
     c->request->answered_us = tool_wall_us();
     take_id(body, body_n, c->request);
     c->request = NULL;
@@ -174,8 +185,13 @@ static void say(double began, double cpu) {
                      tool_cpu_seconds() - cpu);
         return;
     }
-    for (long i = 0; i < load.requests; i++) {
-        (void)printf("%lld %lld %s\n", (long long)load.all[i].due_us, (long long)load.all[i].answered_us, load.all[i].id);
+    for (const struct request *r = load.all; r < load.all + load.requests; r++) {
+        (void)printf("%lld %lld ", (long long)r->due_us, (long long)r->answered_us);
+        if (load.open) {
+            (void)printf("%ld %ld\n", r->status, r->retry_after);
+        } else {
+            (void)printf("%s\n", r->id);
+        }
     }
 }
 
@@ -184,8 +200,17 @@ static const char *text_option(int argc, char **argv, const char *name, const ch
     return given != NULL ? given : fallback;
 }
 
+static void authorize(const char *token) {
+    char *header = must_alloc(HEAD_BYTES, 1);
+    if (token != NULL) {
+        (void)snprintf(header, HEAD_BYTES, "Authorization: Bearer %s\r\n", token);
+    }
+    load.authorization = header;
+}
+
 int main(int argc, char **argv) {
-    bool paced = argc > 1 && strcmp(argv[1], "paced") == 0;
+    load.open = argc > 1 && strcmp(argv[1], "open") == 0;
+    bool paced = load.open || (argc > 1 && strcmp(argv[1], "paced") == 0);
     load.path = text_option(argc, argv, "--path", "/v1/jobs");
     load.type = text_option(argc, argv, "--type", "application/json");
     load.body = text_option(argc, argv, "--body", "{}");
@@ -196,8 +221,9 @@ int main(int argc, char **argv) {
     load.status = option_long(argc, argv, "--status", 202);
     if ((!paced && (argc < 2 || strcmp(argv[1], "closed") != 0)) || load.connections < 1 || load.connections > CONNECTIONS_MAX ||
         load.requests < 1 || (paced && load.rate < 1)) {
-        die("http_load", "closed or paced; --connections, --requests and --rate in range");
+        die("http_load", "closed, paced or open; --connections, --requests and --rate in range");
     }
+    authorize(option(argc, argv, "--token"));
     load.key_prefix = tool_wall_us();
     load.all = must_alloc((size_t)load.requests, sizeof *load.all);
     for (long c = 0; c < load.connections; c++) {

@@ -35,9 +35,7 @@ def read_log(data: bytes) -> list[list[bytes]]:
 
 class Log:
     def __init__(self, server: Redis):
-        folder = server.dir / "appendonlydir"
-        manifest = (folder / "appendonly.aof.manifest").read_text().splitlines()
-        self.path = folder / next(line.split()[1] for line in manifest if line.endswith("type i"))
+        [self.path] = server.log_increments()
 
     def size(self) -> int:
         return self.path.stat().st_size

@@ -103,7 +103,8 @@ def test_admission__given_a_long_drain_time_then_503_until_it_is_short(client, l
         assert 20 <= len(taken) <= 65 and taken[0]["estimated_start_seconds"] < taken[-1]["estimated_start_seconds"] <= 1.2
         refused = problem(answers[-1], 503, "queue_full")
         assert "to drain" in refused["detail"] and int(answers[-1].headers["Retry-After"]) >= 1
-        assert client.get("/v1/queues/notifications").json()["shedding"] == "drain_time"
+        admission = client.get("/v1/queues/notifications").json()["admission"]
+        assert (admission["state"], admission["reason"]) == ("closed", "drain_time") and "to drain" in admission["detail"]
         body = {"channel": "email", "to": "a@example.com", "subject": "s", "text": "t"}
         problem(client.post("/v1/notifications", body, new_key()), 503, "queue_full")
     finally:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / os.environ.get("PENSTOCK_BUILD", "build/dev")
+BUILD = Path(os.environ.get("TEST_BUILD", ROOT / "build" / "dev"))
 SECRET = "simulated"
 WAIT_S = 20
 

@@ -28,6 +28,10 @@ enum attempt_label attempt_label_of(enum job_outcome o) {
     return labels[o];
 }
 
+static struct dependency *dependency_of(struct runtime *rt, const struct job_type *type) {
+    return type->dependency != NULL ? dependencies_find(rt->dependencies, str_c(type->dependency), true) : NULL;
+}
+
 struct err kinds_new(struct runtime *rt, const char *queue, struct kinds **out) {
     const struct registry *r = rt->registry;
     const struct job_type *type;
@@ -42,8 +46,11 @@ struct err kinds_new(struct runtime *rt, const char *queue, struct kinds **out) 
     }
     k->kind[k->n++] = (struct kind){.name = STR("unknown"), .queue = queue};
     for (size_t i = 0; (type = registry_at(r, i, &module)) != NULL; i++) {
-        k->kind[k->n++] =
-            (struct kind){.name = str_c(type->name), .type = type, .env = runtime_module(rt, module), .queue = queue};
+        k->kind[k->n++] = (struct kind){.name = str_c(type->name),
+                                        .type = type,
+                                        .env = runtime_module(rt, module),
+                                        .dependency = dependency_of(rt, type),
+                                        .queue = queue};
     }
     *out = k;
     return OK;
@@ -54,6 +61,20 @@ void kinds_free(struct kinds *k) {
         schema_free(k->kind[i].schema);
     }
     free(k);
+}
+
+struct dependency *kinds_dependency(const struct kinds *k) {
+    struct dependency *shared = NULL;
+    for (size_t i = 1; i < k->n; i++) {
+        if (strcmp(k->kind[i].type->queue, k->kind[i].queue) != 0) {
+            continue;
+        }
+        if (k->kind[i].dependency == NULL || (shared != NULL && k->kind[i].dependency != shared)) {
+            return NULL;
+        }
+        shared = k->kind[i].dependency;
+    }
+    return shared;
 }
 
 struct kind *kinds_find(struct kinds *k, struct str type) {

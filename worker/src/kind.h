@@ -23,8 +23,9 @@ enum attempt_label attempt_label_of(enum job_outcome o);
 
 struct kind {
     struct str name;
-    const struct job_type *type; /* NULL: of no type that this version knows */
-    struct module_env *env;      /* of its module */
+    const struct job_type *type;   /* NULL: of no type that this version knows */
+    struct module_env *env;        /* of its module */
+    struct dependency *dependency; /* its type's; NULL: none */
     const char *queue;
     struct schema *schema; /* of the payload; NULL: not needed so far */
     struct series *queue_wait, *duration, *attempts[LABEL_MAX], *finished[OUTCOME_MAX]; /* NULL: not needed so far */
@@ -33,6 +34,8 @@ struct kind {
 struct kinds; /* of one queue's process */
 MUST struct err kinds_new(struct runtime *rt, const char *queue, struct kinds **out);
 void kinds_free(struct kinds *k);
+/* What every type of this queue needs: while that is away nothing need be read. NULL: there is no such server. */
+struct dependency *kinds_dependency(const struct kinds *k);
 struct kind *kinds_find(struct kinds *k, struct str type); /* never NULL: "unknown" */
 
 /* ERR_INVALID: the payload does not satisfy the type's schema. For jobs that no API has checked. */

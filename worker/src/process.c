@@ -3,6 +3,7 @@
 
 #include "limits.h"
 
+#include <base/json.h>
 #include <base/log.h>
 #include <base/metrics.h>
 #include <io/signals.h>
@@ -12,13 +13,28 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BATCH = 1000 };
+enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BATCH = 1000, OPEN_NAMES_MAX = 1024 };
 
 int64_t process_ms(const struct process *p, struct mono since) { return mono_ms_since(loop_now(p->rt->loop), since); }
 
-size_t process_slots(const struct process *p) {
+static size_t queue_slots(const struct process *p) {
     size_t slots = p->queue->slots > 0 && !p->lone ? (size_t)p->queue->slots : 1;
     return slots < HELD_MAX / 2 ? slots : HELD_MAX / 2;
+}
+
+/* Where types with different servers run side by side, none of these gets all the slots: a quarter is left for the others. */
+static size_t window_most(const struct process *p) {
+    size_t slots = queue_slots(p);
+    return p->dependency != NULL ? slots : slots - slots / 4;
+}
+
+size_t process_slots(const struct process *p) {
+    size_t slots = queue_slots(p);
+    if (p->dependency == NULL) {
+        return slots;
+    }
+    size_t most = p->dependency->entered + dependency_room(p->dependency, loop_now(p->rt->loop).us);
+    return slots < most ? slots : most;
 }
 
 /* The next entry never used so far, or one from the free list. */
@@ -118,7 +134,8 @@ static void bring_more(struct process *p) {
  * more, then write what ended. Who may start nothing keeps nothing that waits: another process may run it, or this one later. */
 static void on_turn_end(void *arg) {
     struct process *p = arg;
-    if (p->draining || p->quiet || p->queue->paused) {
+    bool away = p->dependency != NULL && p->dependency->circuit == CIRCUIT_OPEN;
+    if (p->draining || p->quiet || p->queue->paused || away) {
         lease_hand_back_waiting(p);
     }
     run_waiting(p);
@@ -170,6 +187,7 @@ static void on_beat(void *arg) {
     struct process *p = arg;
     p->table->beats++;
     limits_beat(p->rt->conf);
+    dependencies_beat(p->rt->dependencies, window_most(p), loop_now(p->rt->loop).us);
     run_watch(p);
     settle_again(p);
     if (p->lone) {
@@ -237,6 +255,14 @@ static void add_beat(void *arg, struct buf *json) {
         ",\"slot\":%d,\"slots\":%zu,\"busy\":%zu,\"waiting\":%zu,\"quiet\":%s,\"draining\":%s,\"quarantine\":%s,\"consumer\":\"%s\"",
         p->options->slot, slots, p->running_n, p->waiting_n, p->quiet ? "true" : "false", p->draining ? "true" : "false",
         p->lone ? "true" : "false", p->consumer);
+    struct buf open;
+    buf_init(&open, OPEN_NAMES_MAX);
+    dependencies_list_open(p->rt->dependencies, &open);
+    if (open.n > 0) {
+        buf_add_c(json, ",\"circuit_open\":");
+        json_add_string(json, buf_str(&open));
+    }
+    buf_free(&open);
 }
 
 /* What may never happen is shown as 0: an alert cannot see the first time of a series that was not there before. */
@@ -268,6 +294,7 @@ static void on_ready(void *arg) {
 static struct err open_parts(struct process *p) {
     const struct worker_options *o = p->options;
     TRY(kinds_new(p->rt, o->queue, &p->kinds));
+    p->dependency = kinds_dependency(p->kinds);
     (void)snprintf(p->consumer, sizeof p->consumer, "%s:%s-%s%d:%llx", p->rt->host, o->queue, o->quarantine ? "q" : "", o->slot,
                    (unsigned long long)loop_wall(p->rt->loop).ms);
     if (o->table_fd >= 0) {

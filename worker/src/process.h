@@ -68,6 +68,7 @@ struct process {
     const struct worker_options *options;
     const struct queue_info *queue;
     struct kinds *kinds;
+    struct dependency *dependency;   /* of all its types; NULL: they do not share one */
     struct redis *reader_connection; /* blocking reads only */
     struct broker reader;
     struct redis_sub *wake;
@@ -102,8 +103,8 @@ struct process {
 struct held *held_take(struct process *p, const struct claimed *c); /* NULL: none free, or no memory */
 void held_release(struct held *h);
 void process_enter(struct process *p, const struct held *h); /* on whose behalf it runs now; NULL: no entry's */
-size_t process_slots(const struct process *p);
-void process_wake(struct process *p); /* something changed: at the end of this turn, start, read and write what can be */
+size_t process_slots(const struct process *p); /* attempts at once: the queue's setting, and what their server can take */
+void process_wake(struct process *p);          /* something changed: at the end of this turn, start, read and write what can be */
 int64_t process_ms(const struct process *p, struct mono since);
 void process_wants_outbox(const struct held *h); /* its module's follow-ups are to be copied */
 

@@ -192,7 +192,7 @@ static void begin(struct held *h) {
     struct err e = checked ? OK : kind_check(h->kind, a->payload);
     if (err_is_set(e)) {
         attempt_fail(a, e);
-    } else {
+    } else if (attempt_enter(a, h->kind->dependency)) {
         a->type->start(a);
     }
     process_enter(p, NULL);

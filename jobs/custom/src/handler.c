@@ -16,6 +16,7 @@ struct posting {
     struct attempt *attempt;
     struct declared *type;
     struct http_call *call; /* NULL: not sent yet */
+    struct dependency_call watched;
     int64_t began_us;
     enum { GOES_ON, CANCELLED, TIMED_OUT } stop;
 };
@@ -89,25 +90,36 @@ static void take_result(struct posting *p, struct str body) {
     buf_free(&text);
 }
 
-static bool is_again(int status) { return status == 408 || status == 429 || status >= 500; }
+static int64_t now_us(const struct posting *p) { return loop_now(p->attempt->env->loop).us; }
+
+static int64_t retry_after(const struct posting *p, const struct http_reply *reply) {
+    return retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(p->attempt->env->loop).ms);
+}
+
+static void note_answer(struct posting *p, struct err err, const struct http_reply *reply) {
+    enum call_verdict v = p->stop == TIMED_OUT ? CALL_OVERLOADED
+                          : reply == NULL      ? call_verdict_of(err.code)
+                                               : call_verdict_of_status(reply->status);
+    dependency_call_end(&p->watched, v, now_us(p), reply != NULL ? retry_after(p, reply) : 0);
+}
 
 static void take_answer(struct posting *p, const struct http_reply *reply) {
     if (reply->status >= 200 && reply->status < 300) {
         take_result(p, reply->body);
         return;
     }
-    int64_t after_ms = retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(p->attempt->env->loop).ms);
     int excerpt = reply->body.n < EXCERPT_BYTES ? (int)reply->body.n : EXCERPT_BYTES;
-    bool again = is_again(reply->status);
+    bool again = call_has_failed(call_verdict_of_status(reply->status));
     end_failed(p,
                err_make(again ? ERR_TRANSIENT : ERR_REFUSED, "the handler answered %d%s%.*s", reply->status,
                         excerpt > 0 ? ": " : "", excerpt, excerpt > 0 ? reply->body.p : ""),
-               again ? after_ms : 0);
+               again ? retry_after(p, reply) : 0);
 }
 
 static void on_answer(void *arg, struct err err, const struct http_reply *reply) {
     struct posting *p = arg;
     p->attempt->on_stop = NULL;
+    note_answer(p, err, reply);
     if (err.code == ERR_CANCELLED && p->stop != GOES_ON) {
         end_stopped(p);
     } else if (err.code == ERR_NET_ADDRESS) { /* the settings' fault, not the job's: it waits until they are mended */
@@ -158,14 +170,26 @@ static struct err post(struct posting *p, struct str id, struct str timestamp, s
         .max_answer_bytes = LIMIT_RESULT_BYTES + 1,
         .vetted = true,
     };
+    p->watched.unhurried = true; /* it works while we wait */
+    dependency_call_begin(a->place.dependency, &p->watched, a->job.attempt == 0, now_us(p));
     p->call = http_send(a->env->handlers, &spec, on_answer, p);
-    return p->call != NULL ? OK : err_make(ERR_NOMEM, "handler");
+    if (p->call == NULL) {
+        dependency_call_end(&p->watched, CALL_UNTOLD, now_us(p), 0);
+        return err_make(ERR_NOMEM, "handler");
+    }
+    return OK;
 }
 
 static void send(struct posting *p) {
     struct attempt *a = p->attempt;
     struct buf signature;
     char id[UUID_TEXT_BYTES], timestamp[PG_INT_BYTES];
+    int64_t wait_ms;
+    if (!attempt_may_call(a, &wait_ms)) {
+        a->on_stop = NULL;
+        attempt_later(leave(p), wait_ms, err_make(ERR_BUSY, "too many calls are repeated"));
+        return;
+    }
     uuid_text(a->job.root, id);
     (void)snprintf(timestamp, sizeof timestamp, "%lld", (long long)(loop_wall(a->env->loop).ms / 1000));
     buf_init(&signature, SIGNATURE_BYTES_MAX);

@@ -4,6 +4,7 @@
 #include <base/conf.h>
 #include <base/json.h>
 #include <base/limits.h>
+#include <jobs/dependencies.h>
 #include <libconfig.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -248,6 +249,10 @@ static struct err read_type(const struct reading *r, struct declared_set *s, voi
             return refuse(r, "name", "%s is here twice", d->name);
         }
     }
+    struct str origin = arena_str(r->arena, dependency_origin(str_c(d->handler)));
+    if (origin.p == NULL) {
+        return err_make(ERR_NOMEM, "%s", r->path);
+    }
     bool stream = strcmp(d->class, job_class_name(CLASS_STREAM)) == 0;
     s->types[s->set.types_n++] = (struct job_type){
         .name = d->name,
@@ -259,6 +264,7 @@ static struct err read_type(const struct reading *r, struct declared_set *s, voi
         .retry = {.base_ms = d->retry_base_ms, .cap_ms = d->retry_cap_ms, .max_attempts = (uint32_t)d->max_attempts},
         .key_required = !stream,
         .keep_outcome = d->keep_outcome,
+        .dependency = origin.p,
         .start = start,
         .declared = d,
     };

@@ -8,6 +8,7 @@
 #define JOBS_ATTEMPT_H
 
 #include <base/arena.h>
+#include <jobs/dependency.h>
 #include <jobs/type.h>
 #include <queues/envelope.h>
 
@@ -28,10 +29,11 @@ struct attempt {
     struct envelope job; /* names borrowed from header */
     struct str payload;  /* bytes, as accepted; in the arena */
     struct arena *arena;
-    struct module_env *env; /* of the type's module */
-    struct wall give_up;    /* min(now + timeout, deadline): calls must end before it */
-    bool cancel_requested;  /* stream class: look at it between steps */
-    void *state;            /* the handler's */
+    struct module_env *env;        /* of the type's module */
+    struct wall give_up;           /* min(now + timeout, deadline): calls must end before it */
+    bool cancel_requested;         /* stream class: look at it between steps */
+    void *state;                   /* the handler's */
+    struct dependency_place place; /* at the server that it calls; left by attempt_end */
     /* Set by the handler when it can stop early: called on cancellation, and when the attempt's time is up (timed_out). It must then
      * come to an ending soon. */
     void (*on_stop)(struct attempt *a, bool timed_out);
@@ -40,6 +42,13 @@ struct attempt {
 
 /* By its id, for good: the class of its type may have become another one since the job was made (types.conf). */
 bool attempt_is_stream(const struct attempt *a);
+
+/* Takes the attempt a place at a server that it will call (its type's is taken before start); NULL: of none. False: there is none now,
+ * and the attempt has ended: delayed, nothing charged. */
+bool attempt_enter(struct attempt *a, struct dependency *d);
+/* Before the call: an attempt that repeats one (earlier ones were charged) needs leave of the server's retry budget. False: not now, but in
+ * *out_wait_ms. */
+bool attempt_may_call(const struct attempt *a, int64_t *out_wait_ms);
 
 /* The effect is committed and says this. result is copied into the arena. */
 void attempt_finish(struct attempt *a, enum job_outcome outcome, int status, struct str result);

@@ -19,6 +19,7 @@ struct queue_info {
     bool paused;
     int slots;
     int64_t max_depth, max_open, max_drain_s;
+    int max_fill_pct; /* of what all queues share */
 };
 struct queue_table;
 

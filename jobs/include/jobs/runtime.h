@@ -5,6 +5,7 @@
 
 #include <contracts/services.h>
 #include <io/redis.h>
+#include <jobs/dependencies.h>
 #include <jobs/journal.h>
 #include <jobs/type.h>
 
@@ -32,6 +33,7 @@ struct runtime {
     struct queue_table *queues;
     struct journal journal;
     struct http_client *http, *handlers;
+    struct dependencies *dependencies;
     struct services services;
     struct module_env modules[RUNTIME_MODULES_MAX]; /* in the registry's order */
     struct id_maker ids;

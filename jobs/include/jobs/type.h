@@ -12,6 +12,7 @@
 #include <jobs/retry.h>
 
 struct attempt;
+struct dependencies;
 struct event;
 struct module_env;
 struct queue_table;
@@ -41,7 +42,10 @@ struct job_type {
     bool keep_outcome; /* stream class: GET can tell how it ended, for an hour */
     bool flow;         /* cancelled by a cancel_request step that its transactions see; not by a terminal row alone */
     bool no_cancel;    /* a flow that looks at no such step: it gives back or finds out, and must come to its end, crash or not */
-    bool internal;     /* not to be posted at /v1/jobs: made by the API's own routes, flows and events */
+    const char *
+        dependency; /* the server that its attempts call (jobs/dependency.h), whose state it shares with every type that names it; NULL:
+                               none, or only the handler knows */
+    bool internal; /* not to be posted at /v1/jobs: made by the API's own routes, flows and events */
     /* Runs one attempt, to exactly one attempt_* ending (jobs/attempt.h); may return before. */
     void (*start)(struct attempt *a);
     /* Before it is made dead, by whatever verdict: leaves what it has asked of another module and has not heard about to somebody who
@@ -94,6 +98,7 @@ struct module_env {
     struct http_client *http;
     struct http_client
         *handlers; /* the same for handlers of declared types: other addresses may be reached, and room is theirs alone */
+    struct dependencies *dependencies; /* NULL: of a module alone */
     const struct conf *conf;
     const struct services *services;
     const struct queue_table *queues; /* for the places of follow-ups (jobs/follow_up.h) */

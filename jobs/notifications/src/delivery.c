@@ -1,6 +1,7 @@
 #include "notifications.h"
 
 #include <base/fault.h>
+#include <jobs/dependencies.h>
 #include <jobs/module_sql.h>
 
 /* was is read before the upsert (the count makes g depend on it): afterwards its row would be one that this statement wrote, and skipped.
@@ -51,6 +52,15 @@ static void commit(struct delivery *d, const char *status) {
     const struct attempt_effect e = {
         .stmt = &sent_stmt, .values = &value, .values_n = 1, .outcome = OUTCOME_DONE, .status = 200, .result = result};
     attempt_commit(a, &e);
+}
+
+void delivery_call_begin(struct delivery *d) {
+    const struct attempt *a = d->attempt;
+    dependency_call_begin(a->place.dependency, &d->call, a->job.attempt == 0, loop_now(a->env->loop).us);
+}
+
+void delivery_call_end(struct delivery *d, enum call_verdict verdict, int64_t retry_after_ms) {
+    dependency_call_end(&d->call, verdict, loop_now(d->attempt->env->loop).us, retry_after_ms);
 }
 
 void delivery_sent(struct delivery *d) {
@@ -106,6 +116,20 @@ static void on_gate(void *arg, struct err err, const PGresult *res) {
     d->send(d);
 }
 
+/* Before the gate: 'sending' is to be believed. A type without a server of its own has the recipient's. */
+static bool has_place(struct attempt *a, struct str recipient) {
+    int64_t wait_ms;
+    if (a->type->dependency == NULL &&
+        !attempt_enter(a, dependencies_find(a->env->dependencies, dependency_origin(recipient), false))) {
+        return false;
+    }
+    if (!attempt_may_call(a, &wait_ms)) {
+        attempt_later(a, wait_ms, err_make(ERR_BUSY, "too many calls are repeated"));
+        return false;
+    }
+    return true;
+}
+
 void delivery_start(struct attempt *a, const char *channel, const char *recipient_member, void (*send)(struct delivery *d)) {
     struct delivery *d = ARENA_NEW(a->arena, struct delivery);
     char id[PG_UUID_BYTES], generation[PG_INT_BYTES];
@@ -118,6 +142,11 @@ void delivery_start(struct attempt *a, const char *channel, const char *recipien
         return;
     }
     d->recipient = json_opt_str(d->payload, recipient_member, STR(""));
+    json_t *payload = d->payload;
+    if (!has_place(a, d->recipient)) {
+        json_decref(payload);
+        return;
+    }
     const struct pg_value values[] = {pg_uuid(a->job.root, id), pg_text(a->job.tenant), pg_text(str_c(channel)),
                                       pg_text(d->recipient), pg_int(a->job.generation, generation)};
     pg_exec(a->env->db, &gate_stmt, values, PG_SHARED, 0, on_gate, d);

@@ -38,6 +38,7 @@ static const struct job_type types[] = {
      .schema = email_schema,
      .timeout_ms = 45 * SECOND,
      .retry = {.base_ms = 5 * SECOND, .cap_ms = 4 * HOUR, .max_attempts = 18},
+     .dependency = "mail",
      .key_required = true,
      .start = notify_email},
 };

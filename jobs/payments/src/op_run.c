@@ -4,6 +4,7 @@
 #include <base/fault.h>
 #include <base/metrics.h>
 #include <io/loop.h>
+#include <jobs/dependency.h>
 #include <jobs/follow_up.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,8 @@ struct op_run {
     struct arena arena;
     struct op_row row;
     int rounds;
-    bool asked;      /* the answer on its way is to a question */
+    bool asked; /* the answer on its way is to a question */
+    struct dependency_call call;
     struct err down; /* set: the call did not leave, and this says why */
     op_run_cb *cb;
     void *arg;
@@ -36,6 +38,8 @@ int64_t payment_lock_order(struct uuid payment_id) {
     memcpy(&order, payment_id.b + sizeof payment_id.b - sizeof order, sizeof order);
     return order;
 }
+
+static int64_t now_us(const struct op_run *r) { return loop_now(r->m->env->loop).us; }
 
 static void finish(struct op_run *r, struct err err, const struct op_end *end) {
     r->cb(r->arg, err, end);
@@ -172,8 +176,15 @@ static void record_unknown(struct op_run *r) {
     exec(r, &payments_stmt_unknown, values, on_unknown, r);
 }
 
+/* What a question is answered in says nothing of the calls. */
+static void note_answer(struct op_run *r, const struct provider_answer *a) {
+    enum call_verdict v = call_verdict_of(a->err.code);
+    dependency_call_end(&r->call, r->asked && v == CALL_OK ? CALL_UNTOLD : v, now_us(r), a->after_ms);
+}
+
 static void on_answer(void *arg, const struct provider_answer *a) {
     struct op_run *r = arg;
+    note_answer(r, a);
     metric_inc(M_PROVIDER_CALLS, r->asked ? "lookup" : op_kind_name(r->row.kind), provider_outcome_name(a->outcome), NULL);
     FAILPOINT(PROVIDER_AFTER_CALL);
     switch (op_judge(&r->row, a, r->asked)) {
@@ -218,6 +229,7 @@ static void send(struct op_run *r, struct wall not_after) {
         .not_after = not_after,
         .deadline_ms = call_budget(r),
     };
+    dependency_call_begin(r->m->dependency, &r->call, r->row.calls <= 1, now_us(r));
     r->m->provider->call(r->m->provider, &call, on_answer, r);
 }
 
@@ -271,12 +283,18 @@ static void act(struct op_run *r) {
         finish_pending(r, BUSY_AGAIN_MS);
         return;
     }
+    int64_t wait_ms;
+    if (next == OP_ACT_GATE && r->row.calls > 0 && !dependency_retry(r->m->dependency, now_us(r), &wait_ms)) {
+        finish_pending(r, wait_ms);
+        return;
+    }
     if (next == OP_ACT_GATE) {
         gate(r);
     } else if (FAULT_SWITCH(NO_CALL_GATE)) {
         send(r, (struct wall){loop_wall(r->m->env->loop).ms + call_budget(r)});
     } else {
         r->asked = true;
+        dependency_call_begin(r->m->dependency, &r->call, false, now_us(r));
         r->m->provider->lookup(r->m->provider, r->row.id, call_budget(r), on_answer, r);
     }
 }

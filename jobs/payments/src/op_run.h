@@ -11,6 +11,7 @@
 struct payments {
     struct module_env *env;
     struct provider *provider;
+    struct dependency *dependency; /* the provider, as this process knows it */
 };
 
 enum { GENERATION_ANY = INT32_MAX };

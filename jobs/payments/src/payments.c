@@ -1,5 +1,6 @@
 #include <payments/payments.h>
 
+#include <jobs/dependencies.h>
 #include <stdlib.h>
 
 #include "payments_private.h"
@@ -46,6 +47,7 @@ static const struct job_type types[] = {
      .schema = capture_schema,
      .timeout_ms = 20000,
      .retry = RETRY,
+     .dependency = DEPENDENCY_PAYMENTS,
      .key_required = true,
      .flow = true,
      .start = job_capture_start},
@@ -56,6 +58,7 @@ static const struct job_type types[] = {
      .schema = void_schema,
      .timeout_ms = 20000,
      .retry = RETRY,
+     .dependency = DEPENDENCY_PAYMENTS,
      .key_required = true,
      .flow = true,
      .start = job_void_start},
@@ -66,6 +69,7 @@ static const struct job_type types[] = {
      .schema = refund_schema,
      .timeout_ms = 20000,
      .retry = RETRY,
+     .dependency = DEPENDENCY_PAYMENTS,
      .key_required = true,
      .flow = true,
      .start = job_refund_start},
@@ -76,6 +80,7 @@ static const struct job_type types[] = {
      .schema = sync_schema,
      .timeout_ms = 20000,
      .retry = RETRY,
+     .dependency = DEPENDENCY_PAYMENTS,
      .flow = true,
      .no_cancel = true,
      .internal = true,
@@ -99,6 +104,7 @@ static struct err open_module(struct module_env *env, struct services *services)
         free(m);
         return e;
     }
+    m->dependency = dependencies_find(env->dependencies, STR(DEPENDENCY_PAYMENTS), true);
     env->state = m;
     services->payments = (struct payments_service){payments_authorize, payments_release, payments_leave, payments_get, m};
     return OK;

@@ -43,8 +43,9 @@ struct provider_answer {
     struct str provider_ref; /* and the first booking */
     int64_t amount;
     struct str currency;
-    struct str code; /* DECLINED, REFUSED */
-    struct err err;  /* NOT_SENT, UNKNOWN, REFUSED */
+    struct str code;  /* DECLINED, REFUSED */
+    struct err err;   /* NOT_SENT, UNKNOWN; REFUSED: just now */
+    int64_t after_ms; /* what it asked to wait (Retry-After); 0: nothing */
 };
 typedef void provider_cb(void *arg, const struct provider_answer *answer);
 

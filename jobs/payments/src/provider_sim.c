@@ -17,6 +17,7 @@ struct sim {
 };
 
 struct asking {
+    struct loop *loop;
     enum op_kind kind;
     bool lookup;
     provider_cb *cb;
@@ -33,6 +34,9 @@ static void on_reply(void *arg, struct err err, const struct http_reply *reply) 
         sim_read_lookup(reply->status, reply->body, &body, &a);
     } else {
         sim_read_call(q->kind, reply->status, reply->body, &body, &a);
+    }
+    if (!err_is_set(err)) {
+        a.after_ms = retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(q->loop).ms);
     }
     q->cb(q->arg, &a);
     json_decref(body);
@@ -80,7 +84,7 @@ static void call(struct provider *p, const struct provider_call *c, provider_cb 
             .deadline_ms = c->deadline_ms > 0 ? c->deadline_ms : 1,
             .max_answer_bytes = ANSWER_BYTES_MAX,
         };
-        send(s, &spec, &(struct asking){c->kind, false, cb, arg});
+        send(s, &spec, &(struct asking){s->env->loop, c->kind, false, cb, arg});
     }
     buf_free(&body);
 }
@@ -96,7 +100,7 @@ static void lookup(struct provider *p, struct uuid reference, int64_t deadline_m
         .deadline_ms = deadline_ms > 0 ? deadline_ms : 1,
         .max_answer_bytes = ANSWER_BYTES_MAX,
     };
-    send(s, &spec, &(struct asking){OP_KIND_MAX, true, cb, arg});
+    send(s, &spec, &(struct asking){s->env->loop, OP_KIND_MAX, true, cb, arg});
 }
 
 static void close_sim(struct provider *p) { free(p); }

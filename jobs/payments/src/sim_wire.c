@@ -2,6 +2,7 @@
 
 #include <base/crypto.h>
 #include <base/json.h>
+#include <jobs/dependency.h>
 
 static void add_member(struct buf *b, const char *name, struct str value) {
     buf_addf(b, ",\"%s\":", name);
@@ -65,6 +66,9 @@ void sim_read_call(enum op_kind kind, int status, struct str body, json_t **out_
         a.outcome = PROVIDER_TOO_LATE;
     } else if (is_refusal(status)) {
         a.outcome = PROVIDER_REFUSED;
+        if (call_has_failed(call_verdict_of_status(status))) {
+            a.err = err_make(ERR_TRANSIENT, "provider: status %d", status);
+        }
     } else {
         unknown(&a, "an answer that says nothing", status);
     }

@@ -40,11 +40,14 @@ SUITES = (
     Suite("lint", "format, banned functions, size caps", "tests/lint/run.py", 120, ()),
     Suite("wall", "each violation of the module wall must break the build", "tests/wall/run.py", 600, ()),
     Suite("unit", "cmocka under ASan and UBSan", "tests/unit", 600, ("dev",)),
+    Suite("checkers", "unit tests under TSan and valgrind", "tests/checkers/run.py", 400, ()),
     Suite("model", "every state of the protocol's model, and what goes wrong without its safeguards", "tests/model/run.py", 300, ()),
     Suite("elf", "hardening of the release binaries", "tests/elf/check.py", 60, ("release",)),
     Suite("ops", "the private servers", "tests/ops", 300, ()),
     Suite("contract", "schemas, OpenAPI, the protocol page", "tests/contract", 600, ("dev",)),
     Suite("integration", "real servers, sanitized binaries", "tests/integration", 1200, ("dev", "fault")),
+    Suite("overload", "ten times what the workers can do", "tests/overload/run.py", 300, ("release",)),
+    Suite("brokers", "contract and life of a job on Valkey 8 and Redis 8.2", "tests/brokers/run.py", 300, ("dev",)),
     Suite("fuzz", "libFuzzer: what comes from outside", "tests/fuzz/run.py", 600, ("fuzz",)),
     Suite("tidy", "clang-tidy", "tests/lint/tidy.py", 400, ("dev",)),
     Suite("fault", "the fault sweep and its negative controls", "tests/fault/run.py", 1800, ("fault",)),
@@ -82,7 +85,7 @@ def environment(suite: Suite, folders: list[Path], postgres: Path, full: bool) -
     env = {name: value for name, value in os.environ.items()
            if (not name.startswith("PENSTOCK_") or name == "PENSTOCK_FORCE_UNPACK")
            and not name.lower().endswith("_proxy")}  # all that is asked is on loopback
-    if suite.name == "unit":  # the C fixtures'; the others would hand it on to programs that refuse unknown variables
+    if suite.name in ("unit", "checkers", "brokers"):  # the C fixtures'; the others would hand it on to programs that refuse unknown variables
         env["TEST_POSTGRES_BIN"] = str(postgres)
     env |= {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
     for preset, folder in zip(suite.presets, folders):

@@ -3,11 +3,11 @@ their own on both sides; when a job began is read off the worker's standard erro
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .drain import STREAM, settled
 from .figures import percentile
-from .stage import WAIT_SECONDS, Stage
+from .stage import WAIT_SECONDS, Stage, limited
 
 RATE, SECONDS, DELAY_MS = 1000, 4, 2000
 JOBS = RATE * SECONDS
@@ -34,7 +34,9 @@ def latencies(sent: list[str], begun: list[str]) -> list[float]:
 
 
 def produce(stage: Stage, argv: list[str]) -> list[str]:
-    return subprocess.run(argv, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True).stdout.splitlines()
+    made = subprocess.run(argv, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
+    stage.must(made.returncode == 0, f"the producer failed: {made.stderr}")
+    return made.stdout.splitlines()
 
 
 def ours(stage: Stage, *arguments) -> list[float]:
@@ -46,14 +48,26 @@ def ours(stage: Stage, *arguments) -> list[float]:
     return latencies(sent, begun)
 
 
-def bare(stage: Stage) -> list[float]:
-    size = (*stage.redis_arguments(), "--jobs", JOBS)
+def tell(program: subprocess.Popen) -> None:
+    """It may begin."""
+    program.stdin.write("\n")
+    program.stdin.flush()
+
+
+def through(stage: Stage, argv: Callable[..., list[str]], warm: int = 0) -> list[float]:
+    """By the programs argv("work", …) and argv("produce", …); the first jobs, warm, are not counted."""
     with line_clock(stage) as (write_end, begun):
-        with subprocess.Popen(stage.tool_argv("redis_probe", "work", *size), stdout=subprocess.PIPE, stderr=write_end, text=True) as worker:
-            worker.stdout.readline()
-            sent = produce(stage, stage.tool_argv("redis_probe", "produce", *size, "--rate", RATE))
-            worker.wait(WAIT_SECONDS)
-    return latencies(sent, begun)
+        with limited(argv("work", "--jobs", JOBS), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=write_end) as worker:
+            stage.must(worker.stdout.readline() == "ready\n", "the worker did not get ready")
+            tell(worker)
+            sent = produce(stage, argv("produce", "--jobs", JOBS, "--rate", RATE))
+            worker.communicate(timeout=WAIT_SECONDS)
+    stage.must(worker.returncode == 0, "the worker failed")
+    return latencies(sent[warm:], begun)
+
+
+def bare(stage: Stage) -> list[float]:
+    return through(stage, lambda mode, *arguments: stage.tool_argv("redis_probe", mode, *stage.redis_arguments(), *arguments))
 
 
 def measure(stage: Stage) -> dict[str, tuple[float, float]]:

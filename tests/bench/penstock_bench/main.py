@@ -10,12 +10,13 @@ from penstock_ops.build import build as build_preset
 from penstock_ops.build import folder
 from penstock_ops.steps import run_logged, step
 
-from . import report
+from . import beside, report
+from .peers import PEERS, Peer
 from .profile import Profile
-from .rows import GROUPS, ROWS, Figures, Group
+from .rows import GROUPS, ROWS, Figures, Group, Sample, row_of_peer
 from .stage import Stage
 
-TOOLS = ("redis_probe", "pg_probe", "line_clock", "http_load", "enqueue_bench", "journal_fill", "http_floor")
+TOOLS = ("redis_probe", "pg_probe", "line_clock", "http_load", "enqueue_bench", "journal_fill", "http_floor", "beanstalkd_peer")
 
 
 def build() -> Path:
@@ -25,36 +26,60 @@ def build() -> Path:
     return folder("release")
 
 
-def measure(groups: list[Group], rounds: int, binaries: Path, profiled: bool) -> dict[str, Figures]:
-    figures = {row.name: Figures(row) for row in ROWS}
+class Measurement:
+    """Round after round: a group of ours, then the peers that have its rows. A peer that fails is not in peers any more."""
+
+    def __init__(self, groups: list[Group], peers: list[Peer]):
+        self.groups, self.peers = groups, peers
+        self.figures: dict[str, Figures] = {}
+
+    def run_round(self, stage: Stage, text: str) -> None:
+        for group in self.groups:
+            with step(f"{text}: {', '.join(group.rows)}"):
+                self._keep(group.measure(stage))
+            for peer in list(self.peers) if group.measure_peer else []:
+                with beside.leaving_out(peer, self.peers), step(f"{text}: {peer.name}"):
+                    self._keep(group.measure_peer(stage, peer), peer)
+
+    def _keep(self, samples: dict[str, Sample], peer: Peer | None = None) -> None:
+        for row in ROWS:
+            if row.name in samples:
+                row_shown = row_of_peer(row, peer) if peer else row
+                self.figures.setdefault(row_shown.name, Figures(row_shown)).samples.append(samples[row.name])
+
+    def shown(self, wanted: set[str]) -> list[Figures]:
+        """Each row of ours, and those of the peers behind it."""
+        rows = [shown for row in ROWS if row.name in wanted for shown in (row, *(row_of_peer(row, peer) for peer in self.peers))]
+        return [self.figures[row.name] for row in rows if row.name in self.figures]
+
+
+def measure(measurement: Measurement, rounds: int, binaries: Path, profiled: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="penstock-bench-", ignore_cleanup_errors=True) as run_dir:
         os.chmod(run_dir, 0o755)  # Postgres may have to run under another account
         profile = Profile(Path(run_dir)) if profiled else None
         with Stage(Path(run_dir), binaries, profile) as stage:
             for number in range(1, rounds + 1):
-                for group in groups:
-                    with step(f"round {number} of {rounds}: {', '.join(group.rows)}"):
-                        samples = group.measure(stage)
-                    for name, sample in samples.items():
-                        figures[name].samples.append(sample)
+                measurement.run_round(stage, f"round {number} of {rounds}")
     if profile is not None:
         print("\n" + profile.text())
-    return figures
 
 
-def chosen(only: str | None) -> set[str]:
-    names = {row.name for row in ROWS}
-    wanted = set(only.split(",")) if only else names
-    if wanted - names:
-        raise Problem(f"no row {', '.join(sorted(wanted - names))}; there are {', '.join(row.name for row in ROWS)}")
+def chosen(names: str | None, what: str, known: list[str]) -> set[str]:
+    """Of the known ones; without names, all."""
+    wanted = set(names.split(",")) if names else set(known)
+    if wanted - set(known):
+        raise Problem(f"no {what} {', '.join(sorted(wanted - set(known)))}; there are {', '.join(known)}")
     return wanted
 
 
 def run(arguments: argparse.Namespace) -> int:
-    wanted = chosen(arguments.only)
+    wanted = chosen(arguments.only, "row", [row.name for row in ROWS])
+    beside_us = chosen(arguments.peers, "peer", [peer.name for peer in PEERS]) if arguments.peers is not None else set()
     binaries = arguments.build.resolve() if arguments.build else build()
-    figures = measure([group for group in GROUPS if wanted & set(group.rows)], arguments.rounds, binaries, arguments.profile)
-    shown = [f for f in figures.values() if f.row.name in wanted and f.samples]
+    measurement = Measurement([group for group in GROUPS if wanted & set(group.rows)], [peer for peer in PEERS if peer.name in beside_us])
+    beside.install(measurement.peers)
+    measure(measurement, arguments.rounds, binaries, arguments.profile)
+    shown = measurement.shown(wanted)
     print("\n" + report.table(shown))
     if arguments.json:
         report.write_json(arguments.json, shown)
@@ -69,6 +94,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
     parser.add_argument("--rounds", type=int, default=3, help="each row once a round; the medians count (default 3)")
     parser.add_argument("--only", metavar="ROW,…", help=f"of {', '.join(row.name for row in ROWS)}")
+    parser.add_argument("--peers", nargs="?", const="", metavar="NAME,…", help=f"beside ours; of {', '.join(peer.name for peer in PEERS)}")
     parser.add_argument("--build", type=Path, metavar="DIR", help="measure this build folder as it is")
     parser.add_argument("--profile", action="store_true", help="say too where the time of rows of throughput goes; by perf, as root")
     arguments = parser.parse_args()

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import begin, deep, effects, http, killed, memory, stream
+from . import begin, beside, deep, effects, http, killed, memory, stream
+from .peers import Peer
 from .stage import Stage
 
 Sample = tuple[float, float | None]  # ours, and the reference measured beside it
@@ -74,16 +75,21 @@ ROWS = (
 )
 
 
+def row_of_peer(row: Row, peer: Peer) -> Row:
+    return Row(f"{row.name}:{peer.name}", peer.what, row.unit)
+
+
 @dataclass(frozen=True)
 class Group:
-    """Rows that one measurement gives; it measures the reference and ours one after the other."""
+    """Rows that one measurement gives; it measures the reference and ours one after the other. Some of the rows can be had of a peer."""
     rows: tuple[str, ...]
     measure: Callable[[Stage], dict[str, Sample]]
+    measure_peer: Callable[[Stage, Peer], dict[str, Sample]] | None = None
 
 
 GROUPS = (
-    Group(("drain", "cpu", "bulk", "bulk_keyed", "bytes", "bytes_keyed"), stream.measure),
-    Group(("begin_p50", "begin_p99"), begin.measure),
+    Group(("drain", "cpu", "bulk", "bulk_keyed", "bytes", "bytes_keyed"), stream.measure, beside.throughput),
+    Group(("begin_p50", "begin_p99"), begin.measure, beside.latency),
     Group(("commit_p50", "commit_p99"), http.measure_commit),
     Group(("effects",), effects.measure),
     Group(("order_p50", "order_p99"), http.measure_orders),

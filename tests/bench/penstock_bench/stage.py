@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -72,6 +74,19 @@ def process_cpu_seconds(pid: int) -> float:
     with contextlib.suppress(OSError):
         return sum(int(f.read_text().split()[0]) for f in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
     return 0.0
+
+
+@contextlib.contextmanager
+def limited(argv: list[str], **streams) -> Iterator[subprocess.Popen]:
+    """A program that is ended with the block, or by the clock: whoever reads its output then sees the end of it."""
+    with subprocess.Popen(argv, text=True, **streams) as program:
+        limit = threading.Timer(WAIT_SECONDS, program.kill)
+        limit.start()
+        try:
+            yield program
+        finally:
+            limit.cancel()
+            program.kill()
 
 
 class Stage:

@@ -51,6 +51,10 @@ static void test_table__loaded_then_the_queues_by_number_and_name(void **state) 
     }
     assert_int_equal(0, queue_table_find(t, STR("payments"))->max_drain_s);
     assert_int_equal(60, queue_table_find(t, STR("notifications"))->max_drain_s);
+    static const int fill[] = {75, 88, 95, 70};
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(fill[i], queue_table_at(t, i)->max_fill_pct);
+    }
     assert_null(queue_table_find(t, STR("defaul")));
     assert_null(queue_table_number(t, 4));
     queue_table_free(t);
@@ -64,8 +68,9 @@ static void test_table__loaded_again_then_new_settings_in_the_old_places(void **
     assert_ok(load(t));
     const struct queue_info *q = queue_table_find(t, STR("default"));
     const struct shard *s = q->shards[0];
-    sql_run(db.admin,
-            "UPDATE platform.queue SET paused = true, slots = 3, max_depth = 7, max_open = 8, max_drain_s = 9 WHERE number = 0");
+    sql_run(
+        db.admin,
+        "UPDATE platform.queue SET paused = true, slots = 3, max_depth = 7, max_open = 8, max_drain_s = 9, max_fill_pct = 10 WHERE number = 0");
     sql_run(db.admin, "INSERT INTO platform.queue (name, number, shards) VALUES ('wide', 1023, 16)");
     assert_ok(load(t));
     assert_ptr_equal(q, queue_table_find(t, STR("default")));
@@ -75,6 +80,7 @@ static void test_table__loaded_again_then_new_settings_in_the_old_places(void **
     assert_int_equal(7, q->max_depth);
     assert_int_equal(8, q->max_open);
     assert_int_equal(9, q->max_drain_s);
+    assert_int_equal(10, q->max_fill_pct);
     const struct queue_info *wide = queue_table_number(t, 1023);
     assert_int_equal(5, queue_table_count(t));
     assert_ptr_equal(wide, queue_table_at(t, 4)); /* appended */

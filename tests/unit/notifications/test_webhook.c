@@ -3,6 +3,7 @@
 
 #include "hook_sink.h"
 #include "notifications_db.h"
+#include <jobs/dependencies.h>
 #include <jobs/signature.h>
 
 static char payload_text[70000];
@@ -274,6 +275,32 @@ static void test_gate__a_payload_that_is_none_then_invalid_and_no_row(void **sta
     assert_string_equal("", status_of(root));
 }
 
+/* --- a host that is down --- */
+
+static void test_host__ten_failures_then_it_is_left_alone_and_the_message_is_as_it_was(void **state) {
+    (void)state;
+    struct uuid root = new_root();
+    assert_ok(dependencies_new(&db.env.dependencies));
+    sink.answer = ANSWER("500", "");
+    for (int i = 0; i < 9; i++) {
+        assert_string_equal("failed transient 0", run(new_root(), ""));
+    }
+    assert_int_equal(0, strncmp("later transient", run(new_root(), ""), 15)); /* the tenth: it opens, and charges none any more */
+    assert_int_equal(10, sink.requests);
+    assert_int_equal(0, strncmp("later busy", run(root, ""), 10));
+    assert_int_equal(10, sink.requests);
+    assert_string_equal("", status_of(root)); /* not 'sending': it would be believed */
+    sink.answer = ANSWER("200", "");
+    const char *said = "later";
+    while (strncmp(said, "later", 5) == 0) {
+        wait_ms(db.loop, 50);
+        said = run(root, "");
+    }
+    assert_string_equal("done 200", said);
+    dependencies_free(db.env.dependencies);
+    db.env.dependencies = NULL;
+}
+
 /* --- without memory --- */
 
 enum { ROOTS_MAX = 1000 };
@@ -322,6 +349,7 @@ int main(void) {
         cmocka_unit_test_setup(test_gate__dies_between_the_call_and_its_effect_then_unknown, reset),
         cmocka_unit_test_setup(test_gate__the_job_has_ended_then_nothing_is_sent, reset),
         cmocka_unit_test_setup(test_gate__a_payload_that_is_none_then_invalid_and_no_row, reset),
+        cmocka_unit_test_setup(test_host__ten_failures_then_it_is_left_alone_and_the_message_is_as_it_was, reset),
         cmocka_unit_test_setup(test_webhook__any_allocation_fails_then_ended_once_and_sent_in_the_end, reset),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -49,6 +49,36 @@ static void test_kind__given_a_name_then_its_type_and_module(void **state) {
     kinds_free(kinds);
 }
 
+static void test_kind__given_a_queue_then_the_server_that_all_its_types_share(void **state) {
+    (void)state;
+    static const struct job_type types[] = {
+        {.name = "t.1", .queue = "shared", .dependency = "x"},
+        {.name = "t.2", .queue = "shared", .dependency = "x"},
+        {.name = "t.3", .queue = "two", .dependency = "x"},
+        {.name = "t.4", .queue = "two", .dependency = "y"},
+        {.name = "t.5", .queue = "some", .dependency = "x"},
+        {.name = "t.6", .queue = "some"},
+        {.name = "t.7", .queue = "none"},
+    };
+    static const struct module m = {.name = "m", .types = types, .types_n = sizeof types / sizeof types[0]};
+    static const struct module *const one[] = {&m};
+    static const struct registry r = {.modules = one, .modules_n = 1};
+    static const char *const queues[] = {"shared", "two", "some", "none", "empty"};
+    struct runtime rt = {.registry = &r};
+    assert_ok(dependencies_new(&rt.dependencies));
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++) {
+        struct kinds *kinds;
+        assert_ok(kinds_new(&rt, queues[i], &kinds));
+        const struct dependency *d = kinds_dependency(kinds);
+        assert_true((d != NULL) == (i == 0));
+        assert_true(d == NULL || d == dependencies_find(rt.dependencies, STR("x"), true));
+        assert_ptr_equal(kinds_find(kinds, STR("t.1"))->dependency, kinds_find(kinds, STR("t.5"))->dependency);
+        assert_null(kinds_find(kinds, STR("t.6"))->dependency);
+        kinds_free(kinds);
+    }
+    dependencies_free(rt.dependencies);
+}
+
 static void check_payloads(void *arg) {
     (void)arg;
     struct runtime rt;
@@ -118,6 +148,7 @@ static void test_kind__given_no_memory_then_an_error(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kind__given_a_name_then_its_type_and_module),
+        cmocka_unit_test(test_kind__given_a_queue_then_the_server_that_all_its_types_share),
         cmocka_unit_test(test_kind__given_a_payload_that_nobody_has_checked_then_it_is),
         cmocka_unit_test(test_kind__what_is_counted_is_shown_under_queue_and_type),
         cmocka_unit_test(test_kind__given_no_memory_then_an_error),

@@ -53,6 +53,9 @@ struct payment_answer {
 };
 typedef void payment_cb(void *arg, struct err err, const struct payment_answer *answer);
 
+/* The provider behind payments_service: a job type that calls it names it as its dependency. */
+#define DEPENDENCY_PAYMENTS "payments"
+
 struct payments_service {
     void (*authorize)(void *self, const struct payment_request *r, payment_cb *cb, void *arg);
     /* Undoes what authorize with the same request did, under a key of its own ("<root>:release"): voids what is authorized,
