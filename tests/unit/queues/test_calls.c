@@ -213,14 +213,16 @@ static void test_calls__given_too_few_or_too_many_items_then_nothing_is_sent(voi
         queue_claim(b, shards, 1, STR("c"), n, 1, on_claim_said, &said);
         queue_sweep(b, &shard, STR("c"), n, 1, on_sweep_said, &said);
         queue_renew(b, &shard, STR("c"), held, n, on_renew_said, &said);
-        queue_hand_back(b, &shard, STR("c"), ids, n, on_lost_said, &said);
+        queue_hand_back(b, &shard, STR("c"), false, ids, n, on_lost_said, &said);
+        queue_suspect(b, &shard, STR("c"), STR(""), ids, n, on_lost_said, &said);
+        queue_clear(b, &shard, jobs, n, on_count_said, &said);
         queue_cancels(b, &shard, jobs, n, on_cancels_said, &said);
         queue_settle(b, &shard, settled, n, on_done_said, &said);
         queue_retry(b, &shard, STR("c"), retried, n, on_lost_said, &said);
         queue_bury(b, &shard, STR("c"), dead, n, on_lost_said, &said);
         queue_park(b, &shard, STR("c"), ids, n, on_lost_said, &said);
         queue_dead_drop(b, &shard, dropped, n, on_count_said, &said);
-        assert_int_equal(12, said.runs);
+        assert_int_equal(14, said.runs);
         assert_int_equal(ERR_INVALID, said.code);
         assert_int_equal(0, fake.calls);
     }
