@@ -289,9 +289,9 @@ static bool sweep(struct process *p, const struct shard *shard, size_t count, in
 }
 
 /* Each shard gets its part of the room, from another one on each time: with less room than shards all have their turn, too. */
-void claim_sweep(struct process *p) {
+void claim_sweep(struct process *p, size_t keep) {
     unsigned shards_n = p->queue->shards_n;
-    size_t room = claim_room(p);
+    size_t room = claim_room(p) > keep ? claim_room(p) - keep : 0;
     size_t part = room > shards_n ? room / shards_n : 1;
     p->sweep_again = false;
     for (unsigned i = 0; i < shards_n && i * part < room; i++) {
@@ -302,7 +302,7 @@ void claim_sweep(struct process *p) {
 }
 
 /* What a silent process held may be what silenced it: one such entry at a time, shard after shard, so that it takes one process along
- * and is soon known. */
+ * and is soon known. Where there is room for one entry only, this brings what was handed back, too. */
 void claim_reclaim(struct process *p) {
     if (p->reclaiming) {
         return;

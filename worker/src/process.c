@@ -117,7 +117,7 @@ static void bring_more(struct process *p) {
     }
     claim_more(p);
     if (p->sweep_again) {
-        claim_sweep(p);
+        claim_sweep(p, p->reclaim_again);
     }
     if (p->reclaim_again) {
         claim_reclaim(p);
@@ -208,7 +208,7 @@ static void on_beat(void *arg) {
         lone_beat(p);
         return;
     }
-    claim_sweep(p);
+    claim_sweep(p, !p->reclaiming);
     claim_reclaim(p);
     if (!p->draining && p->beats++ % UNPARK_BEATS == 0) {
         unpark_all(p);
@@ -237,7 +237,7 @@ static void on_wake(void *arg, struct str channel, struct str message) {
     struct process *p = arg;
     (void)channel;
     if (p->queue != NULL && !p->lone && str_is(message, p->queue->name)) {
-        claim_sweep(p);
+        claim_sweep(p, 0);
     }
 }
 

@@ -95,7 +95,7 @@ struct process {
     bool outbox_wanted[RUNTIME_MODULES_MAX], outbox_running; /* wanted: by module */
     size_t outbox_module;                                    /* the running one's */
     double service_ms;                                       /* moving average of run times */
-    bool last_words; /* the drain deadline has passed */
+    bool last_words;                                         /* the drain deadline has passed */
     unsigned beats;
     struct parked_scan {
         char cursor[24]; /* empty: from the start */
@@ -115,8 +115,8 @@ void process_wants_outbox(const struct held *h); /* its module's follow-ups are 
 /* claim.c */
 size_t claim_room(const struct process *p); /* how many entries may be brought in now */
 void claim_more(struct process *p);
-void claim_sweep(struct process *p);   /* what was handed back */
-void claim_reclaim(struct process *p); /* what nobody renewed: one entry, once the last one has left */
+void claim_sweep(struct process *p, size_t keep); /* what was handed back; so much room is left for others */
+void claim_reclaim(struct process *p);            /* what nobody renewed: one entry, once the last one has left */
 void claim_cancel_read(struct process *p);
 void claim_take_lone(struct process *p, const struct claimed *c, int64_t crashes, struct str why);
 /* lone.c: in quarantine */
