@@ -133,17 +133,17 @@ static void test_calls__given_the_last_of_the_homes_then_it_is_one(void **state)
 
 static void test_calls__given_the_longest_id_or_a_full_page_then_pending_takes_it(void **state) {
     (void)state;
-    static char page[LIMIT_BATCH * 8 + 8] = "[";
+    static char page[LIMIT_BATCH * 24 + 8] = "[";
     size_t at = 1;
     for (size_t i = 0; i < LIMIT_BATCH; i++) {
-        at += (size_t)snprintf(page + at, sizeof page - at, "'%zu-0' ", i);
+        at += (size_t)snprintf(page + at, sizeof page - at, "['%zu-0' 'c' :7 :%zu] ", i, i + 1);
     }
     page[at] = ']';
     answer(page);
-    queue_pending(&fake.broker, &shard, STR("c"), (struct stream_id){UINT64_MAX, UINT64_MAX}, on_lost_said, &said);
+    queue_pending(&fake.broker, &shard, STR("c"), (struct stream_id){UINT64_MAX, UINT64_MAX}, on_pending_said, &said);
     assert_string_equal("XPENDING pen:{q:0}:s g (18446744073709551615-18446744073709551615 + 64 c", fake.sent);
     assert_int_equal(ERR_NONE, said.code);
-    assert_non_null(strstr(said.text, " 63-0 ]"));
+    assert_non_null(strstr(said.text, " 63-0 x64 "));
 }
 
 static void test_calls__given_the_value_of_a_dead_job_then_its_parts_are_found(void **state) {
