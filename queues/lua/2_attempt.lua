@@ -101,17 +101,19 @@ local function dead(K, A)
 end
 
 -- park: entries of a schema version that this worker does not know
--- K s p n   A consumer, id…   → lost ids
+-- K s p r n   A consumer, id…   → lost ids
 local function park(K, A)
-  local s, parked, n = unpack(K)
+  local s, parked, r, n = unpack(K)
   local lost = {}
   for i = 2, #A do
     local id, h, p = A[i], nil, nil
     if owned(s, A[1], id) then h, p = entry(s, id) end
     if h then
-      local _, new = put_home(parked, job_of_entry(h, id), h, p)
+      local job = job_of_entry(h, id)
+      local _, new = put_home(parked, job, h, p)
       if not new then count(n, 'merged', 1) end
       remove(s, id)
+      redis.call('HDEL', r, job)
     else
       lost[#lost + 1] = id
     end

@@ -203,7 +203,7 @@ class Client:
         return not self._end([entry], self._call("retry", "s d dh r n", self.consumer, entry.id, delay_ms, job.encode()))
 
     def park(self, *entries: Entry) -> list[bytes]:
-        return self._end(entries, self._call("park", "s p n", self.consumer, *[e.id for e in entries]))
+        return self._end(entries, self._call("park", "s p r n", self.consumer, *[e.id for e in entries]))
 
     def _end(self, entries, lost: list[bytes]) -> list[bytes]:
         for e in entries:

@@ -366,7 +366,7 @@ static const struct op {
      "FCALL pen_retry_1 5 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 1500 H 3-4 0 I", "[]", "[ ]"},
     {"bury", run_bury, "FCALL pen_dead_1 4 pen:{q:0}:s pen:{q:0}:dead pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 {}", "['1-2']",
      "[ 1-2 ]"},
-    {"park", run_park, "FCALL pen_park_1 3 pen:{q:0}:s pen:{q:0}:p pen:{q:0}:n host:1:7 1-2 3-4", "[]", "[ ]"},
+    {"park", run_park, "FCALL pen_park_1 4 pen:{q:0}:s pen:{q:0}:p pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 3-4", "[]", "[ ]"},
     {"promote", run_promote, "FCALL pen_promote_1 3 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh 100",
      "[:2 :1730406023291 :1730406000000]", "2 1730406023291 1730406000000"},
     {"cancel", run_cancel,
