@@ -31,8 +31,8 @@ static void on_lone(void *arg, struct err err, const struct claimed *entry, int6
 }
 
 void lone_more(struct process *p) {
-    if (p->lone_asked || p->lone_left == 0 || !holds_nothing(p) || p->draining || p->quiet || p->queue->paused ||
-        !redis_is_up(p->rt->redis_connection)) {
+    if (p->lone_asked || p->lone_left == 0 || !holds_nothing(p) || claim_room(p) == 0 || p->draining || p->quiet ||
+        p->queue->paused || !redis_is_up(p->rt->redis_connection)) {
         return;
     }
     p->lone_asked = true;
