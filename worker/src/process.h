@@ -62,7 +62,6 @@ struct held {
 
 TAILQ_HEAD(held_list, held);
 STAILQ_HEAD(held_queue, held);
-
 struct process {
     struct runtime *rt;
     const struct worker_options *options;
@@ -80,14 +79,13 @@ struct process {
     struct held_list refused[NEXT_MAX]; /* Redis did not take them: out again with the beat, or when it is back */
     size_t used_n /* of held[], ever */, waiting_n, running_n, outgoing_n;
     struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
-    size_t finishing_n;          /* those, and what is asked of Postgres */
-    size_t asked_n;              /* entries that sweeps on their way may bring */
-    unsigned sweep_from;         /* the shard whose turn it is, modulo their number */
+    size_t finishing_n, asked_n; /* those, and what is asked of Postgres; entries that sweeps on their way may bring */
+    unsigned beats, sweep_from;  /* the shard whose turn it is, modulo their number */
     struct turn_end flush;
     struct timer *beat, *renew, *drain_timer;
     int claiming;                   /* answers of the reader still to come: to the read, and whether a cancel request stands */
     bool claim_failed, cancels_any; /* what they were */
-    bool sweep_again, quiet, draining, done;
+    bool sweep_again, quiet, draining, last_words, done;     /* last_words: the drain deadline has passed */
     bool reclaiming, reclaim_again;                          /* a reclaimed entry is held, or asked for; look for the next */
     unsigned reclaim_shard, reclaim_left;                    /* which shard is asked, how many after it */
     bool lone, lone_asked;                                   /* in quarantine; the next suspect is asked for */
@@ -95,8 +93,6 @@ struct process {
     bool outbox_wanted[RUNTIME_MODULES_MAX], outbox_running; /* wanted: by module */
     size_t outbox_module;                                    /* the running one's */
     double service_ms;                                       /* moving average of run times */
-    bool last_words;                                         /* the drain deadline has passed */
-    unsigned beats;
     struct parked_scan {
         char cursor[24]; /* empty: from the start */
         size_t kinds;    /* from this one on */
