@@ -259,15 +259,19 @@ def test_innocent__killed_from_outside_wherever_it_runs_then_it_does_not_die(sta
 def test_machine__killed_in_the_middle_again_and_again_then_no_innocent_dies(stack, client, supervise):
     """Supervisor and all its processes, by SIGKILL: whatever they ran is run again, by and by alone."""
     ids = enqueue_all(client, tallies(200 if FULL else 40, 100))
+
+    def runs() -> int:
+        return sum(begun(stack, ids).values())
+
     for _ in range(2):
         role = supervise(2)
-        assert ports.wait_until(lambda before=len(begun(stack, ids)): len(begun(stack, ids)) > before, END_S)
+        assert ports.wait_until(lambda before=runs(): runs() > before, END_S)
         role.kill9()
         time.sleep(LEASE_MS / 1000)  # so that the next takes it over
     supervise(2)
     assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
     assert set(begun(stack, ids)) == set(ids) and not set(ids) & set(dead(stack))
-    print(f"runs of {len(ids)} jobs: {sum(begun(stack, ids).values())}")
+    print(f"runs of {len(ids)} jobs: {runs()}")
 
 
 def crash_whoever_runs(stack, role: Role, queue: str) -> None:
