@@ -18,7 +18,7 @@ const char *shed_name(enum shed s); /* "none", "tenant_share", "drain_time", …
 
 /* What is known of a queue at a moment. */
 struct pressure {
-    int64_t waiting; /* ready to run or due within a minute, and what came since the reading */
+    int64_t waiting; /* ready to run, and what came since the reading */
     int64_t depth;   /* waiting, running, delayed, parked in Redis */
     int64_t open;    /* that, and journal rows that Redis has not seen */
     double rate;     /* jobs per second that the workers can end */

@@ -319,7 +319,7 @@ static bool read_key(struct call *c) {
 /* The same name and form as a handler is told it by (jobs/custom/src/handler.c): who is called can pass it on. */
 static bool read_deadline(struct call *c) {
     struct str value;
-    if ((c->route->flags & (ROUTE_KEY | ROUTE_KEY_MAY)) == 0) {
+    if ((c->route->flags & (ROUTE_KEY | ROUTE_KEY_MAY | ROUTE_LINES)) == 0) {
         return true;
     }
     if (!call_one_header(c, "Penstock-Deadline", &value)) {

@@ -148,9 +148,11 @@ static json_t *parameters(const struct route *r) {
     json_t *a = json_array();
     bool ok = a != NULL && push_path_parameter(a, r) && push_query_parameters(a, r);
     if ((r->flags & (ROUTE_KEY | ROUTE_KEY_MAY)) != 0) {
+        ok = ok && push_header(a, "Idempotency-Key", (r->flags & ROUTE_KEY) != 0,
+                               "New for each operation, the same for each of its retries; 1 to 255 printable ASCII characters");
+    }
+    if ((r->flags & (ROUTE_KEY | ROUTE_KEY_MAY | ROUTE_LINES)) != 0) {
         ok = ok &&
-             push_header(a, "Idempotency-Key", (r->flags & ROUTE_KEY) != 0,
-                         "New for each operation, the same for each of its retries; 1 to 255 printable ASCII characters") &&
              push_header(a, "Penstock-Deadline", false,
                          "A time like 2026-11-28T21:13:34.123Z, at most 30 days ahead; a job that has not begun by then expires");
     }

@@ -94,7 +94,7 @@ struct pressure sampler_pressure(const struct sampler *s, const struct queue_sam
     int64_t there = d->waiting + d->running + d->delayed + d->parked;
     struct arrivals since = {q->entered.jobs + q->deciding.jobs, q->entered.ready + q->deciding.ready};
     return (struct pressure){
-        .waiting = d->waiting + d->soon + (q->blind ? 0 : since.ready),
+        .waiting = d->waiting + (q->blind ? 0 : since.ready),
         .depth = there + (q->blind ? 0 : since.jobs),
         .open = there + larger(since.jobs, q->unmarked),
         .rate = q->capacity.per_s,
@@ -170,7 +170,7 @@ static void finish_reading(struct slot *slot) {
     const struct queue_depth *d = &slot->sum;
     int64_t ended = d->done + d->cancelled + d->expired + d->died + d->journal_out;
     if (q->known) {
-        bool busy = q->depth.waiting > 0 && d->waiting > 0 && !q->queue->paused;
+        bool busy = q->depth.waiting > 0 && d->waiting > 0 && !q->queue->paused && !q->blind; /* blind: until now */
         capacity_add(&q->capacity, ended - slot->ended, (double)(now.us - q->read.us) / 1e6, busy);
         shares_drain(&q->shares, ended - slot->ended, d->waiting + d->running);
     }
@@ -196,7 +196,6 @@ static void add_shard(struct queue_depth *sum, const struct queue_depth *d) {
     sum->parked += d->parked;
     sum->dead += d->dead;
     sum->handed_back += d->handed_back;
-    sum->soon += d->soon;
     sum->oldest_ready = earlier(sum->oldest_ready, d->oldest_ready);
     sum->next_due = earlier(sum->next_due, d->next_due);
     sum->accepted += d->accepted;

@@ -111,16 +111,21 @@ static bool read_due(struct submit *s, const json_t *request, struct wall now) {
     return true;
 }
 
+/* A repetition must be judged as the first request was: what counts from now is not compared with what does not. */
 static bool read_times(struct submit *s, const json_t *request) {
     struct wall now = loop_wall(s->a.call->api->rt->loop);
     int64_t deadline_ms = json_opt_i64(request, "deadline_ms", 0);
+    struct wall latest = deadline_ms > 0 ? (struct wall){now.ms + deadline_ms} : (struct wall){0};
     if (!read_due(s, request, now)) {
         return false;
     }
-    if (deadline_ms > 0 && (s->a.deadline.ms == 0 || now.ms + deadline_ms < s->a.deadline.ms)) {
-        s->a.deadline.ms = now.ms + deadline_ms; /* the earlier one counts */
+    if (deadline_ms > 0 && (s->a.deadline.ms == 0 || latest.ms < s->a.deadline.ms)) {
+        s->a.deadline = latest; /* the earlier one counts */
     }
-    if (s->a.deadline.ms != 0 && s->a.due.ms >= s->a.deadline.ms) {
+    if (json_object_get(request, "due_at") != NULL) {
+        latest = s->a.deadline;
+    }
+    if (latest.ms != 0 && s->a.due.ms >= latest.ms) {
         return submit_refuse_member(s, deadline_ms > 0 ? "#/deadline_ms" : "#", "the deadline must not be before the job is due");
     }
     return true;

@@ -98,6 +98,12 @@ int64_t attempt_call_ms(const struct attempt *a) {
     return left - (reserve < RESERVE_MAX_MS ? reserve : RESERVE_MAX_MS);
 }
 
+enum call_verdict attempt_call_verdict(const struct attempt *a, enum err_code code) {
+    enum call_verdict v = call_verdict_of(code);
+    bool cut = a->hurried && attempt_ms_left(a) <= RESERVE_MAX_MS;
+    return cut && call_has_failed(v) ? CALL_UNTOLD : v;
+}
+
 bool attempt_is_late(const struct attempt *a) {
     return a->job.deadline.ms != 0 && a->job.deadline.ms <= loop_wall(a->env->loop).ms;
 }

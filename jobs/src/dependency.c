@@ -234,6 +234,9 @@ static void came_back(struct dependency *d, const struct dependency_call *c, boo
     d->usual_us += ((double)(now_us - c->began_us) - d->usual_us) / d->usual_n;
     if (d->circuit == CIRCUIT_HALF_OPEN) {
         close_circuit(d, now_us);
+        if (c->unhurried) { /* a step for each job's length would take hours */
+            d->window = maxd(d->window, d->threshold);
+        }
         return;
     }
     if (in_time) {

@@ -204,9 +204,7 @@ end
 
 -- depth: O(1) in the number of jobs.
 -- K s d p dead n e   → entries, pending, handed back, delayed, parked, dead to hand over, ready ms of the oldest waiting entry
--- (0 when none), next due ms (0 when none), epoch, counters {field, value…}, delayed jobs due within SOON
-local SOON = 60000
-
+-- (0 when none), next due ms (0 when none), epoch, counters {field, value…}
 local function depth(K)
   local s, d, p, dead_key, n, e = unpack(K)
   local g, pending, back = group(s), 0, 0
@@ -221,5 +219,5 @@ local function depth(K)
   end
   return {redis.call('XLEN', s), pending, back, redis.call('ZCARD', d), redis.call('HLEN', p), redis.call('HLEN', dead_key),
           oldest_ready(s, g, back), tonumber(redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')[2] or 0),
-          redis.call('GET', e) or '', redis.call('HGETALL', n), redis.call('ZCOUNT', d, '-inf', now_ms() + SOON)}
+          redis.call('GET', e) or '', redis.call('HGETALL', n)}
 end

@@ -74,8 +74,7 @@ enum {
     IN_DUE,
     NUMBERS,
     IN_EPOCH = NUMBERS,
-    IN_COUNTERS,
-    IN_SOON
+    IN_COUNTERS
 };
 
 static bool read_states(const struct reply *r, int64_t *out_entries, struct queue_depth *out) {
@@ -112,8 +111,7 @@ static bool read_depth(const struct reply *r, struct queue_depth *out) {
     int64_t entries;
     struct queue_depth d;
     struct counters n = {0};
-    if (!read_states(r, &entries, &d) || !read_counters(reply_at(r, IN_COUNTERS), &n) || !find_gap(&n, entries, &d, &d.gap) ||
-        !reply_read_int(reply_at(r, IN_SOON), &d.soon) || d.soon < 0) {
+    if (!read_states(r, &entries, &d) || !read_counters(reply_at(r, IN_COUNTERS), &n) || !find_gap(&n, entries, &d, &d.gap)) {
         return false;
     }
     d.accepted = n.accepted;

@@ -51,10 +51,26 @@ def run(checker: Checker, folder: Path, test: str) -> bool:
     return done.returncode == 0
 
 
+def starts(name: str, checker: Checker, folder: Path, test: str) -> bool:
+    """gcc's TSan knows no address space as random as newer kernels make it: then it is told to be less so, where that is allowed."""
+    if name != "tsan":
+        return True
+    for prefix in [], ["setarch", "-R"]:
+        words = [*prefix, program(folder, test)]
+        done = subprocess.run(words, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+        if "unexpected memory mapping" not in done.stderr and "failed to set personality" not in done.stderr:
+            checker.wrapper[:] = prefix
+            return True
+    return False
+
+
 def judge(name: str, full: bool) -> bool:
     checker = CHECKERS[name]
     tests = chosen(checker, full)
     folder = build(checker.preset, tuple(f"unit_{test.replace('.', '_')}" for test in tests))
+    if not starts(name, checker, folder, tests[0]):
+        print("tsan: SKIPPED: its programs do not start on this kernel (vm.mmap_rnd_bits above 28, and setarch -R is not allowed)", flush=True)
+        return True
     began = time.monotonic()
     bad = [test for test in tests if not run(checker, folder, test)]
     print(f"{name}: {len(tests) - len(bad)} of {len(tests)} clean, {time.monotonic() - began:.0f} s", flush=True)

@@ -111,4 +111,4 @@ class Shard:
         there = d["entries"] + d["delayed"] + d["parked"]
         came = sum(n.get(k, 0) for k in ("base", "jin", "accepted"))
         went = sum(n.get(k, 0) for k in ("jout", "done", "cancelled", "expired", "dead", "merged"))
-        return {**d, "n": n, "soon": reply[10], "gap": came - went - there}
+        return {**d, "n": n, "gap": came - went - there}

@@ -43,13 +43,6 @@ def let_sweep(shard: Shard) -> None:
 # Hand-back and sweep
 
 
-def test_depth_foretells_what_is_due_within_a_minute(shard):
-    now = shard.now()
-    for due in (now + MINUTE // 2, now + MINUTE - 100, now + 3 * MINUTE):
-        shard.enqueue(new_job(), due=due)
-    assert (shard.depth()["delayed"], shard.depth()["soon"]) == (3, 2)
-
-
 def test_what_is_handed_back_wakes_somebody_who_takes_it(shard):
     listener = shard.r.pubsub(ignore_subscribe_messages=True)
     listener.subscribe("pen:wake")

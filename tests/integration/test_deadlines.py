@@ -1,4 +1,5 @@
 """Deadlines on their way: from the request through the queue to the calls of a handler."""
+import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -47,8 +48,27 @@ def test_request__with_a_deadline_that_is_none_then_400(client, value):
 
 
 def test_request__to_be_due_behind_its_deadline_then_422(client):
-    body = {"type": "demo.note", "payload": {"text": "x"}, "delay_ms": 60_000}
+    body = {"type": "demo.note", "payload": {"text": "x"}, "due_at": from_now(60)}
     problem(client.post("/v1/jobs", body, new_key(), headers={"Penstock-Deadline": from_now(30)}), 422, "invalid")
+
+
+def test_request__delayed_and_repeated_near_its_deadline_then_the_same_job(client):
+    """What counts from now moves with each repetition; the deadline does not."""
+    body, key, deadline = {"type": "demo.note", "payload": {"text": "x"}, "delay_ms": 1500}, new_key(), from_now(2)
+    first = client.post("/v1/jobs", body, key, headers={"Penstock-Deadline": deadline})
+    ports.wait_until(lambda: False, 1)
+    again = client.post("/v1/jobs", body, key, headers={"Penstock-Deadline": deadline})
+    assert (first.status_code, again.status_code) == (202, 202) and first.json()["id"] == again.json()["id"]
+
+
+def test_batch__with_a_deadline_then_each_of_its_jobs_has_it(client, held):
+    held("default")
+    line = json.dumps({"type": "demo.note", "payload": {"text": "late"}, "key": new_key()})
+    headers = {"Content-Type": "application/x-ndjson", "Penstock-Deadline": from_now(1)}
+    made = client.ask("POST", "/v1/jobs:batch", data=line, headers=headers).json()
+    ports.wait_until(lambda: False, 1)
+    held.let_go()
+    assert client.ended(made["id"])["state"] == "expired"
 
 
 @pytest.mark.parametrize("queue,path,body", [

@@ -313,16 +313,6 @@ static struct reply *zrangebyscore(const struct command *c) {
     return r;
 }
 
-/* ZCOUNT key -inf max */
-static struct reply *zcount(const struct command *c) {
-    if (!str_is(c->argv[2], "-inf")) {
-        sim_die("ZCOUNT in another form");
-    }
-    size_t n;
-    (void)sorted(c, (double)arg_int(c, 3), &n);
-    return reply_integer(c->a, (int64_t)n);
-}
-
 /* The list of processes; the scheduler clears it. */
 static struct reply *zremrangebyscore(const struct command *c) {
     if (zset_of(c) != NULL) {
@@ -394,7 +384,6 @@ struct reply *command_run(struct command *c) {
         {"ZADD", 4, zadd},
         {"ZREM", 3, zrem},
         {"ZCARD", 2, zcard},
-        {"ZCOUNT", 4, zcount},
         {"ZSCORE", 3, zscore},
         {"ZRANGE", 5, zrange},
         {"ZSCAN", 5, zscan},

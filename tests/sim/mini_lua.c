@@ -99,9 +99,8 @@ static struct reply *read_value(lua_State *l, struct arena *a, int at) {
 /* ---- redis.* ---- */
 
 static bool writes(struct str command) {
-    static const char *const reading[] = {"TIME",   "EXISTS",  "XINFO", "XRANGE",  "XPENDING", "XLEN",  "HGET",
-                                          "HMGET",  "HEXISTS", "HLEN",  "HGETALL", "HSCAN",    "ZCARD", "ZCOUNT",
-                                          "ZSCORE", "ZRANGE",  "ZSCAN", "GET",     "TYPE"};
+    static const char *const reading[] = {"TIME", "EXISTS",  "XINFO", "XRANGE", "XPENDING", "XLEN",   "HGET",  "HMGET", "HEXISTS",
+                                          "HLEN", "HGETALL", "HSCAN", "ZCARD",  "ZSCORE",   "ZRANGE", "ZSCAN", "GET",   "TYPE"};
     for (size_t i = 0; i < sizeof reading / sizeof reading[0]; i++) {
         if (str_is(command, reading[i])) {
             return false;

@@ -19,6 +19,7 @@ if "TEST_BUILD" in os.environ:
 STEPS, STEPS_FULL, STEPS_SANITIZED, STEPS_BUG = 3_000_000, 300_000_000, 100_000, 4_000_000
 FROM = {"drop_any_generation": 2452, "finish_any_generation": 104, "ids_come_again": 17015, "lone_kill_counted": 254}  # rare: the seed to begin with
 BUGS = re.findall(r"^(?:LUA|SWITCH|STORE|CODE)\((\w+)", (ROOT / "tests" / "sim" / "bugs.def").read_text(encoding="utf-8"), re.MULTILINE)
+assert BUGS
 
 
 def program(bug: str | None = None, build: str = "fault") -> Path:

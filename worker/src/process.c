@@ -22,9 +22,14 @@ static size_t queue_slots(const struct process *p) {
     return slots < HELD_MAX / 2 ? slots : HELD_MAX / 2;
 }
 
+/* It has been away so long that its jobs are charged, and end: each by itself (attempt_enter). */
+static bool is_gone(const struct process *p) {
+    return p->dependency->circuit != CIRCUIT_CLOSED && !dependency_spares(p->dependency, loop_now(p->rt->loop).us);
+}
+
 size_t process_slots(const struct process *p) {
     size_t slots = queue_slots(p);
-    if (p->dependency == NULL) {
+    if (p->dependency == NULL || is_gone(p)) {
         return slots;
     }
     size_t most = p->dependency->entered + dependency_room(p->dependency, loop_now(p->rt->loop).us);
@@ -128,7 +133,7 @@ static void bring_more(struct process *p) {
  * more, then write what ended. Who may start nothing keeps nothing that waits: another process may run it, or this one later. */
 static void on_turn_end(void *arg) {
     struct process *p = arg;
-    bool away = p->dependency != NULL && p->dependency->circuit == CIRCUIT_OPEN;
+    bool away = p->dependency != NULL && p->dependency->circuit == CIRCUIT_OPEN && !is_gone(p);
     if (p->draining || p->quiet || p->queue->paused || away) {
         lease_hand_back_waiting(p);
     }
@@ -168,7 +173,8 @@ static void on_unparked(void *arg, struct err err, int64_t moved, struct str nex
     if (moved > 0) {
         LOG(INFO, "jobs.unparked", LF_C("queue", p->queue->name), LF_INT("jobs", moved));
     }
-    if (again && !p->draining) {
+    scan->reading = again && !p->draining;
+    if (scan->reading) {
         unpark(p, u->shard);
     }
     free(u);
@@ -188,12 +194,15 @@ static void unpark(struct process *p, unsigned shard) {
         return;
     }
     *u = (struct unparking){p, shard};
+    scan->reading = true;
     queue_unpark(&p->rt->redis, p->queue->shards[shard], str_c(scan->cursor), kinds, n, on_unparked, u);
 }
 
 static void unpark_all(struct process *p) {
     for (unsigned i = 0; i < p->queue->shards_n; i++) {
-        unpark(p, i);
+        if (!p->parked[i].reading) {
+            unpark(p, i);
+        }
     }
 }
 

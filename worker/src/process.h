@@ -96,6 +96,7 @@ struct process {
     struct parked_scan {
         char cursor[24]; /* empty: from the start */
         size_t kinds;    /* from this one on */
+        bool reading;    /* a page is on its way, or the next follows at once */
     } parked[LIMIT_SHARDS];
 };
 

@@ -228,7 +228,9 @@ static void start(struct held *h) {
     h->started_at = now;
     a->arena = &h->arena;
     a->on_end = on_end;
-    a->give_up.us = h->started.us + 1000 * time_for(a, now);
+    int64_t ms = time_for(a, now);
+    a->give_up.us = h->started.us + 1000 * ms;
+    a->hurried = ms < a->type->timeout_ms;
     TAILQ_INSERT_TAIL(&p->running, h, link);
     p->running_n++;
     FAILPOINT(HANDLE_BEFORE);

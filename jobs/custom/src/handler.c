@@ -99,9 +99,8 @@ static int64_t retry_after(const struct posting *p, const struct http_reply *rep
 }
 
 static void note_answer(struct posting *p, struct err err, const struct http_reply *reply) {
-    enum call_verdict v = p->stop == TIMED_OUT ? CALL_OVERLOADED
-                          : reply == NULL      ? call_verdict_of(err.code)
-                                               : call_verdict_of_status(reply->status);
+    enum call_verdict v = reply != NULL ? call_verdict_of_status(reply->status)
+                                        : attempt_call_verdict(p->attempt, p->stop == TIMED_OUT ? ERR_TIMEOUT : err.code);
     dependency_call_end(&p->watched, v, now_us(p), reply != NULL ? retry_after(p, reply) : 0);
 }
 

@@ -31,6 +31,7 @@ struct attempt {
     struct arena *arena;
     struct module_env *env;        /* of the type's module */
     struct mono give_up;           /* the timeout, or the deadline if that is earlier; by the clock that does not jump */
+    bool hurried;                  /* the producer's deadline leaves it less than its type's time */
     bool cancel_requested;         /* stream class: look at it between steps */
     void *state;                   /* the handler's */
     struct dependency_place place; /* at the server that it calls; left by attempt_end */
@@ -43,8 +44,11 @@ struct attempt {
 /* By its id, for good: the class of its type may have become another one since the job was made (types.conf). */
 bool attempt_is_stream(const struct attempt *a);
 
+/* What a call that ended without an answer says of its server. Of one that was cut short by the producer's deadline: nothing. */
+enum call_verdict attempt_call_verdict(const struct attempt *a, enum err_code code);
+
 /* Takes the attempt a place at a server that it will call (its type's is taken before start); NULL: of none. False: there is none now,
- * and the attempt has ended: delayed, nothing charged. */
+ * and the attempt has ended: delayed, nothing charged; failed when the server has been away for a day. */
 bool attempt_enter(struct attempt *a, struct dependency *d);
 /* Before the call: an attempt that repeats one (earlier ones were charged) needs leave of the server's retry budget. False: not now, but in
  * *out_wait_ms. */

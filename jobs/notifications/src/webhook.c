@@ -19,7 +19,8 @@ static void on_answer(void *arg, struct err err, const struct http_reply *reply)
     if (reply != NULL) {
         after = retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(d->attempt->env->loop).ms);
     }
-    delivery_call_end(d, reply != NULL ? call_verdict_of_status(reply->status) : call_verdict_of(err.code), after);
+    delivery_call_end(d, reply != NULL ? call_verdict_of_status(reply->status) : attempt_call_verdict(d->attempt, err.code),
+                      after);
     if (err_is_set(err)) {
         delivery_failed(d, err, 0);
     } else if (reply->status >= 200 && reply->status < 300) {

@@ -176,10 +176,11 @@ static void record_unknown(struct op_run *r) {
     exec(r, &payments_stmt_unknown, values, on_unknown, r);
 }
 
-/* What a question is answered in says nothing of the calls. */
+/* An answered question says nothing of calls, and one that the attempt's own end has cut short nothing of the provider. */
 static void note_answer(struct op_run *r, const struct provider_answer *a) {
     enum call_verdict v = call_verdict_of(a->err.code);
-    dependency_call_end(&r->call, r->asked && v == CALL_OK ? CALL_UNTOLD : v, now_us(r), a->after_ms);
+    bool cut = call_has_failed(v) && ms_left(r) <= RECORD_RESERVE_MS;
+    dependency_call_end(&r->call, cut || (r->asked && v == CALL_OK) ? CALL_UNTOLD : v, now_us(r), a->after_ms);
 }
 
 static void on_answer(void *arg, const struct provider_answer *a) {

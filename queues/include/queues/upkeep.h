@@ -28,7 +28,6 @@ enum { EPOCH_BYTES = 96 };
 struct queue_depth {
     int64_t waiting, running, delayed, parked, dead; /* dead: not yet handed to Postgres */
     int64_t handed_back;                             /* part of waiting */
-    int64_t soon;                                    /* part of delayed: due within a minute */
     struct wall oldest_ready;                        /* 0: nothing waits */
     struct wall next_due;                            /* 0: nothing is delayed */
     char epoch[EPOCH_BYTES];                         /* value of :e */

@@ -141,6 +141,18 @@ static void test_may_call__then_those_that_repeat_one_need_leave(void **state) {
     attempt_later(&attempt, 1, OK);
 }
 
+static void test_verdict__of_a_call_that_the_producers_deadline_cut_short_then_untold(void **state) {
+    (void)state;
+    attempt.give_up.us = now_us();
+    assert_int_equal(CALL_OVERLOADED, attempt_call_verdict(&attempt, ERR_NET_UNKNOWN)); /* its type's own time is up */
+    attempt.hurried = true;
+    assert_int_equal(CALL_UNTOLD, attempt_call_verdict(&attempt, ERR_NET_UNKNOWN));
+    assert_int_equal(CALL_UNTOLD, attempt_call_verdict(&attempt, ERR_NET_NOT_SENT));
+    assert_int_equal(CALL_OK, attempt_call_verdict(&attempt, ERR_REFUSED));
+    attempt.give_up.us = now_us() + 5000000; /* there was time: the server did it */
+    assert_int_equal(CALL_FAILED, attempt_call_verdict(&attempt, ERR_NET_NOT_SENT));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_enter__then_its_end_leaves, reset),
@@ -150,6 +162,7 @@ int main(void) {
         cmocka_unit_test_setup(test_end__failed_with_its_server_then_only_that_is_spared, reset),
         cmocka_unit_test_setup(test_end__its_server_asked_to_wait_then_that_long_and_charged, reset),
         cmocka_unit_test_setup(test_may_call__then_those_that_repeat_one_need_leave, reset),
+        cmocka_unit_test_setup(test_verdict__of_a_call_that_the_producers_deadline_cut_short_then_untold, reset),
     };
     return cmocka_run_group_tests_name("attempt_place", tests, setup, teardown);
 }

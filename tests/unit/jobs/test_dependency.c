@@ -408,14 +408,14 @@ static void test_circuit__retry_after_then_only_of_what_failed(void **state) {
 }
 
 /* 64 calls at once of a tenth of a second each: 640 a second, half of them for who has waited. */
-static void test_wait__nothing_is_known_then_at_half_a_guessed_speed(void **state) {
+static void test_wait__nothing_is_known_then_at_a_guessed_speed(void **state) {
     (void)state;
     assert_int_equal(20, dependency_wait_ms(&d, now));
     for (int i = 1; i < 99; i++) {
         (void)dependency_wait_ms(&d, now);
     }
-    assert_int_equal(100 * 3125 / 1000, dependency_wait_ms(&d, now));
-    for (int i = 100; i < 100000; i++) {
+    assert_int_equal(100 * 1562 / 1000, dependency_wait_ms(&d, now));
+    for (int i = 100; i < 200000; i++) {
         (void)dependency_wait_ms(&d, now);
     }
     assert_int_equal(300000, dependency_wait_ms(&d, now));
@@ -445,7 +445,7 @@ int main(void) {
         cmocka_unit_test_setup(test_budget__one_for_five_calls_and_one_a_second, reset),
         cmocka_unit_test_setup(test_nobody__then_everything_is_allowed, reset),
         cmocka_unit_test_setup(test_circuit__retry_after_then_only_of_what_failed, reset),
-        cmocka_unit_test_setup(test_wait__nothing_is_known_then_at_half_a_guessed_speed, reset),
+        cmocka_unit_test_setup(test_wait__nothing_is_known_then_at_a_guessed_speed, reset),
     };
     return cmocka_run_group_tests_name("dependency", tests, NULL, NULL);
 }
