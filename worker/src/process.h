@@ -99,7 +99,6 @@ struct process {
         bool reading;    /* a page is on its way, or the next follows at once */
     } parked[LIMIT_SHARDS];
 };
-
 /* process.c */
 struct held *held_take(struct process *p, const struct claimed *c); /* NULL: none free, or no memory */
 void held_release(struct held *h);
