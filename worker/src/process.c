@@ -308,6 +308,7 @@ static void on_ready(void *arg) {
     }
     show_zeros(p);
     p->table->beats++; /* its signals are heard */
+    limits_beat(p->rt->conf);
     timer_start_every(p->beat, BEAT_MS);
     timer_start_every(p->renew, p->rt->conf->worker_lease_ms * 3 / 10);
     LOG(INFO, "worker.ready", LF_C("queue", p->queue->name), LF_C("consumer", p->consumer));
