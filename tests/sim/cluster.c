@@ -91,9 +91,10 @@ static void on_cut(void *arg) {
     }
     trace("by signal %d", p->signum);
     supervisor_see(p);
-    if (p->quarantine && p->signum != SIGKILL && p->job != NULL) {
+    if (p->quarantine && p->signum == SIGABRT) { /* its job's doing */
         p->job->lone_crashes++;
     }
+    cluster.looked_away |= p->quarantine && p->signum == SIGSEGV; /* whatever it was about to run is blamed */
 }
 
 void cluster_crash(int signum) {

@@ -52,7 +52,7 @@ struct sim_job {
     unsigned notes, tallies;
     unsigned crashes;                     /* still to come */
     unsigned crashed, lone_runs, replays; /* how often */
-    unsigned lone_crashes;                /* processes that ended themselves while they ran it alone, whoever's fault it was */
+    unsigned lone_crashes;                /* of these, in processes that ran it alone */
 };
 
 void book_begin(unsigned shards, unsigned slots);
