@@ -118,26 +118,37 @@ static bool read_int(const char *text, int *out) {
     return true;
 }
 
+static bool read_process_options(int argc, char **argv, struct worker_options *o, const char **types) {
+    for (int i = 0; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        bool ok = true, flag = false;
+        if (strcmp(name, "--quarantine") == 0) {
+            o->quarantine = flag = true;
+        } else if (strcmp(name, "--queue") == 0) {
+            o->queue = value;
+        } else if (strcmp(name, "--slot") == 0) {
+            ok = read_int(value, &o->slot);
+        } else if (strcmp(name, "--table-fd") == 0) {
+            ok = read_int(value, &o->table_fd);
+        } else if (strcmp(name, "--types") == 0) {
+            *types = value;
+        } else {
+            ok = false;
+        }
+        if (!ok || (!flag && value == NULL)) {
+            return false;
+        }
+        i += !flag;
+    }
+    return true;
+}
+
 int cli_worker_process(int argc, char **argv) {
     struct conf conf;
     struct worker_options o = {.conf = &conf, .registry = &cli_registry, .table_fd = -1};
     const char *types = NULL;
-    for (int i = 0; i + 1 < argc; i += 2) {
-        bool ok = true;
-        if (strcmp(argv[i], "--queue") == 0) {
-            o.queue = argv[i + 1];
-        } else if (strcmp(argv[i], "--slot") == 0) {
-            ok = read_int(argv[i + 1], &o.slot);
-        } else if (strcmp(argv[i], "--table-fd") == 0) {
-            ok = read_int(argv[i + 1], &o.table_fd);
-        } else if (strcmp(argv[i], "--types") == 0) {
-            types = argv[i + 1];
-        } else {
-            ok = false;
-        }
-        if (!ok) {
-            return cli_usage("worker-process takes --queue Q --slot N");
-        }
+    if (!read_process_options(argc, argv, &o, &types)) {
+        return cli_usage("worker-process takes --queue Q --slot N --quarantine");
     }
     if (o.queue == NULL) {
         return cli_usage("worker-process needs --queue");

@@ -12,6 +12,8 @@
 
 local G = 'g'
 local MOST = 1000
+local QUARANTINE = 'quarantine'
+local DAY_MS = 86400000
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -103,8 +105,10 @@ local function entry(s, id)
   return fields_of(redis.call('XRANGE', s, id, id)[1])
 end
 
+-- How often an entry was delivered, if it is pending under this consumer; else nil.
 local function owned(s, consumer, id)
-  return #redis.call('XPENDING', s, G, id, id, 1, consumer) == 1
+  local row = redis.call('XPENDING', s, G, id, id, 1, consumer)[1]
+  return row and row[4]
 end
 
 -- How many entries went; one deleted before (by a torn step) is not counted again.
@@ -140,6 +144,18 @@ local function announce(d, due)
   if due and tonumber(redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]) == due then
     redis.call('PUBLISH', 'pen:due', d .. ' ' .. string.format('%.0f', due))
   end
+end
+
+-- Suspects (:c): job → lone runs begun so far, a space, what was seen of the last death. Nil for a job that is none. What its runner
+-- never cleared goes a day after the last crash of the shard.
+local function suspicion(c, job)
+  local runs, why = string.match(redis.call('HGET', c, job) or '', '^(%d+) (.*)$')
+  return tonumber(runs), why
+end
+
+local function suspect(c, job, runs, why)
+  redis.call('HSET', c, job, string.format('%d %s', runs, why))
+  redis.call('PEXPIRE', c, DAY_MS)
 end
 
 local function earlier(a, b)

@@ -101,17 +101,19 @@ local function dead(K, A)
 end
 
 -- park: entries of a schema version that this worker does not know
--- K s p n   A consumer, id…   → lost ids
+-- K s p r n   A consumer, id…   → lost ids
 local function park(K, A)
-  local s, parked, n = unpack(K)
+  local s, parked, r, n = unpack(K)
   local lost = {}
   for i = 2, #A do
     local id, h, p = A[i], nil, nil
     if owned(s, A[1], id) then h, p = entry(s, id) end
     if h then
-      local _, new = put_home(parked, job_of_entry(h, id), h, p)
+      local job = job_of_entry(h, id)
+      local _, new = put_home(parked, job, h, p)
       if not new then count(n, 'merged', 1) end
       remove(s, id)
+      redis.call('HDEL', r, job)
     else
       lost[#lost + 1] = id
     end
@@ -119,25 +121,80 @@ local function park(K, A)
   return lost
 end
 
--- hand back: entries that were claimed but will not be run by this consumer
--- K s   A queue, consumer, id…   → lost ids
+-- hand back: entries that were claimed and will not be run to their end by this consumer. Their delivery counts only if the consumer died
+-- while it ran them.
+-- K s   A queue, consumer, died (1|0), id…   → lost ids
 local function hand_back(K, A)
   local s, lost = K[1], {}
-  for i = 3, #A do
-    if owned(s, A[2], A[i]) then
-      redis.call('XCLAIM', s, G, 'handback', 0, A[i], 'JUSTID')
+  for i = 4, #A do
+    local n = owned(s, A[2], A[i])
+    if n then
+      if A[3] == '0' then n = math.max(0, n - 1) end
+      redis.call('XCLAIM', s, G, 'handback', 0, A[i], 'RETRYCOUNT', n, 'JUSTID')
     else
       lost[#lost + 1] = A[i]
     end
   end
-  if #A - 2 > #lost then redis.call('PUBLISH', 'pen:wake', A[1]) end
+  if #A - 3 > #lost then redis.call('PUBLISH', 'pen:wake', A[1]) end
   return lost
 end
 
--- sweep: takes what was handed back and, with a lease, what nobody renewed. One sweeper at a time, the cursor is kept.
--- K s l   A consumer, count, lease_ms|0   → entries, number of entries found deleted but pending
+-- suspect: entries that may be why their consumer died; whoever takes them from quarantine runs them alone. Without a why they were not
+-- run, or not to their end: a lone run that was counted is not.
+-- K s c   A consumer, why|'', id…   → lost ids
+local function to_quarantine(K, A)
+  local s, c, died, lost = K[1], K[2], A[2], {}
+  for i = 3, #A do
+    local id, h = A[i], nil
+    if owned(s, A[1], id) then h = entry(s, id) end
+    if h then
+      local job = job_of_entry(h, id)
+      local runs, why = suspicion(c, job)
+      if died == '' then
+        suspect(c, job, math.max(0, (runs or 0) - 1), why or '')
+      else
+        suspect(c, job, runs or 0, died)
+      end
+      redis.call('XCLAIM', s, G, QUARANTINE, 0, id, 'JUSTID')
+    else
+      lost[#lost + 1] = id
+    end
+  end
+  return lost
+end
+
+-- lone: one entry from quarantine, to be run alone, and counted before it is. Asked again, because the answer was lost: the same
+-- entry, counted once.
+-- K s c   A consumer   → entries (one, or none), lone runs begun before this one, what was seen of the last death
+local function lone(K, A)
+  local s, c, me = K[1], K[2], A[1]
+  local held = redis.call('XPENDING', s, G, '-', '+', 1, me)[1]
+  local first = held or redis.call('XPENDING', s, G, '-', '+', 1, QUARANTINE)[1]
+  local e = first and redis.call('XCLAIM', s, G, me, 0, first[1], 'RETRYCOUNT', 1)[1]
+  if not e then return {{}, 0, ''} end
+  local job = job_of_entry(fields_of(e), e[1])
+  local runs, why = suspicion(c, job)
+  runs, why = runs or 0, why or ''
+  if held then return {{e}, math.max(0, runs - 1), why} end
+  suspect(c, job, runs + 1, why)
+  return {{e}, runs, why}
+end
+
+-- Of a stale entry: is it to be run alone? A suspect is; so is what was running when another consumer died, or fell silent: two may have
+-- died of it, whole machines perhaps. That is no verdict, and no count.
+local function to_be_alone(s, c, e)
+  local job = job_of_entry(fields_of(e), e[1])
+  if suspicion(c, job) then return true end
+  if redis.call('XPENDING', s, G, e[1], e[1], 1)[1][4] <= 2 then return false end
+  suspect(c, job, 0, 'lost')
+  return true
+end
+
+-- sweep: takes what was handed back and, with a lease, what nobody renewed. One sweeper at a time, the cursor is kept. What is to be run
+-- alone goes to quarantine instead.
+-- K s l c   A consumer, count, lease_ms|0   → entries, number of entries found deleted but pending
 local function sweep(K, A)
-  local s, l = unpack(K)
+  local s, l, c = unpack(K)
   local room, lease, now = limit(A[2]), tonumber(A[3]), now_ms()
   local out, orphans = {}, 0
   local back = redis.call('XPENDING', s, G, '-', '+', room, 'handback')
@@ -162,7 +219,13 @@ local function sweep(K, A)
     local want = room - #out
     local a = redis.call('XAUTOCLAIM', s, G, A[1], lease, cursor, 'COUNT', want)
     cursor, looked = a[1], looked + 10 * want
-    for _, e in ipairs(a[2]) do out[#out + 1] = e end
+    for _, e in ipairs(a[2]) do
+      if to_be_alone(s, c, e) then
+        redis.call('XCLAIM', s, G, QUARANTINE, 0, e[1], 'JUSTID')
+      else
+        out[#out + 1] = e
+      end
+    end
     orphans = orphans + #a[3]
   until #out >= room or cursor == '0-0' or looked >= 2 * MOST
   -- A full batch: more may wait, and the next sweeper need not. Thousands of leases end at once when a machine dies.

@@ -143,7 +143,7 @@ local function collect(K, A)
   if not group(s) then return 0 end
   for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', s, G)) do
     local name, pending, idle = c[2], c[4], c[6]
-    if pending == 0 and idle > tonumber(A[1]) and name ~= 'handback' and gone < 100 then
+    if pending == 0 and idle > tonumber(A[1]) and name ~= 'handback' and name ~= QUARANTINE and gone < 100 then
       redis.call('XGROUP', 'DELCONSUMER', s, G, name)
       gone = gone + 1
     end

@@ -43,10 +43,12 @@ define{'pen_renew_1', renew, keys = 5, lead = 1, group = 3, each = 3, flags = DR
 define{'pen_settle_1', settle, keys = 5, lead = 5, group = 1, integers = {1, 2, 3, 4, 5}, check = settle_fits, flags = DRAINS}
 define{'pen_retry_1', retry, keys = 5, lead = 1, group = 3, each = 2, header = 3, flags = DRAINS}
 define{'pen_dead_1', dead, keys = 4, lead = 1, group = 2, flags = DRAINS}
-define{'pen_park_1', park, keys = 3, lead = 1, group = 1, flags = DRAINS}
+define{'pen_park_1', park, keys = 4, lead = 1, group = 1, flags = DRAINS}
 define{'pen_unpark_1', unpark, keys = 2, lead = 2, group = 2, integers = {2}, each = 2, flags = DRAINS}
-define{'pen_hand_back_1', hand_back, keys = 1, lead = 2, group = 1, flags = DRAINS}
-define{'pen_sweep_1', sweep, keys = 2, lead = 3, group = 0, integers = {2, 3}, flags = DRAINS}
+define{'pen_hand_back_1', hand_back, keys = 1, lead = 3, group = 1, integers = {3}, flags = DRAINS}
+define{'pen_suspect_1', to_quarantine, keys = 2, lead = 2, group = 1, flags = DRAINS}
+define{'pen_lone_1', lone, keys = 2, lead = 1, group = 0, flags = DRAINS}
+define{'pen_sweep_1', sweep, keys = 3, lead = 3, group = 0, integers = {2, 3}, flags = DRAINS}
 define{'pen_promote_1', promote, keys = 3, lead = 1, group = 0, integers = {1}, flags = DRAINS}
 define{'pen_cancel_1', cancel, keys = 8, lead = 3, group = 0, flags = DRAINS}
 define{'pen_due_now_1', due_now, keys = 2, lead = 1, group = 0, flags = DRAINS}

@@ -188,8 +188,7 @@ bool reply_read_ids(const struct reply *r, struct stream_id out[LIMIT_BATCH], si
         return false;
     }
     for (size_t i = 0; i < r->elements; i++) {
-        const struct reply *e = r->element[i];
-        if (!reply_read_id(reply_len(e) > 0 ? e->element[0] : e, &out[i])) {
+        if (!reply_read_id(r->element[i], &out[i])) {
             return false;
         }
     }

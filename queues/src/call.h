@@ -41,8 +41,7 @@ void *call_context(size_t n, size_t bytes, struct err *out_why);
 /* deadline_ms 0: the connection's own. */
 void call_send(struct call *c, const struct broker *b, int64_t deadline_ms, broker_cb *cb, void *context);
 
-/* Ready-made calls: the reply is an integer; a list of at most LIMIT_BATCH entry ids, or of rows that begin with one.
- * n as in call_context. */
+/* Ready-made calls: the reply is an integer; a list of at most LIMIT_BATCH entry ids. n as in call_context. */
 void call_send_count(struct call *c, const struct broker *b, size_t n, queue_count_cb *cb, void *arg);
 void call_send_lost(struct call *c, const struct broker *b, size_t n, queue_lost_cb *cb, void *arg);
 

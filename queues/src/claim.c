@@ -1,4 +1,4 @@
-#include <queues/claim.h>
+#include <queues/quarantine.h>
 
 #include "call.h"
 
@@ -6,8 +6,9 @@
 
 /* What waits for entries, claimed or swept: the room for them is here, so that a reply is never lost for want of memory. */
 struct claim_call {
-    queue_claim_cb *claim_cb; /* one of the two */
+    queue_claim_cb *claim_cb; /* one of the three */
     queue_sweep_cb *sweep_cb;
+    queue_lone_cb *lone_cb;
     void *arg;
     const struct shard *shards[LIMIT_SHARDS];
     size_t shards_n, n, room;
@@ -154,4 +155,33 @@ void queue_sweep(const struct broker *b, const struct shard *s, struct str consu
     call_add_int(&c, (int64_t)count);
     call_add_int(&c, lease_ms);
     call_send(&c, b, 0, on_sweep, call);
+}
+
+static void on_lone(void *context, struct err err, const struct reply *r) {
+    struct claim_call *call = context;
+    int64_t crashes = 0;
+    struct str why = STR_NONE;
+    if (!err_is_set(err) && (!read_entries(call, call->shards[0], reply_at(r, 0)) || !reply_read_int(reply_at(r, 1), &crashes) ||
+                             !reply_read_str(reply_at(r, 2), &why))) {
+        err = reply_unexpected("pen_lone_1");
+    }
+    bool found = !err_is_set(err) && call->n > 0;
+    call->lone_cb(call->arg, err, found ? call->entries : NULL, found ? crashes : 0, found ? why : STR(""));
+    free(call);
+}
+
+void queue_lone(const struct broker *b, const struct shard *s, struct str consumer, queue_lone_cb *cb, void *arg) {
+    struct err why;
+    struct claim_call *call = claim_call_new(1, 1, &why);
+    if (call == NULL) {
+        cb(arg, why, NULL, 0, STR(""));
+        return;
+    }
+    call->lone_cb = cb;
+    call->arg = arg;
+    call->shards[0] = s;
+    struct call c;
+    call_function(&c, FN_LONE, s);
+    call_add(&c, consumer);
+    call_send(&c, b, 0, on_lone, call);
 }

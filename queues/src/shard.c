@@ -4,9 +4,10 @@
 #include <stdio.h>
 
 static const char *const suffix[KEY_MAX] = {
-    [KEY_STREAM] = "s",      [KEY_DELAYED] = "d",    [KEY_DELAYED_HOME] = "dh", [KEY_PARKED] = "p",  [KEY_CANCEL_0] = "x:0",
-    [KEY_CANCEL_1] = "x:1",  [KEY_DEDUPE_0] = "i:0", [KEY_DEDUPE_1] = "i:1",    [KEY_RUNNING] = "r", [KEY_OUTCOME_0] = "o:0",
-    [KEY_OUTCOME_1] = "o:1", [KEY_COUNTERS] = "n",   [KEY_EPOCH] = "e",         [KEY_SWEEP] = "l",   [KEY_DEAD] = "dead",
+    [KEY_STREAM] = "s",     [KEY_DELAYED] = "d",     [KEY_DELAYED_HOME] = "dh", [KEY_PARKED] = "p",
+    [KEY_CANCEL_0] = "x:0", [KEY_CANCEL_1] = "x:1",  [KEY_DEDUPE_0] = "i:0",    [KEY_DEDUPE_1] = "i:1",
+    [KEY_RUNNING] = "r",    [KEY_OUTCOME_0] = "o:0", [KEY_OUTCOME_1] = "o:1",   [KEY_COUNTERS] = "n",
+    [KEY_EPOCH] = "e",      [KEY_SWEEP] = "l",       [KEY_CRASHES] = "c",       [KEY_DEAD] = "dead",
 };
 
 struct err shard_init(struct shard *s, struct str queue, unsigned number) {

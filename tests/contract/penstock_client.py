@@ -138,7 +138,7 @@ class Client:
         return self._hold([e for _, entries in reply or [] for e in entries])
 
     def sweep(self, room: int = BATCH, lease_ms: int = LEASE_MS) -> list[Entry]:
-        entries, _ = self._call("sweep", "s l", self.consumer, room, lease_ms)
+        entries, _ = self._call("sweep", "s l c", self.consumer, room, lease_ms)
         new = [e for e in entries if e[0] not in self.held]
         return self._hold(new, listed=True)
 
@@ -181,7 +181,7 @@ class Client:
         return lost, cancel
 
     def hand_back(self, *entries: Entry) -> list[bytes]:
-        return self._end(entries, self._call("hand_back", "s", self.queue, self.consumer, *[e.id for e in entries]))
+        return self._end(entries, self._call("hand_back", "s", self.queue, self.consumer, 0, *[e.id for e in entries]))
 
     # 6. Ending
 
@@ -203,7 +203,7 @@ class Client:
         return not self._end([entry], self._call("retry", "s d dh r n", self.consumer, entry.id, delay_ms, job.encode()))
 
     def park(self, *entries: Entry) -> list[bytes]:
-        return self._end(entries, self._call("park", "s p n", self.consumer, *[e.id for e in entries]))
+        return self._end(entries, self._call("park", "s p r n", self.consumer, *[e.id for e in entries]))
 
     def _end(self, entries, lost: list[bytes]) -> list[bytes]:
         for e in entries:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUFFIX = {
     "KEY_STREAM": "s", "KEY_DELAYED": "d", "KEY_DELAYED_HOME": "dh", "KEY_PARKED": "p", "KEY_CANCEL_0": "x:0",
     "KEY_CANCEL_1": "x:1", "KEY_DEDUPE_0": "i:0", "KEY_DEDUPE_1": "i:1", "KEY_RUNNING": "r", "KEY_OUTCOME_0": "o:0", "KEY_OUTCOME_1": "o:1",
-    "KEY_COUNTERS": "n", "KEY_EPOCH": "e", "KEY_SWEEP": "l", "KEY_DEAD": "dead",
+    "KEY_COUNTERS": "n", "KEY_EPOCH": "e", "KEY_SWEEP": "l", "KEY_CRASHES": "c", "KEY_DEAD": "dead",
 }
 HOUR_MS = 3600000
 

@@ -281,7 +281,7 @@ def test_who_does_not_hold_an_entry_cannot_end_it(shard, step):
 
     def attempt(consumer, entry_id):
         more = {"retry": [0, header(job, attempt=9)], "dead": [b"{}"], "park": [], "hand_back": []}[step]
-        first = [b"q", consumer] if step == "hand_back" else [consumer]
+        first = [b"q", consumer, 0] if step == "hand_back" else [consumer]
         return shard.call(step, *first, entry_id, *more)
 
     undelivered = list(shard.entries().values())[1]
@@ -343,7 +343,8 @@ def test_a_retry_without_delay_is_due_at_once(shard):
         ("settle", [2**60, 0, 0, 0, 0, b"1-1"]),
         ("settle", [0, 0, 0, 0, 0, b"odd"]),
         ("dead", ["c", b"1-1"]),
-        ("hand_back", ["q"]),
+        ("hand_back", ["q", "c"]),
+        ("hand_back", ["q", "c", "x", "1-1"]),
         ("sweep", ["c", b"x", 0]),
         ("sweep", ["c", 1]),
         ("promote", [b"x"]),
@@ -370,7 +371,7 @@ def test_without_a_group_a_step_says_so_and_writes_nothing(admin):
     s.enqueue(job)
     before = {k: admin.dump(k) for k in admin.keys("*")}
     for name, args in [("renew", ["c", "1-1", job, 0]), ("retry", ["c", "1-1", 0, header(job)]), ("dead", ["c", "1-1", b"{}"]),
-                       ("sweep", ["c", 10, 1000]), ("hand_back", ["q", "c", "1-1"]), ("park", ["c", "1-1"])]:
+                       ("sweep", ["c", 10, 1000]), ("hand_back", ["q", "c", 0, "1-1"]), ("park", ["c", "1-1"])]:
         with pytest.raises(redis.ResponseError, match="^NOGROUP"):
             s.call(name, *args)
     assert s.call("mend", "", 10) == [b"", 0]
@@ -401,7 +402,7 @@ def test_a_full_server_takes_nothing_new_and_drains(shard):
         assert shard.call("retry", "c1", ids[0], 0, header(jobs[0])) == []
         assert shard.call("park", "c1", ids[1]) == []
         assert shard.call("dead", "c1", ids[2], b"{}") == []
-        assert shard.call("hand_back", "q", "c1", ids[3]) == []
+        assert shard.call("hand_back", "q", "c1", 0, ids[3]) == []
         assert len(shard.call("sweep", "c2", 10, 1)[0]) >= 1
         assert shard.settle([ids[3], ids[4]], outcomes={jobs[4]: b"x"}) == 1
         assert shard.call("unpark", "", 10, "demo", 1) == [b"", 1]

@@ -38,6 +38,17 @@ def test_one_job_parked_twice_is_one_job(shard):
     whole(shard, entries=0, parked=1, merged=1)
 
 
+def test_what_ran_for_long_before_it_is_parked_is_not_said_to_run(shard):
+    """On a newer worker, which died: the older one that parks it is the last to know that it may be listed."""
+    job = new_job()
+    shard.enqueue(job)
+    (entry,) = shard.claim("c1")
+    shard.call("renew", "c1", entry, job, 5)
+    assert shard.call("find", job)[0] == 2
+    shard.call("park", "c1", entry)
+    assert shard.call("find", job)[0] == 4 and not shard.r.exists(shard.key("r"))
+
+
 def test_the_dead_are_dropped_in_the_generation_that_was_handed_over(shard):
     """Replayed between the row and the drop, a job may have died again: nobody has handed that over."""
     handed, again = new_job(), new_job()

@@ -11,7 +11,7 @@ import pytest
 from conftest import library
 from shard import header
 
-KEYS = {end: f"pen:{{q:0}}:{end}" for end in ("s", "d", "dh", "p", "x:0", "x:1", "i:0", "i:1", "o:0", "o:1", "r", "n", "e", "l", "dead")}
+KEYS = {end: f"pen:{{q:0}}:{end}" for end in ("s", "d", "dh", "p", "x:0", "x:1", "i:0", "i:1", "o:0", "o:1", "r", "n", "e", "l", "c", "dead")}
 CALLS = 150
 AN_HOUR_AGO = 3600_000
 
@@ -83,7 +83,7 @@ class Side:
         pending = [[p[0], p[1], p[3]] for p in self.ask("XPENDING", KEYS["s"], "g", "-", "+", 1000)]
         consumers = sorted((c[c.index(b"name") + 1], c[c.index(b"pending") + 1]) for c in self.ask("XINFO", "CONSUMERS", KEYS["s"], "g"))
         hashes = {}
-        for end in ("dh", "p", "r", "n", "dead", "x:0", "x:1", "i:0", "i:1", "o:0", "o:1"):
+        for end in ("dh", "p", "r", "n", "c", "dead", "x:0", "x:1", "i:0", "i:1", "o:0", "o:1"):
             flat = self.ask("HGETALL", KEYS[end])
             hashes[end] = sorted((flat[i], self.plain(flat[i + 1])) for i in range(0, len(flat), 2))
         delayed = self.ask("ZRANGEBYSCORE", KEYS["d"], "-inf", 2**52, "LIMIT", 0, 1000)
@@ -122,9 +122,11 @@ class Calls:
             lambda: self.fcall("settle", "s r n o:0 o:1", len(ids), 0, 0, 0, 1, *ids, job, *r.choice([[], [job, b"done 200 {}"]])),
             lambda: self.fcall("retry", "s d dh r n", consumer, *[v for i in ids for v in (i, AN_HOUR_AGO, self.head())]),
             lambda: self.fcall("dead", "s dead r n", consumer, *[v for i in ids for v in (i, b"{}")]),
-            lambda: self.fcall("park", "s p n", consumer, *ids),
-            lambda: self.fcall("hand_back", "s", "q", consumer, *ids),
-            lambda: self.fcall("sweep", "s l", consumer, r.randint(1, 5), r.choice([0, 1, AN_HOUR_AGO])),
+            lambda: self.fcall("park", "s p r n", consumer, *ids),
+            lambda: self.fcall("hand_back", "s", "q", consumer, r.randrange(2), *ids),
+            lambda: self.fcall("suspect", "s c", consumer, r.choice([b"", b"SIGSEGV"]), *ids),
+            lambda: self.fcall("sweep", "s l c", consumer, r.randint(1, 5), r.choice([0, 1, AN_HOUR_AGO])),
+            lambda: self.fcall("lone", "s c", r.choice([consumer, "q0", "q1"])),
             lambda: self.fcall("promote", "s d dh", r.randint(1, 5)),
             lambda: self.fcall("cancel", "d dh p x:0 x:1 n o:0 o:1", job, r.randrange(2), r.choice([b"", b"cancelled 409 {}"])),
             lambda: self.fcall("due_now", "d dh", job),
@@ -141,7 +143,7 @@ class Calls:
         if self.parked <= 1:  # of several, Redis takes one by chance
             choices.append(lambda: self.fcall("unpark", "s p", b"", 10, b"demo", r.randrange(2)))
         wanted = r.choice(choices)
-        needs_ids = wanted in choices[3:9] or wanted in choices[19:21]
+        needs_ids = wanted in choices[3:10] or wanted in choices[21:23]
         return self.next(now) if needs_ids and not ids else wanted()
 
 
@@ -149,8 +151,8 @@ def numbered(side: Side, words: list) -> list:
     """Numbers of entries become the side's ids: they stand where no other small integer may be."""
     out, first = list(words), 0
     name = words[1] if words[0].startswith("FCALL") else words[0]
-    groups = {"pen_renew_1": (9, 3), "pen_retry_1": (9, 3), "pen_dead_1": (8, 2), "pen_park_1": (7, 1), "pen_hand_back_1": (6, 1),
-              "XACK": (3, 1), "XDEL": (2, 1)}
+    groups = {"pen_renew_1": (9, 3), "pen_retry_1": (9, 3), "pen_dead_1": (8, 2), "pen_park_1": (8, 1), "pen_hand_back_1": (7, 1),
+              "pen_suspect_1": (7, 1), "XACK": (3, 1), "XDEL": (2, 1)}
     if name == "pen_settle_1":
         out[13:13 + words[8]] = [side.ids[i] for i in words[13:13 + words[8]]]
     elif name in groups:

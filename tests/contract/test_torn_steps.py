@@ -83,7 +83,11 @@ def far(scene):
 
 
 def handed_back(scene):
-    scene.shard.call("hand_back", "q", "c1", *scene.claimed())
+    scene.shard.call("hand_back", "q", "c1", 0, *scene.claimed())
+
+
+def in_quarantine(scene):
+    scene.shard.call("suspect", "c1", "SIGSEGV", *scene.claimed())
 
 
 def orphaned(scene):
@@ -119,7 +123,9 @@ STEPS = {
     "unpark": (parked, lambda s: s.shard.call("unpark", "", 100, "demo", 1)),
     "promote": (delayed, lambda s: s.shard.call("promote", 100)),
     "due_now": (far, lambda s: s.shard.call("due_now", s.jobs[0])),
-    "hand_back": (claimed, lambda s: s.shard.call("hand_back", "q", "c1", *s.ids)),
+    "suspect": (claimed, lambda s: s.shard.call("suspect", "c1", "SIGSEGV", *s.ids)),
+    "lone": (in_quarantine, lambda s: s.shard.call("lone", "c2")),
+    "hand_back": (claimed, lambda s: s.shard.call("hand_back", "q", "c1", 0, *s.ids)),
     "sweep": (handed_back, lambda s: s.shard.call("sweep", "c2", 100, MINUTE)),
     "renew": (claimed, lambda s: s.shard.call("renew", "c1", *per_id(s, lambda job: job, 5))),
     "mend": (orphaned, lambda s: s.shard.call("mend", "", 100)),

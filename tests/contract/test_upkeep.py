@@ -49,9 +49,9 @@ def test_what_is_handed_back_wakes_somebody_who_takes_it(shard):
     listener.get_message(timeout=5)
     enqueue(shard, 3)
     ids = shard.claim("c1")
-    assert shard.call("hand_back", "q", "c1", *ids[:2]) == []
+    assert shard.call("hand_back", "q", "c1", 0, *ids[:2]) == []
     assert listener.get_message(timeout=5)["data"] == b"q"
-    assert shard.call("hand_back", "q", "c1", ids[0]) == [ids[0]]
+    assert shard.call("hand_back", "q", "c1", 0, ids[0]) == [ids[0]]
     assert listener.get_message(timeout=0.05) is None  # nothing to wake up for
     depth_is(shard, entries=3, pending=3, back=2)
     entries, orphans = shard.call("sweep", "c2", 1, 0)
@@ -122,7 +122,7 @@ def test_a_sweep_with_little_room_finds_the_one_behind_many(shard):
 def test_a_sweep_drops_what_was_deleted_but_not_acknowledged(shard):
     enqueue(shard, 4)
     ids = shard.claim("c1")
-    shard.call("hand_back", "q", "c1", ids[0])
+    shard.call("hand_back", "q", "c1", 0, ids[0])
     shard.r.xdel(shard.key("s"), ids[0], ids[1])  # a settle torn before its XACK
     shard.r.hincrby(shard.key("n"), "base", -2)
     age(shard, [ids[2]], 20000)
@@ -315,7 +315,7 @@ def test_depth_says_since_when_the_oldest_waits(shard):
     assert shard.depth()["oldest"] == 2000
     ids += shard.claim("c1", 1)
     assert shard.depth()["oldest"] == 0
-    shard.call("hand_back", "q", "c1", ids[0])
+    shard.call("hand_back", "q", "c1", 0, ids[0])
     assert shard.depth()["oldest"] == 1000
 
 
@@ -324,7 +324,7 @@ def test_idle_consumers_are_forgotten_unless_they_hold_something(shard):
     shard.claim("holds", 1)
     shard.claim("held", 1)
     shard.settle(shard.pending("held"))
-    shard.call("hand_back", "q", "holds", *shard.pending("holds"))
+    shard.call("hand_back", "q", "holds", 0, *shard.pending("holds"))
     shard.call("sweep", "holds", 10, 0)
     names = lambda: {c["name"] for c in shard.r.xinfo_consumers(shard.key("s"), "g")}  # noqa: E731
     assert names() == {b"holds", b"held", b"handback"}
@@ -400,7 +400,7 @@ class Model:
     def hand_back(self):
         jobs, ids = self.some()
         if ids:
-            assert self.shard.call("hand_back", "q", "c1", *ids) == []
+            assert self.shard.call("hand_back", "q", "c1", 0, *ids) == []
         self.back.update(zip(jobs, ids))
 
     def sweep(self):

@@ -2,6 +2,7 @@
  *   pass       forwards (as at the start)
  *   swallow    forwards what clients send, drops what the server answers: the work is done, the caller never hears
  *   stall      reads nothing from either side: half-open
+ *   strand     the connections of now are half-open for good; what was said before stays in force for new ones
  *   cut        resets every connection, once; what was said before stays in force
  *   refuse     resets new connections as well, until pass
  * It answers each with a line "ok". It ends with its standard input. */
@@ -27,6 +28,7 @@ struct pair {
     struct side client, server;
     struct pair *next, **at;
     int handles; /* not yet closed */
+    int stranded;
 };
 
 struct write {
@@ -114,6 +116,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
 }
 
 static void set_reading(struct side *s, int on) {
+    on = on && !s->pair->stranded;
     if (s->open && s->reading != on) {
         s->reading = on;
         (void)(on ? uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read) : uv_read_stop((uv_stream_t *)&s->tcp));
@@ -172,6 +175,14 @@ static void set_mode(enum mode m) {
     }
 }
 
+static void strand(void) {
+    for (struct pair *p = pairs; p != NULL; p = p->next) {
+        p->stranded = 1;
+        set_reading(&p->client, 0);
+        set_reading(&p->server, 0);
+    }
+}
+
 static void cut(void) {
     for (struct pair *p = pairs, *next; p != NULL; p = next) {
         next = p->next;
@@ -186,6 +197,8 @@ static void obey(const char *line) {
         set_mode(SWALLOW);
     } else if (strcmp(line, "stall") == 0) {
         set_mode(STALL);
+    } else if (strcmp(line, "strand") == 0) {
+        strand();
     } else if (strcmp(line, "cut") == 0) {
         cut();
     } else if (strcmp(line, "refuse") == 0) {

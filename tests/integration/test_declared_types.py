@@ -316,7 +316,39 @@ def hup(stack) -> dict[str, dict]:
     return said
 
 
+def test_worker__killed_with_a_job_at_its_handler_until_it_is_suspected_then_quarantine_knows_the_type_too(stack, client, sink):
+    role = stack.roles["worker"]
+    since = log_size(role.log)
+    made = client.enqueue("t.journal", {"sleep": 2})
+    suspected = lambda: any(line["alone"] for line in log_lines(role.log, "worker.reaped", since))
+    kills = 0
+    while not suspected() and kills < 6:  # twice, or more where the relay has put a second copy
+        assert ports.wait_until(lambda: len(seen(sink, made)) > kills or suspected(), WAIT_S)
+        for pid in children_of(role.pid):
+            os.kill(pid, signal.SIGKILL)
+        kills += 1
+    assert client.ended(made["id"])["state"] == "done"
+    assert any(line["quarantine"] for line in log_lines(role.log, "worker.started", since))
+
+
+def test_hup__the_worker_hears_it_after_the_first_job_then_the_job_waits_for_it(stack, client, sink, file, basic):
+    declare(file, *basic, of("t.later", sink.url))
+    try:
+        os.kill(stack.api.pid, signal.SIGHUP)
+        assert ports.wait_until(lambda: "t.later" in client.get("/openapi.json").json()["x-job-types"], WAIT_S)
+        made = client.enqueue("t.later")
+        time.sleep(1)  # so that a worker has met it
+        assert client.job(made["id"])["state"] != "dead"
+        hup(stack)
+        assert client.ended(made["id"])["state"] == "done"
+    finally:
+        declare(file, *basic)
+        hup(stack)
+
+
 def test_hup__another_file_then_its_types_and_what_was_under_way_ends(stack, client, sink, file, basic):
+    role = stack.roles["worker"]
+    since, before = log_size(role.log), len(children_of(role.pid))
     under_way = client.enqueue("t.journal", {"sleep": 2})
     assert ports.wait_until(lambda: seen(sink, under_way), WAIT_S)
     declare(file, *basic[1:], of("t.new", sink.url))
@@ -327,6 +359,8 @@ def test_hup__another_file_then_its_types_and_what_was_under_way_ends(stack, cli
         assert client.ended(under_way["id"])["state"] == "done" and len(seen(sink, under_way)) == 1
         known = {name for name, in stack.sql("SELECT name FROM platform.job_type")}
         assert "t.new" in known and "t.journal" not in known
+        assert ports.wait_until(lambda: len(log_lines(role.log, "worker.exited", since)) >= before, WAIT_S)
+        assert {line["crash"] for line in log_lines(role.log, "worker.exited", since)} == {""}
     finally:
         declare(file, *basic)
         hup(stack)

@@ -94,6 +94,8 @@ def test_provider__away_then_its_jobs_wait_uncharged_and_all_are_paid_once(stack
     assert ports.wait_until(lambda: set(map(tuple, charges(stack, orders).values())) == {("authorize", "capture")}, WAIT_S), charges(stack, orders)
     assert len(charged(stack, began)) <= SLOTS  # those that failed before it was known
     assert ports.wait_until(lambda: set(shown(client, "provider_circuit_state", provider="payments")) == {0}, WAIT_S)
+    log = stack.roles["worker"].log  # who claims nothing because its circuit is open is as alive as any
+    assert not log_lines(log, "worker.hung", began) and not log_lines(log, "worker.exited", began)
 
 
 def test_provider__slow_then_the_window_falls_and_none_is_charged_twice(stack, client):

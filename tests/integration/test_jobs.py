@@ -235,7 +235,7 @@ def test_undecodable__entry_then_it_is_dead(stack, protocol):
 
 
 @pytest.mark.parametrize("stream_class", [False, True])
-def test_unknown_type__then_dead_at_once(stack, protocol, stream_class):
+def test_unknown_type__nobody_knows_it_for_a_while_then_dead(stack, protocol, stream_class):
     if stream_class:
         header = Header(new_job_id(NUMBER, 0), "demo.nobody")
         put(protocol, header.encode())

@@ -3,7 +3,7 @@
 
 #include "store.h"
 
-#include <queues/upkeep.h>
+#include <queues/quarantine.h>
 
 /* A torn step leaves counters that its epoch pass makes right. */
 static bool torn[SIM_SHARDS_MAX];
@@ -56,18 +56,23 @@ void check_fallen(struct mini_loss loss) {
 enum { LEASE_MS = 10000 };
 static struct { struct str step, consumer; /* of the call that Redis runs */ } now;
 
-void check_call(size_t argc, const struct str *argv) {
+static bool late; /* somebody who had died took an entry from quarantine */
+
+void check_call(size_t argc, const struct str *argv, bool gone) {
     int64_t keys = 0;
     bool function = argc > 4 && str_is(argv[0], "FCALL") && str_to_i64(argv[2], &keys);
     size_t first = (size_t)keys + (str_is(argv[1], "pen_hand_back_1") ? 4 : 3);
     now.step = function ? argv[1] : argv[0];
     now.consumer = function && first < argc ? argv[first] : STR("");
+    late |= gone && str_is(now.step, "pen_lone_1");
 }
 
-/* A lease ends by its holder, by a settle, or by its time; what was handed back, and the id of a deleted entry, are anybody's. */
+/* A lease ends by its holder, by a settle, or by its time; what was handed back, or to quarantine, and the id of a deleted entry, are
+ * anybody's. */
 void check_taken(void *self, struct str stream, struct str holder, int64_t idle_ms, struct stream_id id) {
     (void)self;
-    if (!str_eq(holder, now.consumer) && !str_is(now.step, "pen_settle_1") && !str_is(holder, "handback") && idle_ms < LEASE_MS &&
+    bool is_free = str_is(holder, "handback") || (str_is(holder, CONSUMER_QUARANTINE) && str_is(now.step, "pen_lone_1"));
+    if (!str_eq(holder, now.consumer) && !str_is(now.step, "pen_settle_1") && !is_free && idle_ms < LEASE_MS &&
         !(str_is(now.step, "pen_sweep_1") && !mini_has_entry(redis_world(), stream, id))) {
         broken("%.*s by %.*s takes %llu-%llu from %.*s, who renewed it %lld ms ago", STR_ARG(now.step), STR_ARG(now.consumer),
                (unsigned long long)id.ms, (unsigned long long)id.seq, STR_ARG(holder), (long long)idle_ms);
@@ -148,6 +153,21 @@ bool check_quiet(void) { return check_unrest() == NULL; }
 
 /* ---- at the end ---- */
 
+/* It is known how each process died. */
+static bool is_watched(void) { return world.steady && !late && !cluster_looked_away(); }
+
+/* Dead by three lone crashes: they were. Where it is not known how a process died, a lone run may be held against its job. */
+static bool may_have_crashed(const struct sim_job *j) {
+    return is_watched() ? j->lone_crashes >= LONE_CRASHES : j->lone_runs > 0;
+}
+
+/* The first crash is on behalf of it. Who stood still with it may wake, and run it after all. */
+static void check_crashes(const struct sim_job *j) {
+    if (is_watched() && !cluster_stood_still() && j->stream_class && j->crashed > (1 + LONE_CRASHES) * (1 + j->replays)) {
+        broken("job %s ended %u processes", name_of(j), j->crashed);
+    }
+}
+
 /* May a job of that kind end so? */
 static bool may_be(const struct sim_job *j, int state) {
     switch (state) {
@@ -156,7 +176,7 @@ static bool may_be(const struct sim_job *j, int state) {
     case OUTCOME_EXPIRED:
         return j->kind == KIND_EXPIRES;
     case OUTCOME_DEAD:
-        return j->kind == KIND_FATAL;
+        return j->kind == KIND_FATAL || may_have_crashed(j);
     default:
         return !j->cancelled;
     }
@@ -221,7 +241,7 @@ static void check_stream_job(const struct sim_job *j) {
     if (j->acked && !has_ended(j) && !j->lost) {
         broken("job %s was acknowledged and never ended", name_of(j));
     }
-    if (store_dead(j->id) != NULL && j->kind != KIND_FATAL) {
+    if (store_dead(j->id) != NULL && !may_be(j, OUTCOME_DEAD)) {
         broken("job %s of kind %d is dead", name_of(j), (int)j->kind);
     }
     if (world.fine && j->tallies > 1) {
@@ -240,13 +260,26 @@ static void on_listed(void *arg, struct str field, struct str value) {
     broken("job %s is said to run", text);
 }
 
-static void check_left_over(unsigned i) { mini_each_field(redis_world(), book_shard(i)->key[KEY_RUNNING], on_listed, NULL); }
+/* Suspects are until they end. Who only stood still may end a job that is in quarantine by now: that mark goes by itself. */
+static void on_suspected(void *arg, struct str field, struct str value) {
+    (void)arg;
+    (void)field;
+    broken("a job that has ended is suspected of %.*s", STR_ARG(value));
+}
+
+static void check_left_over(unsigned i) {
+    mini_each_field(redis_world(), book_shard(i)->key[KEY_RUNNING], on_listed, NULL);
+    if (is_watched() && !cluster_stood_still()) {
+        mini_each_field(redis_world(), book_shard(i)->key[KEY_CRASHES], on_suspected, NULL);
+    }
+}
 
 void check_end(void) {
     for (unsigned i = 0; i < book_shards(); i++) {
         check_left_over(i);
     }
     for (const struct sim_job *j = book_jobs(); j != NULL; j = j->hh.next) {
+        check_crashes(j);
         if (j->stream_class) {
             check_stream_job(j);
         } else {
@@ -257,6 +290,6 @@ void check_end(void) {
 
 void check_begin(void) {
     memset(torn, 0, sizeof torn);
-    has_fallen = has_lost = false;
+    has_fallen = has_lost = late = false;
     tears = 0;
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <worker/worker.h>
 
-enum { PLACES_MAX = 9, CARE_US = 100000 };
+enum { LONE_PLACES = 4, PLACES_MAX = 8 + LONE_PLACES, CARE_US = 100000, AWAY_US = 5000000 };
 
 /* What may befall this cluster: a run has some of them. */
 enum trouble {
@@ -29,7 +29,7 @@ static struct {
     const struct conf *conf;
     struct place_of_work places[PLACES_MAX];
     unsigned places_n;
-    bool troubles[TROUBLE_MAX];
+    bool troubles[TROUBLE_MAX], looked_away, stood_still;
     struct event *care, *trouble, *relief, *awake;
 } cluster;
 
@@ -63,8 +63,12 @@ static void api_main(void *arg) {
 static void worker_main(void *arg) {
     const struct place_of_work *p = arg;
     struct registry registry = {.modules = p->is_new ? modules_new : modules_old, .modules_n = 1};
-    const struct worker_options o = {
-        .conf = cluster.conf, .registry = &registry, .queue = SIM_QUEUE, .slot = p->number, .table_fd = -1};
+    const struct worker_options o = {.conf = cluster.conf,
+                                     .registry = &registry,
+                                     .queue = SIM_QUEUE,
+                                     .quarantine = p->quarantine,
+                                     .slot = p->number,
+                                     .table_fd = -1};
     if (worker_process_main(&o) != EXIT_SUCCESS) {
         abort();
     }
@@ -79,14 +83,63 @@ static void scheduler_main_at(void *arg) {
     }
 }
 
+/* Killed from outside, or by itself: for the supervisor two things. */
+static void on_cut(void *arg) {
+    struct place_of_work *p = arg;
+    if (p->signum == 0) {
+        p->signum = world_chance(0.3) ? SIGSEGV : SIGKILL;
+    }
+    trace("by signal %d", p->signum);
+    supervisor_see(p);
+    if (p->quarantine && p->signum == SIGABRT) { /* its job's doing */
+        p->job->lone_crashes++;
+    }
+    cluster.looked_away |= p->quarantine && p->signum == SIGSEGV; /* whatever it was about to run is blamed */
+}
+
+void cluster_crash(int signum) {
+    struct place_of_work *p = world.actor->arg;
+    p->signum = signum;
+    actor_kill(p->actor);
+}
+
 static void start_at(void *arg) {
     static const char *const names[ROLE_MAX] = {
         [ROLE_API] = "api", [ROLE_WORKER] = "worker", [ROLE_SCHEDULER] = "scheduler", [ROLE_SUPERVISOR] = "supervisor"};
     struct place_of_work *p = arg;
     char name[32];
-    (void)snprintf(name, sizeof name, "%s%d%s", names[p->role], p->number, p->role == ROLE_WORKER && p->is_new ? "+" : "");
+    (void)snprintf(name, sizeof name, "%s%d%s", p->quarantine ? "lone" : names[p->role], p->number,
+                   p->role == ROLE_WORKER && p->is_new ? "+" : "");
+    p->told = false;
+    p->signum = 0;
+    p->job = NULL;
     p->actor = actor_start(name, mains[p->role], p);
+    p->actor->on_cut = p->role == ROLE_WORKER ? on_cut : NULL;
+    p->was_used = true;
 }
+
+size_t cluster_lone(void) {
+    size_t n = 0;
+    for (unsigned i = 0; i < cluster.places_n; i++) {
+        const struct place_of_work *p = &cluster.places[i];
+        n += p->quarantine && (p->again != NULL || (p->actor != NULL && p->actor->alive));
+    }
+    return n;
+}
+
+void cluster_start_lone(void) {
+    for (unsigned i = 0; i < cluster.places_n; i++) {
+        struct place_of_work *p = &cluster.places[i];
+        if (p->quarantine && p->again == NULL && p->actor == NULL) {
+            world_after(world_between(20, 300) * 1000, NULL, start_at, p, &p->again);
+            return;
+        }
+    }
+}
+
+bool cluster_looked_away(void) { return cluster.looked_away; }
+void cluster_look_away(void) { cluster.looked_away = true; }
+bool cluster_stood_still(void) { return cluster.stood_still; }
 
 /* The service manager: what has ended is started again; the supervisor hears of a dead worker. */
 static void on_care(void *arg) {
@@ -95,11 +148,10 @@ static void on_care(void *arg) {
         struct place_of_work *p = &cluster.places[i];
         if (p->actor != NULL && !p->actor->alive && p->again == NULL) {
             if (p->role == ROLE_WORKER) {
-                supervisor_bury(p->table);
-                p->table = NULL;
+                supervisor_bury(p);
             }
             p->actor = NULL;
-            if (p->closed) {
+            if (p->closed || p->quarantine) {
                 continue;
             }
             world_after(world_between(50, 1500) * 1000, NULL, start_at, p, &p->again);
@@ -111,7 +163,7 @@ static void on_care(void *arg) {
 unsigned cluster_workers(void) {
     unsigned n = 0;
     for (unsigned i = 0; i < cluster.places_n; i++) {
-        n += cluster.places[i].role == ROLE_WORKER;
+        n += cluster.places[i].role == ROLE_WORKER && cluster.places[i].was_used;
     }
     return n;
 }
@@ -150,7 +202,10 @@ static void kill_one(void) {
 static void stop_one(void) {
     struct place_of_work *p = anybody(false);
     if (p != NULL) {
-        actor_stop(p->actor, world_between(100, 16000) * 1000);
+        int64_t us = world_between(100, 16000) * 1000;
+        cluster.stood_still |= us > AWAY_US && p->role == ROLE_WORKER;
+        cluster.looked_away |= us > AWAY_US && (p->quarantine || p->role == ROLE_SUPERVISOR);
+        actor_stop(p->actor, us);
     }
 }
 
@@ -176,6 +231,7 @@ static void drain_one(void) {
         return;
     }
     p->is_new |= world_chance(0.4);
+    p->told = true;
     actor_signal(p->actor, world_chance(0.2) ? SIGQUIT : SIGTERM);
 }
 
@@ -288,6 +344,7 @@ static void draw_weather(void) {
         return;
     }
     world.steady = world_chance(0.2);
+    world.poisoned = world_chance(0.4);
     for (int t = 0; t < TROUBLE_MAX; t++) {
         cluster.troubles[t] = (!world.steady || t <= TROUBLE_DRAINS) &&
                               world_chance(t == TROUBLE_REDIS_CUT || t == TROUBLE_REDIS_WIPED ? 0.3 : 0.45);
@@ -320,6 +377,9 @@ void cluster_begin(const struct conf *conf) {
     }
     add_place(ROLE_API, 0, true);
     add_place(ROLE_SUPERVISOR, 0, true);
+    for (int i = 0; i < LONE_PLACES; i++) {
+        cluster.places[cluster.places_n++] = (struct place_of_work){.role = ROLE_WORKER, .number = i, .quarantine = true};
+    }
     on_care(NULL);
     if (!world.calm) {
         on_trouble(NULL);
@@ -329,7 +389,7 @@ void cluster_begin(const struct conf *conf) {
 static bool has_new_worker(void) {
     for (unsigned i = 0; i < cluster.places_n; i++) {
         const struct place_of_work *p = &cluster.places[i];
-        if (p->role == ROLE_WORKER && p->is_new && !p->closed) {
+        if (p->role == ROLE_WORKER && !p->quarantine && p->is_new && !p->closed) {
             return true;
         }
     }
@@ -351,6 +411,7 @@ void cluster_calm(void) {
             p->actor->stopped_until = 0;
             if (p->role == ROLE_WORKER && !p->is_new) {
                 p->closed = world_chance(0.5) && has_new_worker();
+                p->told = true;
                 actor_signal(p->actor, SIGTERM);
             }
         }
@@ -370,5 +431,6 @@ void cluster_end(void) {
             actor_kill(p->actor);
         }
         free(p->table);
+        free(p->left);
     }
 }

@@ -19,10 +19,12 @@ struct loop {
     struct actor *actor;
     struct turn_end *first, **last;
     bool stop;
+    uint32_t nobody, *owner;
 };
 
 struct timer {
     struct loop *loop;
+    uint32_t owner;
     void (*cb)(void *arg);
     void *arg;
     int64_t every_us; /* 0: once */
@@ -120,12 +122,19 @@ void actor_settle(struct actor *a) {
     }
 }
 
+static void cut(struct actor *a) {
+    a->cut = true;
+    if (a->on_cut != NULL) {
+        a->on_cut(a->arg);
+    }
+}
+
 void actor_kill(struct actor *a) {
     if (!a->alive || a->cut) {
         return;
     }
     trace("kill %s", a->name);
-    a->cut = true;
+    cut(a);
     if (world.actor != a) {
         actor_settle(a);
     }
@@ -143,8 +152,22 @@ struct err loop_new(struct loop **out) {
     struct loop *l = sim_new(sizeof *l);
     l->actor = world.actor;
     l->last = &l->first;
+    l->owner = &l->nobody;
     *out = l;
     return OK;
+}
+
+uint32_t loop_owner(const struct loop *l) { return *l->owner; }
+
+uint32_t loop_own(struct loop *l, uint32_t owner) {
+    uint32_t before = *l->owner;
+    *l->owner = owner;
+    return before;
+}
+
+void loop_own_in(struct loop *l, uint32_t *cell) {
+    *cell = *l->owner;
+    l->owner = cell;
 }
 
 void loop_free(struct loop *l) {
@@ -209,14 +232,18 @@ struct err timer_new(struct loop *l, void (*cb)(void *arg), void *arg, struct ti
 
 static void on_timer(void *arg) {
     struct timer *t = arg;
+    struct loop *l = t->loop; /* the callback may free the timer */
     if (t->every_us > 0) {
-        world_after(t->every_us, t->loop->actor, on_timer, t, &t->event);
+        world_after(t->every_us, l->actor, on_timer, t, &t->event);
     }
+    uint32_t before = loop_own(l, t->owner);
     t->cb(t->arg);
+    (void)loop_own(l, before);
 }
 
 static void start(struct timer *t, int64_t ms, int64_t every_us) {
     world_cancel(&t->event);
+    t->owner = loop_owner(t->loop);
     t->every_us = every_us;
     /* Timers are late by up to a millisecond: two processes never keep step. */
     world_after(1000 * ms + world_between(0, 1000), t->loop->actor, on_timer, t, &t->event);
@@ -347,7 +374,7 @@ void __wrap_fault_hit(enum failpoint p);
 void __wrap_fault_hit(enum failpoint p) {
     if (world.actor != NULL && !world.actor->cut && world_fault(world.weather.death)) {
         trace("dies at failpoint %d", (int)p);
-        world.actor->cut = true;
+        cut(world.actor);
     }
 }
 

@@ -9,6 +9,7 @@
 
 struct pg_pool {
     struct actor *actor;
+    struct loop *loop;
     TAILQ_HEAD(, statement) pending;
     bool shut;
 };
@@ -22,6 +23,7 @@ struct statement {
     struct pg_value *values;
     pg_cb *cb;
     void *arg;
+    uint32_t owner;
     struct err err;
     PGresult *res;
     bool lost, executed;
@@ -57,8 +59,11 @@ static void statement_free(struct statement *s) {
 static void on_answer(void *arg) {
     struct statement *s = arg;
     if (s->pool != NULL) {
+        struct loop *l = s->pool->loop;
         TAILQ_REMOVE(&s->pool->pending, s, link);
+        uint32_t before = loop_own(l, s->owner);
         s->cb(s->arg, s->err, err_is_set(s->err) ? NULL : s->res);
+        (void)loop_own(l, before);
     }
     statement_free(s);
 }
@@ -102,6 +107,7 @@ void pg_exec(struct pg_pool *p, const struct pg_stmt *stmt, const struct pg_valu
         return;
     }
     s->pool = p;
+    s->owner = loop_owner(p->loop);
     TAILQ_INSERT_TAIL(&p->pending, s, link);
     s->values = arena_alloc(&s->arena, (size_t)(stmt->params + 1) * sizeof *s->values);
     for (int i = 0; i < stmt->params; i++) {
@@ -115,9 +121,9 @@ void pg_exec(struct pg_pool *p, const struct pg_stmt *stmt, const struct pg_valu
 
 struct err pg_pool_new(struct loop *l, const struct pg_options *o, struct pg_pool **out) {
     struct pg_pool *p = sim_new(sizeof *p);
-    (void)l;
     (void)o;
     p->actor = world.actor;
+    p->loop = l;
     TAILQ_INIT(&p->pending);
     *out = p;
     return OK;

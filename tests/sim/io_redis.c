@@ -139,7 +139,7 @@ static void trace_call(const struct call *c, const char *who, const struct reply
 
 static struct reply *execute(struct call *c) {
     static const struct str reading = STR("XREADGROUP");
-    check_call(c->argc, c->argv);
+    check_call(c->argc, c->argv, c->client == NULL);
     struct reply *r = mini_call(server.mini, &c->arena, server_ms(), c->argc, c->argv);
     if (r != NULL || !str_eq(c->argv[0], reading)) {
         trace_call(c, c->client != NULL ? c->client->name : "(gone)", r);

@@ -7,9 +7,10 @@
 #include <jobs/attempt.h>
 #include <jobs/module_sql.h>
 #include <queues/envelope.h>
+#include <signal.h>
 #include <stdlib.h>
 
-enum { LEASE_US = 10000000, RENEW_US = 3000000 };
+enum { LEASE_US = 10000000, RENEW_US = 3000000, FOR_EVER = 1000000 };
 
 static struct {
     LIST_HEAD(, run) runs;
@@ -79,6 +80,7 @@ struct sim_job *book_new_job(struct uuid id, bool stream_class, enum sim_kind ki
     j->fails = kind == KIND_FLAKY ? 1 + (unsigned)world_random(2) : kind == KIND_FATAL ? (unsigned)world_random(3) : 0;
     j->deaths = kind == KIND_FATAL ? 1 + (unsigned)world_random(2) : 0;
     j->snoozes = kind == KIND_SNOOZE ? 1 + (unsigned)world_random(3) : 0;
+    j->crashes = kind != KIND_POISON ? 0 : world_chance(0.4) ? FOR_EVER : 1 + (unsigned)world_random(6);
     HASH_ADD(hh, book.jobs, id, sizeof j->id, j);
     return j;
 }
@@ -177,7 +179,11 @@ static void on_tallied(void *arg, struct err err, const PGresult *res) {
 }
 
 static void take_effect(struct attempt *a, struct sim_job *j) {
-    if (j->fails > a->job.attempt) {
+    if (j->crashes > 0) {
+        j->crashes--;
+        j->crashed++;
+        cluster_crash(SIGABRT);
+    } else if (j->fails > a->job.attempt) {
         attempt_fail(a, err_make(ERR_TRANSIENT, "as it was asked to"));
     } else if (j->deaths > 0) { /* it would be done the next time, if there may be one */
         j->deaths--;
@@ -234,7 +240,13 @@ static void check_alone(const struct sim_job *j) {
 static void start(struct attempt *a) {
     struct run *r = ARENA_NEW(a->arena, struct run);
     struct sim_job *j = book_job(a->job.root);
+    struct place_of_work *p = world.actor->arg;
+    if (world.actor->cut) {
+        return; /* it has just died of another one */
+    }
     check_alone(j);
+    p->job = j;
+    j->lone_runs += p->quarantine;
     trace("runs %s job of %lld ms, attempt %u", a->type->name, (long long)j->run_ms, a->job.attempt);
     if (j->run_ms == 0) {
         take_effect(a, j);

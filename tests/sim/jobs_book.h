@@ -21,7 +21,8 @@ enum sim_kind {
     KIND_FATAL,  /* fails for good, until an operator replays it */
     KIND_SNOOZE, /* asks to be run later, a few times */
     KIND_EXPIRES,
-    KIND_NEXT, /* of a type version that old workers do not know */
+    KIND_POISON, /* ends the process that runs it, some times or always */
+    KIND_NEXT,   /* of a type version that old workers do not know */
     KIND_MAX
 };
 
@@ -49,6 +50,9 @@ struct sim_job {
     bool homes[HOMES_MAX]; /* was in Redis at that moment */
     bool replayed, lost;   /* lost: Redis fell, and it is there no more */
     unsigned notes, tallies;
+    unsigned crashes;                     /* still to come */
+    unsigned crashed, lone_runs, replays; /* how often */
+    unsigned lone_crashes;                /* of these, in processes that ran it alone */
 };
 
 void book_begin(unsigned shards, unsigned slots);

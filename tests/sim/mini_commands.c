@@ -76,13 +76,16 @@ static struct reply *delete (const struct command *c) {
     return reply_integer(c->a, n);
 }
 
-static struct reply *pexpireat(const struct command *c) {
+static struct reply *expire_at(const struct command *c, int64_t ms) {
     if (key_find(c->m, c->argv[1]) == NULL) {
         return reply_integer(c->a, 0);
     }
-    op_do(c->m, &(struct op){.kind = OP_EXPIRE, .key = c->argv[1], .n = arg_int(c, 2)});
+    op_do(c->m, &(struct op){.kind = OP_EXPIRE, .key = c->argv[1], .n = ms});
     return reply_integer(c->a, 1);
 }
+
+static struct reply *pexpireat(const struct command *c) { return expire_at(c, arg_int(c, 2)); }
+static struct reply *pexpire(const struct command *c) { return expire_at(c, c->m->now_ms + arg_int(c, 2)); }
 
 static struct reply *type(const struct command *c) {
     static const char *const names[] = {
@@ -393,6 +396,7 @@ struct reply *command_run(struct command *c) {
         {"UNLINK", 2, delete},
         {"DEL", 2, delete},
         {"PEXPIREAT", 3, pexpireat},
+        {"PEXPIRE", 3, pexpire},
         {"TYPE", 2, type},
         {"PUBLISH", 3, publish},
         {"FUNCTION", 4, load},

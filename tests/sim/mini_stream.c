@@ -214,12 +214,12 @@ static struct reply *xpending(const struct command *c) {
     return r;
 }
 
-/* Takes over one pending entry; just: without its fields, and not counted as delivered. */
-static struct reply *take_over(const struct command *c, struct stream *s, const struct pending *p, struct str consumer,
-                               bool just) {
+/* Takes over one pending entry, delivered so often then; just: without its fields. */
+static struct reply *take_over(const struct command *c, struct stream *s, const struct pending *p, int64_t times, bool just) {
     const struct entry *e = entry_find(s, p->id);
+    struct str consumer = c->argv[3];
     see_consumer(c, c->argv[1], consumer);
-    do_op(c, (struct op){.kind = OP_PEND, .id = p->id, .a = consumer, .n = c->m->now_ms, .times = p->times + !just}, c->argv[1]);
+    do_op(c, (struct op){.kind = OP_PEND, .id = p->id, .a = consumer, .n = c->m->now_ms, .times = times}, c->argv[1]);
     return just ? id_reply(c->a, e->id) : entry_reply(c->a, e);
 }
 
@@ -228,10 +228,13 @@ static bool is_deleted(struct stream *s, struct stream_id id) {
     return e == s->entries + s->n || !stream_id_eq(e->id, id);
 }
 
+/* XCLAIM key g consumer 0 id… [RETRYCOUNT n] [JUSTID] */
 static struct reply *xclaim(const struct command *c) {
     struct stream *s = group_of(c, 1, 2);
     bool just = str_is(c->argv[c->argc - 1], "JUSTID");
-    size_t ids = c->argc - 5 - just, n = 0;
+    size_t end = c->argc - just;
+    bool counted = end > 7 && str_is(c->argv[end - 2], "RETRYCOUNT");
+    size_t ids = end - 5 - (counted ? 2 : 0), n = 0;
     if (s == NULL) {
         return no_group(c, c->argv[1]);
     }
@@ -249,7 +252,7 @@ static struct reply *xclaim(const struct command *c) {
         if (is_deleted(s, id)) {
             do_op(c, (struct op){.kind = OP_ACK, .id = id}, c->argv[1]);
         } else {
-            r->element[n++] = take_over(c, s, p, c->argv[3], just);
+            r->element[n++] = take_over(c, s, p, counted ? arg_int(c, end - 1) : p->times + !just, just);
         }
     }
     r->elements = n;
@@ -278,7 +281,7 @@ static struct reply *xautoclaim(const struct command *c) {
             continue;
         }
         if (idle == 0 || c->m->now_ms - p->at_ms >= idle) {
-            found->element[n++] = take_over(c, s, p, c->argv[3], false);
+            found->element[n++] = take_over(c, s, p, p->times + 1, false);
         }
         p++;
     }

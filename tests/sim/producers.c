@@ -235,6 +235,7 @@ static void on_dead(void *arg, struct err err, const PGresult *res) {
     uuid_text(k->job->id, id);
     (void)snprintf(key, sizeof key, "replay %s %u", id, k->generation);
     k->job->replayed = true;
+    k->job->replays++;
     enter(k, k->generation, str_c(key), on_entered_again);
 }
 
@@ -309,6 +310,9 @@ static void new_request(void) {
     *q = (struct request){.stream_class = world_chance(0.4), .kind = KIND_PLAIN, .shard = (unsigned)world_random(book_shards())};
     if (world_chance(0.6)) {
         q->kind = (enum sim_kind)world_random(q->stream_class ? KIND_NEXT : KIND_MAX);
+    }
+    if (q->kind == KIND_POISON && !world.poisoned) {
+        q->kind = KIND_PLAIN;
     }
     if (world_chance(0.25)) {
         q->delay_ms = world_between(1, 8000);

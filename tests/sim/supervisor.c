@@ -1,6 +1,8 @@
-/* A supervisor without children to fork: what it does for the dead is worker/src/reap.c. And the slot tables, in plain memory. */
+/* A supervisor without children to fork: what it does for the dead is worker/src/reap.c, for suspects quarantine.c. And the slot tables,
+ * in plain memory. */
 #include "cluster.h"
 
+#include "../../worker/src/limits.h"
 #include "../../worker/src/supervisor.h"
 
 #include <io/timer.h>
@@ -16,18 +18,57 @@ void child_bury(struct child *c) {
     free(c);
 }
 
-void supervisor_bury(struct slot_table *table) {
-    const struct queue_info *q = supervisor != NULL ? queue_table_find(supervisor->rt->queues, STR(SIM_QUEUE)) : NULL;
-    if (q == NULL || table == NULL) {
+static const struct queue_info *queue(void) {
+    return supervisor != NULL ? queue_table_find(supervisor->rt->queues, STR(SIM_QUEUE)) : NULL;
+}
+
+void supervisor_see(struct place_of_work *p) {
+    if (p->table != NULL) {
+        p->left = sim_new(sizeof *p->left);
+        *p->left = *p->table;
+    }
+}
+
+void supervisor_bury(struct place_of_work *p) {
+    struct slot_table *table = p->left != NULL ? p->left : p->table;
+    if (p->left != NULL) {
+        free(p->table);
+    }
+    p->left = p->table = NULL;
+    if (queue() == NULL || table == NULL) {
         free(table); /* the lease will do */
+        cluster_look_away();
         return;
     }
     struct child *c = sim_new(sizeof *c);
-    *c = (struct child){.supervisor = supervisor, .queue = q, .table = table};
+    *c = (struct child){
+        .supervisor = supervisor, .queue = queue(), .quarantine = p->quarantine, .table = table, .leaving = p->told};
+    crash_judge(c, 0, p->signum, c->oom_kills);
     TAILQ_INSERT_TAIL(&supervisor->dead, c, link);
 }
 
-static void on_poll(void *arg) { reap(arg); }
+/* ---- what quarantine.c asks of supervisor.c ---- */
+
+bool supervisor_may_start(const struct supervisor *s) { return s == supervisor; }
+
+size_t supervisor_count_quarantine(const struct supervisor *s, const struct queue_info *q) {
+    (void)s;
+    (void)q;
+    return cluster_lone();
+}
+
+void supervisor_start_one(struct supervisor *s, const struct queue_info *q, bool quarantine) {
+    (void)s;
+    (void)q;
+    (void)quarantine;
+    cluster_start_lone();
+}
+
+static void on_poll(void *arg) {
+    reap(arg);
+    quarantine_follow(arg, queue());
+}
+
 static void on_ready(void *arg) {
     struct supervisor *s = arg;
     timer_start_every(s->poll, POLL_MS);
@@ -58,11 +99,17 @@ void reaper_main(void *arg) {
     s->leaving = false;
     runtime_close(s->rt);
     while (!TAILQ_EMPTY(&s->dead)) {
+        cluster_look_away();
         child_bury(TAILQ_FIRST(&s->dead));
     }
     free(s);
     conf_free(&conf);
 }
+
+/* ---- worker/src/limits.h: they would be the simulator's own ---- */
+
+void limits_set(const struct conf *conf) { (void)conf; }
+void limits_beat(const struct conf *conf) { (void)conf; }
 
 /* ---- worker/src/slot_table.h ---- */
 

@@ -145,7 +145,7 @@ void world_begin(uint64_t seed) {
     world.now_us = world.redis_offset_ms = 0;
     world.steps = world.event_seq = 0;
     world.hash = UINT64_C(14695981039346656037);
-    world.calm = world.fine = world.steady = false;
+    world.calm = world.fine = world.steady = world.poisoned = false;
     world.failure[0] = '\0';
     world.actor = NULL;
     LIST_INIT(&world.actors);

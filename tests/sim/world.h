@@ -23,7 +23,8 @@ struct actor {
     int64_t stood_still_us; /* the longest of its stops */
     int64_t wall_offset_ms; /* its clock is wrong by that */
     int64_t born_us;
-    void (*main)(void *arg); /* runs to its end: opens, loop_run, closes */
+    void (*main)(void *arg);   /* runs to its end: opens, loop_run, closes */
+    void (*on_cut)(void *arg); /* it is killed, and not yet unwound; NULL: nobody asks */
     void *arg;
     ucontext_t inside, outside;
     char *stack;
@@ -57,9 +58,10 @@ struct world {
     uint64_t steps; /* events run */
     uint64_t hash;  /* over all that was traced: two runs of a seed are the same, or they are not */
     bool tracing;
-    bool calm;   /* no faults any more */
-    bool fine;   /* there were none from the beginning */
-    bool steady; /* only processes are to blame: servers, connections and clocks are good */
+    bool calm;     /* no faults any more */
+    bool fine;     /* there were none from the beginning */
+    bool steady;   /* only processes are to blame: servers, connections and clocks are good */
+    bool poisoned; /* some jobs end the process that runs them */
     struct weather weather;
     const char *bug;     /* the one that is made, by its name; NULL: none */
     unsigned switches;   /* bits by enum fault_switch */

@@ -16,11 +16,20 @@ static void on_exit_cb(uv_process_t *process, int64_t status, int signum) {
 static struct err spawn(struct child *c) {
     /* execve wants them writable */
     char name[] = "penstock", role[] = "worker-process", queue_flag[] = "--queue", queue[65], slot_flag[] = "--slot", slot[16],
-         table_flag[] = "--table-fd", table[] = "3", types_flag[] = "--types", types[] = "/proc/self/fd/4";
+         table_flag[] = "--table-fd", table[] = "3", quarantine[] = "--quarantine", types_flag[] = "--types",
+         types[] = "/proc/self/fd/4";
     (void)snprintf(queue, sizeof queue, "%s", c->queue->name);
     (void)snprintf(slot, sizeof slot, "%d", c->slot);
+    char *args[] = {name, role, queue_flag, queue, slot_flag, slot, table_flag, table, NULL, NULL, NULL, NULL};
+    size_t n = 8;
     bool declared = c->supervisor->types_fd >= 0;
-    char *args[] = {name, role, queue_flag, queue, slot_flag, slot, table_flag, table, declared ? types_flag : NULL, types, NULL};
+    if (c->quarantine) {
+        args[n++] = quarantine;
+    }
+    if (declared) {
+        args[n++] = types_flag;
+        args[n++] = types;
+    }
     uv_stdio_container_t stdio[TYPES_FD + 1] = {
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = 1},
@@ -49,7 +58,7 @@ static void child_free(struct child *c) {
 
 static void on_spawn_failed(uv_handle_t *h) { child_free(h->data); }
 
-struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slot) {
+struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slot, bool quarantine) {
     struct child *c = calloc(1, sizeof *c);
     if (c == NULL) {
         return err_make(ERR_NOMEM, "child");
@@ -57,8 +66,10 @@ struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slo
     *c = (struct child){.supervisor = s,
                         .queue = q,
                         .slot = slot,
+                        .quarantine = quarantine,
                         .table_fd = -1,
                         .started = loop_now(s->rt->loop),
+                        .oom_kills = crash_oom_kills(),
                         .beat = loop_now(s->rt->loop)};
     struct err e = slot_table_create(&c->table_fd, &c->table);
     if (err_is_set(e)) {

@@ -8,9 +8,11 @@
 #include <queues/upkeep.h>
 #include <stdlib.h>
 
+enum { UNKNOWN_TYPE_GRACE_MS = 10000, UNKNOWN_TYPE_AGAIN_MS = 1000 };
+
 static size_t look_ahead(const struct process *p) {
     size_t slots = process_slots(p);
-    if (p->service_ms > SLOW_JOB_MS) {
+    if (p->lone || p->service_ms > SLOW_JOB_MS) {
         return 0; /* a slow job must not wait behind a slow job while another worker is free */
     }
     return slots < LOOK_AHEAD_MAX ? slots : LOOK_AHEAD_MAX;
@@ -40,6 +42,19 @@ static void bury_undecodable(struct held *h, struct err err) {
     settle_add(h);
 }
 
+/* Its type may have been declared just now: whoever was told so takes the place of those who were not, or will be told in a moment. */
+static void meet_unknown(struct held *h, struct wall now) {
+    const struct envelope *job = &h->attempt.job;
+    if (now.ms - id_ms(job->id) >= UNKNOWN_TYPE_GRACE_MS) {
+        finish_bury(h, err_make(ERR_UNKNOWN_TYPE, "no worker of this version knows type %.*s", STR_ARG(job->type)));
+        return;
+    }
+    h->state = HELD_ENDING;
+    h->next = NEXT_RETRY;
+    h->delay_ms = UNKNOWN_TYPE_AGAIN_MS;
+    settle_add(h);
+}
+
 /* Decides what a claimed entry is. True: it may run. */
 static bool admit(struct held *h, struct wall now) {
     struct err e = envelope_decode(h->header, &h->attempt.job);
@@ -51,7 +66,7 @@ static bool admit(struct held *h, struct wall now) {
     h->kind = kinds_find(h->process->kinds, job->type);
     h->attempt.type = h->kind->type;
     if (h->attempt.type == NULL) {
-        finish_bury(h, err_make(ERR_UNKNOWN_TYPE, "no worker of this version knows type %.*s", STR_ARG(job->type)));
+        meet_unknown(h, now);
         return false;
     }
     if (job->schema_version > h->attempt.type->version) { /* an older one runs if its payload fits the schema of now (run.c) */
@@ -62,6 +77,10 @@ static bool admit(struct held *h, struct wall now) {
         return false;
     }
     h->attempt.env = h->kind->env;
+    if (h->crashes >= LONE_CRASHES) {
+        finish_crashed(h);
+        return false;
+    }
     kind_waited(h->kind, now.ms - job->ready.ms);
     return true;
 }
@@ -125,25 +144,54 @@ static bool take_back(struct process *p, const struct claimed *c) {
     return false;
 }
 
-/* swept: somebody held the entry before us, and may have listed its job as running. */
-static void take(struct process *p, const struct claimed *entries, size_t n, bool swept) {
-    struct wall now = loop_wall(p->rt->loop);
+static void line_up(struct held *h) {
+    struct process *p = h->process;
+    process_enter(p, h);
+    bool may_run = admit(h, loop_wall(p->rt->loop));
+    process_enter(p, NULL);
+    if (!may_run) {
+        return;
+    }
+    h->state = HELD_WAITING;
+    p->waiting_n++;
+    if (attempt_is_stream(&h->attempt)) {
+        TAILQ_INSERT_TAIL(&p->unchecked, h, link);
+    } else {
+        TAILQ_INSERT_TAIL(&p->waiting, h, link);
+    }
+}
+
+static void take_new(struct process *p, const struct claimed *entries, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        struct held *h = swept && take_back(p, &entries[i]) ? NULL : held_take(p, &entries[i]);
-        if (h == NULL) {
-            continue; /* ours already; or no memory: it stays pending under our name and comes back by its lease */
+        struct held *h = held_take(p, &entries[i]);
+        if (h != NULL) { /* else no memory: it stays pending under our name and comes back by its lease */
+            line_up(h);
         }
-        h->listed = swept;
-        if (!admit(h, now)) {
-            continue;
+    }
+}
+
+/* Somebody held these before us, and may have listed their jobs as running. */
+static void take_swept(struct process *p, const struct claimed *entries, size_t n, bool reclaimed) {
+    for (size_t i = 0; i < n; i++) {
+        struct held *h = take_back(p, &entries[i]) ? NULL : held_take(p, &entries[i]);
+        if (h != NULL) {
+            h->listed = true;
+            h->reclaimed = reclaimed;
+            p->reclaiming |= reclaimed;
+            line_up(h);
         }
-        h->state = HELD_WAITING;
-        p->waiting_n++;
-        if (attempt_is_stream(&h->attempt)) {
-            TAILQ_INSERT_TAIL(&p->unchecked, h, link);
-        } else {
-            TAILQ_INSERT_TAIL(&p->waiting, h, link);
-        }
+    }
+    check_cancels(p);
+}
+
+void claim_take_lone(struct process *p, const struct claimed *c, int64_t crashes, struct str why) {
+    struct held *h = held_take(p, c);
+    if (h != NULL) {
+        h->listed = true;
+        h->crashes = crashes;
+        (void)str_copy_c(str_of(why.p, why.n < sizeof h->crash ? why.n : sizeof h->crash - 1), h->crash, sizeof h->crash);
+        line_up(h);
+        check_cancels(p);
     }
 }
 
@@ -166,7 +214,7 @@ static void on_claimed(void *arg, struct err err, const struct claimed *entries,
     p->claim_failed = err_is_set(err);
     if (!p->claim_failed && n > 0) {
         FAILPOINT(CLAIM_AFTER);
-        take(p, entries, n, false);
+        take_new(p, entries, n);
     }
     reader_answered(p);
 }
@@ -199,14 +247,21 @@ void claim_cancel_read(struct process *p) {
 struct sweeping {
     struct process *process;
     size_t asked;
+    bool reclaims;
 };
+
+static bool may_sweep(const struct process *p) { return claim_room(p) > 0 && !p->draining && !p->quiet && !p->queue->paused; }
 
 static void on_swept(void *arg, struct err err, const struct claimed *entries, size_t n, int64_t orphans) {
     struct sweeping *s = arg;
     struct process *p = s->process;
+    bool reclaims = s->reclaims;
     p->asked_n -= s->asked;
     free(s);
     process_wake(p); /* the room that was kept for the sweep is free: whoever found none may read now */
+    if (reclaims) {
+        p->reclaiming = false;
+    }
     if (err_is_set(err)) {
         return; /* the next second's sweep */
     }
@@ -215,35 +270,48 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
     }
     if (n > 0) {
         FAILPOINT(SWEEP_AFTER);
-        p->sweep_again = true; /* it was not the last of them, perhaps */
-        take(p, entries, n, true);
-        check_cancels(p);
+        p->sweep_again |= !reclaims; /* it was not the last of them, perhaps */
+        take_swept(p, entries, n, reclaims);
     }
+    p->reclaim_again |= reclaims && !p->reclaiming && (n > 0 || p->reclaim_left > 0);
 }
 
-static bool sweep_shard(struct process *p, const struct shard *shard, size_t n, int64_t lease_ms) {
-    struct sweeping *s = malloc(sizeof *s);
+/* False: not now. */
+static bool sweep(struct process *p, const struct shard *shard, size_t count, int64_t lease_ms) {
+    struct sweeping *s = may_sweep(p) ? malloc(sizeof *s) : NULL;
     if (s == NULL) {
-        return false;
+        return false; /* the next beat */
     }
-    *s = (struct sweeping){p, n};
-    p->asked_n += n;
-    queue_sweep(&p->rt->redis, shard, str_c(p->consumer), n, lease_ms, on_swept, s);
+    *s = (struct sweeping){p, count, lease_ms > 0};
+    p->asked_n += count;
+    queue_sweep(&p->rt->redis, shard, str_c(p->consumer), count, lease_ms, on_swept, s);
     return true;
 }
 
 /* Each shard gets its part of the room, from another one on each time: with less room than shards all have their turn, too. */
-void claim_sweep(struct process *p, int64_t lease_ms) {
+void claim_sweep(struct process *p, size_t keep) {
     unsigned shards_n = p->queue->shards_n;
-    size_t room = claim_room(p);
+    size_t room = claim_room(p) > keep ? claim_room(p) - keep : 0;
     size_t part = room > shards_n ? room / shards_n : 1;
-    if (p->draining || p->quiet || p->queue->paused) {
-        return;
-    }
     p->sweep_again = false;
     for (unsigned i = 0; i < shards_n && i * part < room; i++) {
-        if (!sweep_shard(p, p->queue->shards[p->sweep_from++ % shards_n], part, lease_ms)) {
-            return; /* no memory: the next beat */
+        if (!sweep(p, p->queue->shards[p->sweep_from++ % shards_n], part, 0)) {
+            return;
         }
+    }
+}
+
+/* What a silent process held may be what silenced it: one such entry at a time, shard after shard, so that it takes one process along
+ * and is soon known. Where there is room for one entry only, this brings what was handed back, too. */
+void claim_reclaim(struct process *p) {
+    if (p->reclaiming) {
+        return;
+    }
+    p->reclaim_left = p->reclaim_again && p->reclaim_left > 0 ? p->reclaim_left - 1 : p->queue->shards_n - 1;
+    p->reclaim_again = false;
+    p->reclaim_shard = (p->reclaim_shard + 1) % p->queue->shards_n;
+    p->reclaiming = true; /* the answer may come at once */
+    if (!sweep(p, p->queue->shards[p->reclaim_shard], 1, p->rt->conf->worker_lease_ms)) {
+        p->reclaiming = false;
     }
 }

@@ -33,7 +33,7 @@ static void hand_back_running(struct process *p, const struct shard *shard) {
             ids[n++] = h->id;
         }
         if (n == LIMIT_BATCH || (n > 0 && TAILQ_NEXT(h, link) == NULL)) {
-            queue_hand_back(&p->rt->redis, shard, str_c(p->consumer), ids, n, on_handed_back, NULL);
+            lease_hand_back(p, shard, ids, n, on_handed_back, NULL);
             n = 0;
         }
     }

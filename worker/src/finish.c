@@ -110,6 +110,7 @@ void finish_flush(struct process *p) {
 
 static void on_closed(void *arg, struct err err, const struct effect_row *row) {
     struct held *h = arg;
+    h->process->finishing_n--;
     if (err_is_set(err)) {
         come_again(h);
         return;
@@ -126,6 +127,17 @@ static void on_closed(void *arg, struct err err, const struct effect_row *row) {
         return;
     }
     finish_add(h);
+}
+
+static void on_left(void *arg, struct err err) {
+    struct held *h = arg;
+    if (err_is_set(err)) {
+        h->process->finishing_n--;
+        come_again(h);
+        return;
+    }
+    effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_DEAD, h->status, h->result, on_closed,
+                 h);
 }
 
 void finish_bury(struct held *h, struct err err) {
@@ -150,7 +162,27 @@ void finish_bury(struct held *h, struct err err) {
     } else if (h->attempt.env == NULL) {
         finish_add(h); /* of a type that no module has: there is no effect table to ask */
     } else {
-        effect_close(h->attempt.env, h->attempt.job.root, h->attempt.job.generation, OUTCOME_DEAD, h->status, h->result,
-                     on_closed, h);
+        h->process->finishing_n++; /* a process that leaves waits for it */
+        if (h->attempt.type->leave != NULL) {
+            h->attempt.type->leave(h->attempt.env, h->attempt.job.root, on_left, h);
+        } else {
+            on_left(h, OK);
+        }
     }
+}
+
+/* Who must come to an end (jobs/type.h) is never dead by a verdict: nobody else gives that money back or finds out about it. It comes
+ * again, seldom; its lone runs stay counted, so that each time costs one process. */
+void finish_crashed(struct held *h) {
+    const struct job_type *type = h->attempt.type;
+    struct err err = err_make(ERR_CRASHED, "%s in %lld lone runs", h->crash, (long long)h->crashes);
+    if (!type->no_cancel) {
+        finish_bury(h, err);
+        return;
+    }
+    LOG(ERROR, "job.crashes", LF_UUID("job", &h->attempt.job.id), LF_C("type", type->name), LF_ERR(err));
+    h->state = HELD_ENDING;
+    h->next = NEXT_RETRY;
+    h->delay_ms = type->retry.cap_ms;
+    settle_add(h);
 }

@@ -1,6 +1,6 @@
 /* Keeping what is held: one renewal call per shard and batch, every third of the lease, for everything — running, waiting, on its way
- * out — while the loop beats. A running job is renewed only within its own timeout: a handler that never ends must not hold its
- * entry for ever. */
+ * out — while the loop beats. A running job is renewed only within its own timeout and the grace after it, at whose end run_watch gives
+ * its handler up: one that never ends must not hold its entry for ever. */
 #include "process.h"
 
 #include <base/fault.h>
@@ -55,7 +55,7 @@ static bool wants_renewal(const struct held *h, struct mono now) {
     if (h->state == HELD_FREE || h->lost) {
         return false;
     }
-    return h->state != HELD_RUNNING || now.us < h->attempt.give_up.us;
+    return h->state != HELD_RUNNING || !run_is_overdue(h, now);
 }
 
 static void send(struct process *p, struct renewal *r, struct queue_held *held) {
@@ -100,6 +100,15 @@ void lease_renew(struct process *p) {
     }
     for (unsigned i = 0; i < p->queue->shards_n; i++) {
         renew_shard(p, p->queue->shards[i]);
+    }
+}
+
+void lease_hand_back(struct process *p, const struct shard *shard, const struct stream_id *ids, size_t n, queue_lost_cb *cb,
+                     void *arg) {
+    if (p->lone) {
+        queue_suspect(&p->rt->redis, shard, str_c(p->consumer), STR(""), ids, n, cb, arg);
+    } else {
+        queue_hand_back(&p->rt->redis, shard, str_c(p->consumer), false, ids, n, cb, arg);
     }
 }
 

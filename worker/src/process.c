@@ -1,6 +1,8 @@
 /* One worker process: made of the parts in process.h, driven by two timers, Redis coming and going, and signals. */
 #include "process.h"
 
+#include "limits.h"
+
 #include <base/json.h>
 #include <base/log.h>
 #include <base/metrics.h>
@@ -16,7 +18,7 @@ enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BEATS = 3
 int64_t process_ms(const struct process *p, struct mono since) { return mono_ms_since(loop_now(p->rt->loop), since); }
 
 static size_t queue_slots(const struct process *p) {
-    size_t slots = p->queue->slots > 0 ? (size_t)p->queue->slots : 1;
+    size_t slots = p->queue->slots > 0 && !p->lone ? (size_t)p->queue->slots : 1;
     return slots < HELD_MAX / 2 ? slots : HELD_MAX / 2;
 }
 
@@ -69,11 +71,23 @@ struct held *held_take(struct process *p, const struct claimed *c) {
     return h;
 }
 
+void process_enter(struct process *p, const struct held *h) {
+    (void)loop_own(p->rt->loop, h != NULL ? 1 + (uint32_t)(h->slot - p->table->entries) : 0);
+}
+
 void held_release(struct held *h) {
     struct process *p = h->process;
     *h->slot = (struct slot_entry){.id = {0, 0}};
-    arena_reset(&h->arena);
     h->state = HELD_FREE;
+    if (h->reclaimed) {
+        h->reclaimed = p->reclaiming = false;
+        p->reclaim_again = true;
+        p->reclaim_left = p->queue->shards_n;
+    }
+    if (h->abandoned) {
+        return; /* its handler may use it still, and releases it when it comes to an end after all */
+    }
+    arena_reset(&h->arena);
     TAILQ_INSERT_HEAD(&p->free, h, link);
 }
 
@@ -101,6 +115,20 @@ static void copy_outbox(struct process *p) {
     }
 }
 
+static void bring_more(struct process *p) {
+    if (p->lone) {
+        lone_more(p);
+        return;
+    }
+    claim_more(p);
+    if (p->sweep_again) {
+        claim_sweep(p, p->reclaim_again);
+    }
+    if (p->reclaim_again) {
+        claim_reclaim(p);
+    }
+}
+
 /* Everything a turn of the loop brought is carried on here, once, in this order: start what may run (a handler may end at once), read
  * more, then write what ended. Who may start nothing keeps nothing that waits: another process may run it, or this one later. */
 static void on_turn_end(void *arg) {
@@ -110,10 +138,7 @@ static void on_turn_end(void *arg) {
         lease_hand_back_waiting(p);
     }
     run_waiting(p);
-    claim_more(p);
-    if (p->sweep_again) {
-        claim_sweep(p, p->rt->conf->worker_lease_ms);
-    }
+    bring_more(p);
     finish_flush(p);
     settle_flush(p);
     copy_outbox(p);
@@ -184,10 +209,16 @@ static void unpark_all(struct process *p) {
 static void on_beat(void *arg) {
     struct process *p = arg;
     p->table->beats++;
+    limits_beat(p->rt->conf);
     dependencies_beat(p->rt->dependencies, queue_slots(p), loop_now(p->rt->loop).us);
     run_watch(p);
-    claim_sweep(p, p->rt->conf->worker_lease_ms);
     settle_again(p);
+    if (p->lone) {
+        lone_beat(p);
+        return;
+    }
+    claim_sweep(p, !p->reclaiming);
+    claim_reclaim(p);
     if (!p->draining && p->beats++ % UNPARK_BEATS == 0) {
         unpark_all(p);
     }
@@ -214,7 +245,7 @@ static void on_redis(void *arg, bool up) {
 static void on_wake(void *arg, struct str channel, struct str message) {
     struct process *p = arg;
     (void)channel;
-    if (p->queue != NULL && str_is(message, p->queue->name)) {
+    if (p->queue != NULL && !p->lone && str_is(message, p->queue->name)) {
         claim_sweep(p, 0);
     }
 }
@@ -242,9 +273,11 @@ static void on_signal(void *arg, int signum) {
 static void add_beat(void *arg, struct buf *json) {
     struct process *p = arg;
     size_t slots = p->queue != NULL ? process_slots(p) : 0;
-    buf_addf(json, ",\"slot\":%d,\"slots\":%zu,\"busy\":%zu,\"waiting\":%zu,\"quiet\":%s,\"draining\":%s,\"consumer\":\"%s\"",
-             p->options->slot, slots, p->running_n, p->waiting_n, p->quiet ? "true" : "false", p->draining ? "true" : "false",
-             p->consumer);
+    buf_addf(
+        json,
+        ",\"slot\":%d,\"slots\":%zu,\"busy\":%zu,\"waiting\":%zu,\"quiet\":%s,\"draining\":%s,\"quarantine\":%s,\"consumer\":\"%s\"",
+        p->options->slot, slots, p->running_n, p->waiting_n, p->quiet ? "true" : "false", p->draining ? "true" : "false",
+        p->lone ? "true" : "false", p->consumer);
     struct buf open;
     buf_init(&open, OPEN_NAMES_MAX);
     dependencies_list_open(p->rt->dependencies, &open);
@@ -275,6 +308,7 @@ static void on_ready(void *arg) {
     }
     show_zeros(p);
     p->table->beats++; /* its signals are heard */
+    limits_beat(p->rt->conf);
     timer_start_every(p->beat, BEAT_MS);
     timer_start_every(p->renew, p->rt->conf->worker_lease_ms * 3 / 10);
     LOG(INFO, "worker.ready", LF_C("queue", p->queue->name), LF_C("consumer", p->consumer));
@@ -285,7 +319,7 @@ static struct err open_parts(struct process *p) {
     const struct worker_options *o = p->options;
     TRY(kinds_new(p->rt, o->queue, &p->kinds));
     p->dependency = kinds_dependency(p->kinds);
-    (void)snprintf(p->consumer, sizeof p->consumer, "%s:%s-%d:%llx", p->rt->host, o->queue, o->slot,
+    (void)snprintf(p->consumer, sizeof p->consumer, "%s:%s-%s%d:%llx", p->rt->host, o->queue, o->quarantine ? "q" : "", o->slot,
                    (unsigned long long)loop_wall(p->rt->loop).ms);
     if (o->table_fd >= 0) {
         TRY(slot_table_open(o->table_fd, &p->table));
@@ -294,6 +328,7 @@ static struct err open_parts(struct process *p) {
         TRY(slot_table_create(&fd, &p->table));
     }
     (void)str_copy_c(str_c(p->consumer), p->table->consumer, sizeof p->table->consumer);
+    loop_own_in(p->rt->loop, &p->table->owner);
     struct redis_options reader = runtime_redis_options(p->rt, "penstock_worker", "reader");
     reader.on_state = on_reader;
     reader.arg = p;
@@ -344,6 +379,7 @@ static void process_close(struct process *p) {
 
 static void process_init(struct process *p, const struct worker_options *o) {
     p->options = o;
+    p->lone = o->quarantine;
     TAILQ_INIT(&p->free);
     TAILQ_INIT(&p->unchecked);
     TAILQ_INIT(&p->waiting);
@@ -367,6 +403,7 @@ int worker_process_main(const struct worker_options *o) {
     }
     process_init(p, o);
     p->held = held;
+    limits_set(o->conf);
     if (o->table_fd >= 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* without its supervisor it drains */
         if (getppid() == 1) {

@@ -1,6 +1,6 @@
 /* Inside one worker process: the entries it holds, and the parts that move them on. An entry (struct held) goes
  *     WAITING → RUNNING → ENDING → free
- * claim.c brings entries in, run.c starts and ends attempts, finish.c writes outcomes to Postgres, settle.c to Redis, lease.c keeps
+ * claim.c brings entries in (lone.c in quarantine), run.c starts and ends attempts, finish.c writes outcomes to Postgres, settle.c to Redis, lease.c keeps
  * what is held, drain.c leaves. Each flushes its batches once per turn of the loop. */
 #ifndef WORKER_PROCESS_H
 #define WORKER_PROCESS_H
@@ -10,6 +10,7 @@
 
 #include <jobs/attempt.h>
 #include <jobs/runtime.h>
+#include <queues/quarantine.h>
 #include <queues/settle.h>
 #include <sys/queue.h>
 #include <worker/worker.h>
@@ -19,10 +20,9 @@ enum { HELD_MAX = SLOT_TABLE_ENTRIES, LOOK_AHEAD_MAX = LIMIT_BATCH, SETTLING_ROO
 enum held_state { HELD_FREE, HELD_WAITING, HELD_RUNNING, HELD_ENDING };
 
 /* What is to be written for an entry that ended. */
-enum held_next { NEXT_SETTLE, NEXT_RETRY, NEXT_BURY, NEXT_PARK, NEXT_HAND_BACK, NEXT_MAX };
+enum held_next { NEXT_SETTLE, NEXT_RETRY, NEXT_BURY, NEXT_PARK, NEXT_HAND_BACK, NEXT_SUSPECT, NEXT_MAX };
 
 struct process;
-
 struct held {
     TAILQ_ENTRY(held) link; /* in free, waiting or running; or in one of the outgoing lists */
     STAILQ_ENTRY(held) out; /* in the finish list */
@@ -37,11 +37,14 @@ struct held {
     struct kind *kind; /* the attempt's type */
     struct mono started;
     struct wall started_at;
-    bool lost;     /* somebody else holds it now */
-    bool listed;   /* a renewal may have put it in :r */
-    bool stopping; /* on_stop was called */
-    /* the ending */
-    enum held_next next;
+    bool lost;                   /* somebody else holds it now */
+    bool listed;                 /* a renewal may have put it in :r */
+    bool stopping;               /* on_stop was called */
+    bool reclaimed;              /* taken from a silent consumer; held one at a time */
+    bool abandoned;              /* ended without its handler, whose own end is still to come */
+    int64_t crashes;             /* in quarantine: lone runs before this one that came to no end, */
+    char crash[CRASH_WHY_BYTES]; /* and how the last process died */
+    enum held_next next;         /* the ending: from here on */
     enum settle_how how;
     enum job_outcome outcome;
     int status;
@@ -59,7 +62,6 @@ struct held {
 
 TAILQ_HEAD(held_list, held);
 STAILQ_HEAD(held_queue, held);
-
 struct process {
     struct runtime *rt;
     const struct worker_options *options;
@@ -77,30 +79,30 @@ struct process {
     struct held_list refused[NEXT_MAX]; /* Redis did not take them: out again with the beat, or when it is back */
     size_t used_n /* of held[], ever */, waiting_n, running_n, outgoing_n;
     struct held_queue finishing; /* in list outgoing[NEXT_SETTLE] only after Postgres answered */
-    size_t finishing_n;
-    size_t asked_n;      /* entries that sweeps on their way may bring */
-    unsigned sweep_from; /* the shard whose turn it is, modulo their number */
+    size_t finishing_n, asked_n; /* those, and what is asked of Postgres; entries that sweeps on their way may bring */
+    unsigned beats, sweep_from;  /* the shard whose turn it is, modulo their number */
     struct turn_end flush;
-    struct timer *beat, *renew;
+    struct timer *beat, *renew, *drain_timer;
     int claiming;                   /* answers of the reader still to come: to the read, and whether a cancel request stands */
     bool claim_failed, cancels_any; /* what they were */
-    bool sweep_again, quiet, draining, done;
+    bool sweep_again, quiet, draining, last_words, done;     /* last_words: the drain deadline has passed */
+    bool reclaiming, reclaim_again;                          /* a reclaimed entry is held, or asked for; look for the next */
+    unsigned reclaim_shard, reclaim_left;                    /* which shard is asked, how many after it */
+    bool lone, lone_asked;                                   /* in quarantine; the next suspect is asked for */
+    unsigned lone_shard, lone_left, lone_idle;               /* in which shard, how many more may have one; beats without any */
     bool outbox_wanted[RUNTIME_MODULES_MAX], outbox_running; /* wanted: by module */
     size_t outbox_module;                                    /* the running one's */
     double service_ms;                                       /* moving average of run times */
-    struct timer *drain_timer;
-    bool last_words; /* the drain deadline has passed */
-    unsigned beats;
     struct parked_scan {
         char cursor[24]; /* empty: from the start */
         size_t kinds;    /* from this one on */
         bool reading;    /* a page is on its way, or the next follows at once */
     } parked[LIMIT_SHARDS];
 };
-
 /* process.c */
 struct held *held_take(struct process *p, const struct claimed *c); /* NULL: none free, or no memory */
 void held_release(struct held *h);
+void process_enter(struct process *p, const struct held *h); /* on whose behalf it runs now; NULL: no entry's */
 size_t process_slots(const struct process *p); /* attempts at once: the queue's setting, and what their server can take */
 void process_wake(struct process *p);          /* something changed: at the end of this turn, start, read and write what can be */
 int64_t process_ms(const struct process *p, struct mono since);
@@ -109,26 +111,36 @@ void process_wants_outbox(const struct held *h); /* its module's follow-ups are 
 /* claim.c */
 size_t claim_room(const struct process *p); /* how many entries may be brought in now */
 void claim_more(struct process *p);
-void claim_sweep(struct process *p, int64_t lease_ms);
+void claim_sweep(struct process *p, size_t keep); /* what was handed back; so much room is left for others */
+void claim_reclaim(struct process *p);            /* what nobody renewed: one entry, once the last one has left */
 void claim_cancel_read(struct process *p);
+void claim_take_lone(struct process *p, const struct claimed *c, int64_t crashes, struct str why);
+/* lone.c: in quarantine */
+void lone_more(struct process *p);
+void lone_beat(struct process *p);
+void lone_clear(struct process *p, const struct shard *shard, struct held *const *held, size_t n); /* before they are settled */
 
 /* run.c */
 void run_waiting(struct process *p);
-void run_watch(struct process *p); /* once a second: time that is up, cancellations */
+void run_watch(struct process *p);                          /* once a second: time that is up, cancellations */
+bool run_is_overdue(const struct held *h, struct mono now); /* long past its time, and told so */
 
 /* finish.c */
 void finish_add(struct held *h); /* journal class: terminal in Postgres, then settled */
 void finish_flush(struct process *p);
 void finish_bury(struct held *h, struct err err); /* journal class: dead */
+void finish_crashed(struct held *h);              /* the verdict on what ended its process in every lone run */
 
 /* settle.c */
 void settle_add(struct held *h); /* moves it to outgoing[h->next] */
 void settle_flush(struct process *p);
 void settle_again(struct process *p); /* what was refused */
 
-/* lease.c */
+/* lease.c. Back: to whoever sweeps; in quarantine, to the next lone run, uncounted. */
 void lease_renew(struct process *p);
 void lease_hand_back_waiting(struct process *p);
+void lease_hand_back(struct process *p, const struct shard *shard, const struct stream_id *ids, size_t n, queue_lost_cb *cb,
+                     void *arg);
 
 /* drain.c */
 void drain_begin(struct process *p);

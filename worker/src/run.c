@@ -7,7 +7,7 @@
 #include <base/log.h>
 #include <base/metrics.h>
 
-enum { AVERAGE_WEIGHT = 16, OVERDUE_MS = 10000 };
+enum { AVERAGE_WEIGHT = 16 };
 
 static struct held *held_of(struct attempt *a) { return (struct held *)((char *)a - offsetof(struct held, attempt)); }
 
@@ -95,8 +95,20 @@ static void end_again(struct held *h, int64_t delay_ms, enum attempt_label label
     settle_add(h);
 }
 
+/* This process has no more memory. Whether that is the job's doing or its neighbours', a lone run tells. */
+static void end_out_of_memory(struct held *h) {
+    metric_inc(M_QUARANTINED, h->process->queue->name, NULL, NULL);
+    h->next = NEXT_SUSPECT;
+    h->label = LABEL_RELEASED;
+    settle_add(h);
+}
+
 static void end_failed(struct held *h, struct err err, int64_t after_ms) {
     int64_t delay_ms = 0;
+    if (err.code == ERR_NOMEM) {
+        end_out_of_memory(h);
+        return;
+    }
     switch (retry_decide(&h->attempt.type->retry, err.code, h->attempt.job.attempt, after_ms, random01(), &delay_ms)) {
     case RETRY_RELEASE:
         end_again(h, delay_ms, LABEL_RELEASED, err);
@@ -130,11 +142,10 @@ static void end_by_kind(struct held *h, const struct attempt_end *end) {
     }
 }
 
-static void on_end(struct attempt *a, const struct attempt_end *end) {
-    struct held *h = held_of(a);
+static void ended(struct held *h, const struct attempt_end *end) {
     struct process *p = h->process;
     int64_t us = loop_now(p->rt->loop).us - h->started.us;
-    uint32_t attempt = a->job.attempt + 1;
+    uint32_t attempt = h->attempt.job.attempt + 1;
     TAILQ_REMOVE(&p->running, h, link);
     p->running_n--;
     h->state = HELD_ENDING;
@@ -149,6 +160,31 @@ static void on_end(struct attempt *a, const struct attempt_end *end) {
     kind_attempt(h->kind, h->label);
     log_attempt(h, end, attempt, us / 1000);
     process_wake(p);
+}
+
+static void on_end(struct attempt *a, const struct attempt_end *end) {
+    struct held *h = held_of(a);
+    if (!h->abandoned) {
+        ended(h, end);
+        return;
+    }
+    h->abandoned = false; /* too late: its effect, if it made one, is there for the next run to find */
+    if (h->state == HELD_FREE) {
+        held_release(h);
+    }
+}
+
+/* A handler that does not end is a bug. Its job has had its time like one that said so, if it may be dead at all; what the handler still
+ * holds goes with this process, which makes room for a new one. */
+static void abandon(struct held *h) {
+    const struct job_type *type = h->attempt.type;
+    struct attempt_end end = {.kind = type->no_cancel ? END_LATER : END_FAILED,
+                              .delay_ms = type->no_cancel ? type->retry.cap_ms : 0,
+                              .err = err_make(ERR_TIMEOUT, "the handler did not end when its time was up")};
+    LOG(ERROR, "attempt.overdue", LF_UUID("job", &h->attempt.job.id), LF_C("type", type->name));
+    h->abandoned = true;
+    ended(h, &end);
+    drain_begin(h->process);
 }
 
 /* Past its deadline before it started: not run. A flow decides itself, since it may have begun. */
@@ -170,13 +206,16 @@ static int64_t time_for(const struct attempt *a, struct wall now) {
 /* What was checked against another version's schema is as good as unchecked. */
 static void begin(struct held *h) {
     struct attempt *a = &h->attempt;
+    struct process *p = h->process;
     bool checked = !a->job.unchecked && a->job.schema_version == a->type->version;
+    process_enter(p, h);
     struct err e = checked ? OK : kind_check(h->kind, a->payload);
     if (err_is_set(e)) {
         attempt_fail(a, e);
     } else if (attempt_enter(a, h->kind->dependency)) {
         a->type->start(a);
     }
+    process_enter(p, NULL);
 }
 
 static void start(struct held *h) {
@@ -217,20 +256,23 @@ void run_waiting(struct process *p) {
     }
 }
 
+bool run_is_overdue(const struct held *h, struct mono now) {
+    return mono_ms_since(now, h->attempt.give_up) >= h->process->rt->conf->worker_lease_ms / 2;
+}
+
 void run_watch(struct process *p) {
     struct mono now = loop_now(p->rt->loop);
     struct held *h, *next;
     for (h = TAILQ_FIRST(&p->running); h != NULL; h = next) {
         next = TAILQ_NEXT(h, link);
-        int64_t over_ms = mono_ms_since(now, h->attempt.give_up);
-        bool timed_out = over_ms >= 0;
+        bool timed_out = mono_ms_since(now, h->attempt.give_up) >= 0;
         if (!h->stopping && (timed_out || h->attempt.cancel_requested) && h->attempt.on_stop != NULL) {
             h->stopping = true;
+            process_enter(p, h);
             h->attempt.on_stop(&h->attempt, timed_out);
-        } else if (over_ms > OVERDUE_MS && !p->draining) {
-            LOG(ERROR, "attempt.overdue", LF_UUID("job", &h->attempt.job.id), LF_C("type", h->attempt.type->name));
-            drain_begin(p); /* a handler that never ends is a bug; a new process is not held by it */
-            return;
+            process_enter(p, NULL);
+        } else if (run_is_overdue(h, now)) {
+            abandon(h);
         }
     }
 }

@@ -126,8 +126,10 @@ static void send_ids(struct settling *s, const struct shard *shard) {
     struct str consumer = str_c(s->process->consumer);
     if (s->next == NEXT_PARK) {
         queue_park(b, shard, consumer, ids, s->n, on_moved, s);
+    } else if (s->next == NEXT_SUSPECT) {
+        queue_suspect(b, shard, consumer, STR("out of memory"), ids, s->n, on_moved, s);
     } else {
-        queue_hand_back(b, shard, consumer, ids, s->n, on_moved, s);
+        lease_hand_back(s->process, shard, ids, s->n, on_moved, s);
     }
 }
 
@@ -154,7 +156,7 @@ static struct settling *take_batch(struct process *p, enum held_next next, const
 void settle_flush(struct process *p) {
     static void (*const send[NEXT_MAX])(struct settling *, const struct shard *) = {
         [NEXT_SETTLE] = send_settle, [NEXT_RETRY] = send_retry,   [NEXT_BURY] = send_bury,
-        [NEXT_PARK] = send_ids,      [NEXT_HAND_BACK] = send_ids,
+        [NEXT_PARK] = send_ids,      [NEXT_HAND_BACK] = send_ids, [NEXT_SUSPECT] = send_ids,
     };
     if (!redis_is_up(p->rt->redis_connection)) {
         return; /* when it is up again */
@@ -165,6 +167,9 @@ void settle_flush(struct process *p) {
             struct settling *s = take_batch(p, (enum held_next)next, &shard);
             if (s == NULL) {
                 return;
+            }
+            if (next != NEXT_HAND_BACK && next != NEXT_SUSPECT) {
+                lone_clear(p, shard, s->held, s->n);
             }
             send[next](s, shard);
         }

@@ -15,32 +15,42 @@ static const struct pg_stmt change_stmt = {
     3,
 };
 
+/* The ordinary ones; q NULL: of all queues. */
 static size_t count(const struct supervisor *s, const struct queue_info *q, bool leaving_too) {
     size_t n = 0;
     struct child *c;
-    TAILQ_FOREACH(c, &s->alive, link) { n += (q == NULL || c->queue == q) && (leaving_too || !c->leaving); }
+    TAILQ_FOREACH(c, &s->alive, link) { n += !c->quarantine && (q == NULL || c->queue == q) && (leaving_too || !c->leaving); }
     return n;
 }
 
-static int free_slot(const struct supervisor *s, const struct queue_info *q) {
+size_t supervisor_count_quarantine(const struct supervisor *s, const struct queue_info *q) {
+    size_t n = 0;
+    struct child *c;
+    TAILQ_FOREACH(c, &s->alive, link) { n += c->quarantine && c->queue == q; }
+    return n;
+}
+
+static int free_slot(const struct supervisor *s, const struct queue_info *q, bool quarantine) {
     for (int slot = 0;; slot++) {
         struct child *c;
         bool used = false;
-        TAILQ_FOREACH(c, &s->alive, link) { used |= c->queue == q && c->slot == slot; }
+        TAILQ_FOREACH(c, &s->alive, link) { used |= c->queue == q && c->quarantine == quarantine && c->slot == slot; }
         if (!used) {
             return slot;
         }
     }
 }
 
-static void start_one(struct supervisor *s, const struct queue_info *q) {
-    int slot = free_slot(s, q);
-    struct err e = child_spawn(s, q, slot);
+bool supervisor_may_start(const struct supervisor *s) { return loop_now(s->rt->loop).us >= s->spawn_after_us; }
+
+void supervisor_start_one(struct supervisor *s, const struct queue_info *q, bool quarantine) {
+    int slot = free_slot(s, q, quarantine);
+    struct err e = child_spawn(s, q, slot, quarantine);
     if (err_is_set(e)) {
         LOG(ERROR, "worker.spawn_failed", LF_C("queue", q->name), LF_ERR(e));
         return;
     }
-    LOG(INFO, "worker.started", LF_C("queue", q->name), LF_INT("slot", slot));
+    LOG(INFO, "worker.started", LF_C("queue", q->name), LF_INT("slot", slot), LF_BOOL("quarantine", quarantine));
 }
 
 static void tell_to_leave(struct child *c) {
@@ -52,7 +62,7 @@ static void tell_to_leave(struct child *c) {
 static void drain_one(struct supervisor *s, const struct queue_info *q) {
     struct child *c, *last = NULL;
     TAILQ_FOREACH(c, &s->alive, link) {
-        if (c->queue == q && !c->leaving && (last == NULL || c->slot > last->slot)) {
+        if (c->queue == q && !c->quarantine && !c->leaving && (last == NULL || c->slot > last->slot)) {
             last = c;
         }
     }
@@ -66,12 +76,14 @@ static void follow(struct supervisor *s, const struct queue_info *q, size_t desi
     series_set(metric_series(M_WORKERS, q->name, "desired", NULL), (double)desired);
     series_set(metric_series(M_WORKERS, q->name, "running", NULL), (double)now);
     series_set(metric_series(M_WORKERS, q->name, "draining", NULL), (double)(count(s, q, true) - now));
-    bool may_spawn = loop_now(s->rt->loop).us >= s->spawn_after_us;
-    for (; now < desired && may_spawn && count(s, NULL, true) < (size_t)s->rt->conf->worker_max_processes; now++) {
-        start_one(s, q);
+    for (; now < desired && supervisor_may_start(s) && count(s, NULL, true) < (size_t)s->rt->conf->worker_max_processes; now++) {
+        supervisor_start_one(s, q, false);
     }
     for (; now > desired; now--) {
         drain_one(s, q);
+    }
+    if (desired > 0) {
+        quarantine_follow(s, q);
     }
 }
 
@@ -106,6 +118,7 @@ static void end_hung(struct supervisor *s) {
         if (hangs || lingers) {
             LOG(ERROR, "worker.hung", LF_C("queue", c->queue->name), LF_INT("slot", c->slot), LF_BOOL("leaving", c->leaving));
             c->beat = c->told = now; /* once in a while is enough */
+            c->hung |= hangs;
             child_signal(c, SIGKILL);
         }
     }
@@ -142,9 +155,14 @@ void supervisor_child_gone(struct child *c, int64_t status, int signum) {
     int64_t ran_ms = mono_ms_since(loop_now(s->rt->loop), c->started);
     TAILQ_REMOVE(&s->alive, c, link);
     TAILQ_INSERT_TAIL(&s->dead, c, link);
-    LOG(INFO, "worker.exited", LF_C("queue", c->queue->name), LF_INT("slot", c->slot), LF_INT("status", status),
-        LF_INT("signal", signum), LF_INT("ran_ms", ran_ms));
-    if (!c->leaving && ran_ms < HEALTHY_MS) {
+    crash_judge(c, status, signum, crash_oom_kills());
+    LOG(INFO, "worker.exited", LF_C("queue", c->queue->name), LF_INT("slot", c->slot), LF_BOOL("quarantine", c->quarantine),
+        LF_INT("status", status), LF_INT("signal", signum), LF_C("crash", c->crash), LF_BOOL("killed", c->killed),
+        LF_INT("ran_ms", ran_ms));
+    if (c->crash[0] != '\0') {
+        metric_inc(M_CRASHES, c->queue->name, c->crash, NULL);
+    }
+    if (!c->leaving && c->table->beats == 0 && ran_ms < HEALTHY_MS) { /* it did not get so far as to run a job */
         s->spawn_delay_ms = s->spawn_delay_ms == 0 ? SPAWN_DELAY_MIN_MS : s->spawn_delay_ms * 2;
         s->spawn_delay_ms = s->spawn_delay_ms < SPAWN_DELAY_MAX_MS ? s->spawn_delay_ms : SPAWN_DELAY_MAX_MS;
     } else {

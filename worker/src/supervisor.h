@@ -5,32 +5,41 @@
 #include "slot_table.h"
 
 #include <jobs/runtime.h>
-#include <queues/claim.h>
+#include <queues/quarantine.h>
 #include <sys/queue.h>
 #include <uv.h>
 #include <worker/worker.h>
 
 struct supervisor;
 
+/* What becomes of an entry whose process died: back uncounted, again at once but counted, or to quarantine. */
+enum fate { FATE_BACK, FATE_AGAIN, FATE_ALONE, FATE_MAX };
+
 struct child {
     TAILQ_ENTRY(child) link;
     struct supervisor *supervisor;
     const struct queue_info *queue;
     int slot;
+    bool quarantine; /* runs suspects, one at a time, until there are none */
     uv_process_t process;
     int table_fd;
     struct slot_table *table;
     struct mono started;
-    bool leaving;     /* told to drain */
-    struct mono told; /* when */
-    bool quiet;       /* told to claim nothing */
-    uint64_t beats;   /* last seen, */
-    struct mono beat; /* and when it last changed */
+    bool leaving;      /* told to drain */
+    struct mono told;  /* when */
+    bool quiet;        /* told to claim nothing */
+    bool hung;         /* killed because it did not beat */
+    uint64_t beats;    /* last seen, */
+    struct mono beat;  /* and when it last changed */
+    int64_t oom_kills; /* crash_oom_kills at its start */
     /* after its death */
-    bool reaping;
-    unsigned shard; /* being reaped */
+    char crash[CRASH_WHY_BYTES]; /* how it died: a signal's name, "exit 1", "hung", "OOM"; empty: as it was told */
+    bool killed;                 /* by somebody's SIGKILL: that says nothing about what it ran */
+    int reaping;                 /* answers to come, */
+    bool reap_failed;            /* one of them was an error */
+    unsigned shard;              /* being reaped */
     struct stream_id cursor;
-    size_t handed_back, left;
+    size_t moved[FATE_MAX];
 };
 
 TAILQ_HEAD(child_list, child);
@@ -49,19 +58,30 @@ struct supervisor {
 };
 
 /* child.c */
-MUST struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slot);
+MUST struct err child_spawn(struct supervisor *s, const struct queue_info *q, int slot, bool quarantine);
 void child_signal(struct child *c, int signum);
 void child_bury(struct child *c); /* reaped: forgets and frees it */
 
-/* reap.c: what the dead held. Started entries wait for their lease; the others go back at once. */
+/* reap.c: what the dead held */
 void reap(struct supervisor *s); /* goes on with every dead child that is not being reaped */
+enum fate reap_fate(const struct child *c, const struct queue_pending *p);
 
 /* declare.c */
 MUST struct err declare_publish(struct supervisor *s);
 void declare_forget(struct supervisor *s);
 bool declare_again(struct supervisor *s); /* true: there are others now, and processes of the old must make room */
 
+/* quarantine.c */
+void quarantine_follow(struct supervisor *s,
+                       const struct queue_info *q); /* processes for the suspects of a queue, if there are any */
+void crash_judge(struct child *c, int64_t status, int signum, int64_t oom_kills); /* sets crash and killed; oom_kills: now */
+/* Processes that the kernel has ended for want of memory since it started; -1: it does not say. */
+int64_t crash_oom_kills(void);
+
 /* supervisor.c */
+bool supervisor_may_start(const struct supervisor *s);
+size_t supervisor_count_quarantine(const struct supervisor *s, const struct queue_info *q);
+void supervisor_start_one(struct supervisor *s, const struct queue_info *q, bool quarantine);
 void supervisor_child_gone(struct child *c, int64_t status, int signum);
 
 #endif

@@ -39,7 +39,8 @@ struct http_call {
         mail_cb *mail;
     } cb;
     void *arg;
-    void *part; /* the kind's */
+    void *part;     /* the kind's */
+    uint32_t owner; /* loop_owner when it was made */
 };
 TAILQ_HEAD(call_list, http_call);
 

@@ -83,6 +83,7 @@ struct http_call *http_call_new(struct http_client *c, const struct call_kind *k
     call->client = c;
     call->kind = kind;
     call->arg = arg;
+    call->owner = loop_owner(c->loop);
     if (call->spare) {
         set_err(call, err_make(ERR_NOMEM, "http call"));
     } else if (c->closed) {
@@ -145,7 +146,10 @@ static void deliver(struct http_client *c, struct http_call *call) {
     if (err_is_set(call->err)) {
         call->err = err_make(call->err.code, "%s", call->detail); /* outlives the call, as details do */
     }
+    struct loop *l = c->loop;
+    uint32_t before = loop_own(l, call->owner);
     call->kind->deliver(call);
+    (void)loop_own(l, before);
     call_free(call);
 }
 

@@ -13,6 +13,7 @@ struct loop {
     uv_prepare_t turn_end;
     uv_idle_t no_wait;
     struct turn_end *first, **last;
+    uint32_t nobody, *owner;
 };
 
 static void on_idle(uv_idle_t *h) { (void)h; }
@@ -77,6 +78,7 @@ struct err loop_new(struct loop **out) {
         return err_make(ERR_SYSTEM, "uv_loop_init: %s", uv_strerror(rc));
     }
     l->last = &l->first;
+    l->owner = &l->nobody;
     l->uv.data = l;
     uv_prepare_init(&l->uv, &l->turn_end);
     uv_idle_init(&l->uv, &l->no_wait);
@@ -85,6 +87,19 @@ struct err loop_new(struct loop **out) {
     uv_unref((uv_handle_t *)&l->turn_end); /* the hooks alone keep nobody alive; the idle handle does while any waits */
     *out = l;
     return OK;
+}
+
+uint32_t loop_owner(const struct loop *l) { return *l->owner; }
+
+uint32_t loop_own(struct loop *l, uint32_t owner) {
+    uint32_t before = *l->owner;
+    *l->owner = owner;
+    return before;
+}
+
+void loop_own_in(struct loop *l, uint32_t *cell) {
+    *cell = *l->owner;
+    l->owner = cell;
 }
 
 static void report_leak(uv_handle_t *h, void *arg) {

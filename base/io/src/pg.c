@@ -86,6 +86,7 @@ static void deliver_one(struct pg_pool *p) {
     STAILQ_REMOVE_HEAD(&p->done, next);
     p->calls_n--;
     struct pg_call copy = *c;
+    uint32_t before = loop_own(p->loop, c->owner);
     if (c->spare) {
         STAILQ_INSERT_HEAD(&p->spare, c, next);
         pg_call_run_callback(&copy);
@@ -93,6 +94,7 @@ static void deliver_one(struct pg_pool *p) {
         pg_call_run_callback(c);
         pg_call_free(c);
     }
+    (void)loop_own(p->loop, before);
 }
 
 static void deliver(struct pg_pool *p) {
@@ -295,6 +297,7 @@ static void refuse(struct pg_pool *p, const struct pg_stmt *stmt, struct err why
     struct pg_call *c = take_refusal(p, stmt);
     c->cb = cb;
     c->arg = arg;
+    c->owner = loop_owner(p->loop);
     pg_call_fail(c, why.code, why.detail);
     p->calls_n++;
     pg_pool_done(p, c);
@@ -321,6 +324,7 @@ void pg_exec(struct pg_pool *p, const struct pg_stmt *stmt, const struct pg_valu
         c->cb = cb;
         c->arg = arg;
         c->order = order;
+        c->owner = loop_owner(p->loop);
         c->shared = (flags & PG_SHARED) != 0;
         p->calls_n++;
         p->keep = true;

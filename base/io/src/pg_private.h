@@ -29,8 +29,9 @@ struct pg_call {
     pg_cb *cb;
     void *arg;
     int64_t order;
-    bool shared; /* may share a transaction; cleared when it must run alone */
-    bool spare;  /* preallocated for refusals without memory */
+    uint32_t owner; /* loop_owner when it was handed over */
+    bool shared;    /* may share a transaction; cleared when it must run alone */
+    bool spare;     /* preallocated for refusals without memory */
     enum err_code failed;
     char *detail;  /* of the failure; NULL without memory */
     PGresult *res; /* its answer, not yet committed until the call is done */

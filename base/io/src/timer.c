@@ -7,11 +7,16 @@ struct timer {
     uv_timer_t uv;
     void (*cb)(void *arg);
     void *arg;
+    struct loop *loop;
+    uint32_t owner;
 };
 
 static void on_timer(uv_timer_t *h) {
     struct timer *t = h->data;
+    struct loop *l = t->loop; /* the callback may free the timer */
+    uint32_t before = loop_own(l, t->owner);
     t->cb(t->arg);
+    (void)loop_own(l, before);
 }
 
 struct err timer_new(struct loop *l, void (*cb)(void *arg), void *arg, struct timer **out) {
@@ -23,11 +28,13 @@ struct err timer_new(struct loop *l, void (*cb)(void *arg), void *arg, struct ti
     t->uv.data = t;
     t->cb = cb;
     t->arg = arg;
+    t->loop = l;
     *out = t;
     return OK;
 }
 
 static void start(struct timer *t, int64_t ms, int64_t every) {
+    t->owner = loop_owner(t->loop);
     uv_update_time(t->uv.loop); /* a long turn must not make the timer fire early */
     (void)uv_timer_start(&t->uv, on_timer, ms > 0 ? (uint64_t)ms : 0, every > 0 ? (uint64_t)every : 0);
 }

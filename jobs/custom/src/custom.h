@@ -10,6 +10,9 @@ void demo_note(struct attempt *a);
 void demo_fail(struct attempt *a);
 void demo_sleep(struct attempt *a);
 void demo_tally(struct attempt *a);
+#ifdef PENSTOCK_FAULTS
+void demo_crash(struct attempt *a);
+#endif
 void event_deliver(struct attempt *a);
 void handler_post(struct attempt *a); /* of declared types */
 

@@ -27,6 +27,9 @@ enum job_outcome { OUTCOME_DONE, OUTCOME_DEAD, OUTCOME_CANCELLED, OUTCOME_EXPIRE
 const char *job_outcome_name(enum job_outcome o);
 bool job_outcome_parse(struct str s, enum job_outcome *out);
 
+struct module_env;
+typedef void left_cb(void *arg, struct err err);
+
 struct job_type {
     const char *name; /* "order.place" */
     uint16_t version; /* of its payload schema */
@@ -38,13 +41,16 @@ struct job_type {
     bool key_required; /* Idempotency-Key at the door; journal types */
     bool keep_outcome; /* stream class: GET can tell how it ended, for an hour */
     bool flow;         /* cancelled by a cancel_request step that its transactions see; not by a terminal row alone */
-    bool no_cancel;    /* a flow that looks at no such step: it gives back or finds out, and must come to its end */
+    bool no_cancel;    /* a flow that looks at no such step: it gives back or finds out, and must come to its end, crash or not */
     const char *
         dependency; /* the server that its attempts call (jobs/dependency.h), whose state it shares with every type that names it; NULL:
                                none, or only the handler knows */
     bool internal; /* not to be posted at /v1/jobs: made by the API's own routes, flows and events */
     /* Runs one attempt, to exactly one attempt_* ending (jobs/attempt.h); may return before. */
     void (*start)(struct attempt *a);
+    /* Before it is made dead, by whatever verdict: leaves what it has asked of another module and has not heard about to somebody who
+     * finds out. NULL: there is nothing of that kind. */
+    void (*leave)(struct module_env *env, struct uuid root, left_cb *cb, void *arg);
     void *declared; /* of a type that a file declares: what start knows of it */
 };
 

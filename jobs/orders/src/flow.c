@@ -91,11 +91,17 @@ void flow_move(struct flow *f, const char *status, bool own) {
 
 /* --- payments --- */
 
+struct str flow_payment_key(struct uuid order, char room[FLOW_PAYMENT_KEY_BYTES]) {
+    char text[UUID_TEXT_BYTES];
+    uuid_text(order, text);
+    (void)snprintf(room, FLOW_PAYMENT_KEY_BYTES, "%s:authorize", text);
+    return str_c(room);
+}
+
 bool flow_payment(struct flow *f, struct payment_request *out) {
-    char order[UUID_TEXT_BYTES];
-    uuid_text(f->order, order);
+    char key[FLOW_PAYMENT_KEY_BYTES];
     *out = (struct payment_request){
-        .key = arena_printf(f->a->arena, "%s:authorize", order),
+        .key = arena_str(f->a->arena, flow_payment_key(f->order, key)),
         .tenant = f->row.tenant,
         .order_id = f->order,
         .amount = {.minor = f->row.total},

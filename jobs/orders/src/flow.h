@@ -28,6 +28,8 @@ void flow_exec(struct flow *f, const struct pg_stmt *stmt, const struct pg_value
 /* To another status, decided on the version that was read. own: this job is the order.cancel at it. */
 void flow_move(struct flow *f, const char *status, bool own);
 
+enum { FLOW_PAYMENT_KEY_BYTES = UUID_TEXT_BYTES + 10 };
+struct str flow_payment_key(struct uuid order, char room[FLOW_PAYMENT_KEY_BYTES]);
 /* The request that authorize was or will be called with; *room holds its key. False: the attempt has ended. */
 bool flow_payment(struct flow *f, struct payment_request *out);
 /* Calls release; released when everything is given back, refused when it cannot be. Else the attempt ends here. */

@@ -244,3 +244,9 @@ void job_place_start(struct attempt *a) {
     *f = (struct flow){.a = a, .order = a->job.root, .act = act};
     flow_load(f);
 }
+
+void job_place_leave(struct module_env *env, struct uuid root, left_cb *cb, void *arg) {
+    const struct payments_service *payments = &env->services->payments;
+    char key[FLOW_PAYMENT_KEY_BYTES];
+    payments->leave(payments->self, flow_payment_key(root, key), cb, arg);
+}

@@ -257,7 +257,20 @@ static void gate(struct op_run *r) {
     exec(r, &payments_stmt_gate, values, on_gated, r);
 }
 
+/* Of what is unknown already, somebody asks. */
+static void leave(struct op_run *r) {
+    if (r->row.state == OP_SENT) {
+        record_unknown(r);
+    } else {
+        finish(r, OK, &(struct op_end){OP_STANDS, 0, &r->row});
+    }
+}
+
 static void act(struct op_run *r) {
+    if (r->goal.leave) {
+        leave(r);
+        return;
+    }
     enum op_act next = op_next(&r->row, r->goal.no_sending);
     if (next == OP_ACT_NONE || (r->goal.ask_only && next == OP_ACT_GATE)) {
         finish(r, OK, &(struct op_end){OP_STANDS, 0, &r->row});

@@ -22,11 +22,12 @@ struct op_goal {
     uint32_t generation; /* of the job it belongs to; GENERATION_ANY: the caller is not that job */
     bool no_sending;     /* to be undone: cancel what did not leave */
     bool ask_only;       /* leave what did not leave to its job */
+    bool leave;          /* do nothing but see to it that somebody asks about what was sent */
     struct mono give_up;
 };
 
 enum op_standing {
-    OP_STANDS,  /* as its row says: decided, or not sent (ask_only, or its job is dead) */
+    OP_STANDS,  /* as its row says: decided, or not sent (ask_only, leave, or its job is dead) */
     OP_PENDING, /* not known yet; come again in delay_ms */
 };
 struct op_end {

@@ -106,7 +106,7 @@ static struct err open_module(struct module_env *env, struct services *services)
     }
     m->dependency = dependencies_find(env->dependencies, STR(DEPENDENCY_PAYMENTS), true);
     env->state = m;
-    services->payments = (struct payments_service){payments_authorize, payments_release, payments_get, m};
+    services->payments = (struct payments_service){payments_authorize, payments_release, payments_leave, payments_get, m};
     return OK;
 }
 

@@ -15,6 +15,7 @@ void job_sync_start(struct attempt *a);
 /* payments_service; self is the struct payments. */
 void payments_authorize(void *self, const struct payment_request *r, payment_cb *cb, void *arg);
 void payments_release(void *self, const struct payment_request *r, struct str key, payment_cb *cb, void *arg);
+void payments_leave(void *self, struct str key, void (*cb)(void *arg, struct err err), void *arg);
 void payments_get(void *self, struct str tenant, struct uuid payment_id, view_cb *cb, void *arg);
 
 /* Keeps a request for as long as its service call runs. False: out of memory. */

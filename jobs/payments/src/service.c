@@ -1,4 +1,4 @@
-/* payments_service, as other modules and the API call it in this process: authorize and get. release.c has the third. */
+/* payments_service, as other modules and the API call it in this process: authorize, leave and get. release.c has the fourth. */
 #include "payments_private.h"
 
 #include <stdlib.h>
@@ -99,6 +99,30 @@ void payments_authorize(void *self, const struct payment_request *r, payment_cb 
         pg_text(str_c(m->provider->name)),
     };
     pg_exec(m->env->db, &payments_stmt_open_authorize, values, PG_SHARED, payment_lock_order(payment_id), on_opened, s);
+}
+
+/* --- leave --- */
+
+struct leaving {
+    void (*cb)(void *arg, struct err err);
+    void *arg;
+};
+
+static void on_left(void *arg, struct err err, const struct op_end *end) {
+    struct leaving *l = arg;
+    (void)end;
+    l->cb(l->arg, err.code == ERR_NOT_FOUND ? OK : err);
+    free(l);
+}
+
+void payments_leave(void *self, struct str key, void (*cb)(void *arg, struct err err), void *arg) {
+    struct leaving *l = malloc(sizeof *l);
+    if (l == NULL) {
+        cb(arg, err_make(ERR_NOMEM, "leave"));
+        return;
+    }
+    *l = (struct leaving){cb, arg};
+    op_run(self, &(struct op_goal){.key = key, .generation = GENERATION_ANY, .leave = true}, on_left, l);
 }
 
 /* --- get --- */

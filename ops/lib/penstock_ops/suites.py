@@ -26,7 +26,7 @@ class Suite:
     what: str
     path: str                  # what it runs, in the tree
     seconds: int               # it is ended after this long
-    presets: tuple[str, ...]   # built first; the first one's folder is TEST_BUILD
+    presets: tuple[str, ...]   # built first; the first one's folder is TEST_BUILD, another's TEST_BUILD_<PRESET>
 
     def command(self, full: bool) -> list[str]:
         if self.path.endswith(".py"):
@@ -89,8 +89,8 @@ def environment(suite: Suite, folders: list[Path], postgres: Path, full: bool) -
     if suite.name in ("unit", "checkers", "brokers"):  # the C fixtures'; the others would hand it on to programs that refuse unknown variables
         env["TEST_POSTGRES_BIN"] = str(postgres)
     env |= {"ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
-    if folders:
-        env["TEST_BUILD"] = str(folders[0])
+    for preset, folder in zip(suite.presets, folders):
+        env["TEST_BUILD" if folder == folders[0] else f"TEST_BUILD_{preset.upper()}"] = str(folder)
     return env | ({"TEST_FULL": "1"} if full else {})
 
 

@@ -38,13 +38,19 @@ typedef void queue_renew_cb(void *arg, struct err err, const struct stream_id *l
 void queue_renew(const struct broker *b, const struct shard *s, struct str consumer, const struct queue_held *held, size_t n,
                  queue_renew_cb *cb, void *arg);
 
+/* died: the consumer died while it ran them; else this delivery does not count. */
 typedef void queue_lost_cb(void *arg, struct err err, const struct stream_id *lost, size_t n);
-void queue_hand_back(const struct broker *b, const struct shard *s, struct str consumer, const struct stream_id *ids, size_t n,
-                     queue_lost_cb *cb, void *arg);
+void queue_hand_back(const struct broker *b, const struct shard *s, struct str consumer, bool died, const struct stream_id *ids,
+                     size_t n, queue_lost_cb *cb, void *arg);
 
-/* The ids pending under a consumer, for its supervisor; at most LIMIT_BATCH, those behind after ({0,0}: from the first). */
-void queue_pending(const struct broker *b, const struct shard *s, struct str consumer, struct stream_id after, queue_lost_cb *cb,
-                   void *arg);
+/* What is pending under a consumer, for its supervisor; at most LIMIT_BATCH, those behind after ({0,0}: from the first). */
+struct queue_pending {
+    struct stream_id id;
+    int64_t deliveries; /* this one, and those to consumers that died while they ran it */
+};
+typedef void queue_pending_cb(void *arg, struct err err, const struct queue_pending *pending, size_t n);
+void queue_pending(const struct broker *b, const struct shard *s, struct str consumer, struct stream_id after,
+                   queue_pending_cb *cb, void *arg);
 
 /* Which of these stream-class jobs have a cancel request standing: wanted[i] for jobs[i]. Ask queue_cancels_any first. */
 typedef void queue_cancels_cb(void *arg, struct err err, const bool *wanted, size_t n);

@@ -21,6 +21,7 @@ enum shard_key {
     KEY_COUNTERS, /* HASH of counts since the epoch began */
     KEY_EPOCH,    /* "ready <run id> <nonce>" or "rebuilding <nonce>" */
     KEY_SWEEP,    /* HASH: sweep lock and cursor */
+    KEY_CRASHES,  /* HASH job id → lone runs begun, how the last run's process died: of jobs in quarantine */
     KEY_DEAD,     /* HASH job id → reason, header, payload: to be handed to Postgres */
     KEY_MAX
 };
@@ -50,5 +51,6 @@ unsigned shard_pick(unsigned n, struct str a, struct str b);
 #define CHANNEL_DONE "pen:done" /* job ids, 16 bytes each: outcomes were stored */
 #define GROUP "g"
 #define CONSUMER_HANDBACK "handback"
+#define CONSUMER_QUARANTINE "quarantine"
 
 #endif

@@ -55,6 +55,7 @@ static inline void tear_down(struct setup *s) {
 static inline void on_reply(void *arg, struct err err, const struct http_reply *reply) {
     struct outcome *o = arg;
     assert_false(o->setup->sending);
+    assert_int_equal(1 + (o - o->setup->out), loop_owner(o->setup->loop));
     assert_true(err_is_set(err) == (reply == NULL));
     o->times++;
     (void)str_copy_c(str_c(err.detail), o->detail, sizeof o->detail);
@@ -80,7 +81,9 @@ static inline struct http_call *send_spec(struct setup *s, const struct http_spe
     *o = (struct outcome){.setup = s};
     s->pending++;
     s->sending = true;
+    (void)loop_own(s->loop, (uint32_t)s->calls);
     struct http_call *call = http_send(s->client, spec, on_reply, o);
+    (void)loop_own(s->loop, 0);
     s->sending = false;
     assert_non_null(call);
     return call;

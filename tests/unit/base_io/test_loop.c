@@ -69,9 +69,52 @@ static void test_loop__given_lines_of_a_turn_then_they_leave_at_its_end(void **s
     assert_int_equal(3, the.turns);
 }
 
+static struct {
+    struct loop *loop;
+    struct timer *timers[3];
+    uint32_t seen[3];
+    int fired;
+} own;
+
+static void on_owned(void *arg) {
+    size_t i = (size_t)(uintptr_t)arg;
+    own.seen[i] = loop_owner(own.loop);
+    if (i == 0) {
+        timer_start(own.timers[2], 0); /* on behalf of whoever began this */
+    }
+    if (++own.fired == 3) {
+        loop_stop(own.loop);
+    }
+}
+
+static void test_loop__given_what_was_started_on_somebodys_behalf_then_its_callback_runs_so_too(void **state) {
+    (void)state;
+    uint32_t cell = 99;
+    assert_ok(loop_new(&own.loop));
+    for (size_t i = 0; i < 3; i++) {
+        assert_ok(timer_new(own.loop, on_owned, (void *)(uintptr_t)i, &own.timers[i]));
+    }
+    assert_int_equal(0, loop_own(own.loop, 7));
+    timer_start(own.timers[0], 0);
+    loop_own_in(own.loop, &cell);
+    assert_int_equal(7, cell);
+    assert_int_equal(7, loop_own(own.loop, 0));
+    timer_start(own.timers[1], 0);
+    loop_run(own.loop);
+    assert_int_equal(7, own.seen[0]);
+    assert_int_equal(0, own.seen[1]);
+    assert_int_equal(7, own.seen[2]);
+    assert_int_equal(0, cell);
+    for (size_t i = 0; i < 3; i++) {
+        timer_free(own.timers[i]);
+    }
+    loop_free(own.loop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loop__given_lines_of_a_turn_then_they_leave_at_its_end),
+        cmocka_unit_test(test_loop__given_what_was_started_on_somebodys_behalf_then_its_callback_runs_so_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -304,6 +304,37 @@ static void test_pg__sqlstates_then_codes(void **state) {
     teardown(&f);
 }
 
+struct owned {
+    struct loop *loop;
+    uint32_t owner;
+    bool done;
+};
+static void on_owned(void *arg, struct err err, const PGresult *res) {
+    struct owned *o = arg;
+    (void)err;
+    (void)res;
+    *o = (struct owned){o->loop, loop_owner(o->loop), true};
+}
+
+static void test_pg__statements_on_somebodys_behalf_then_so_are_their_callbacks(void **state) {
+    (void)state;
+    struct fixture f = setup(1);
+    struct owned o[3] = {{f.loop, 0, false}, {f.loop, 0, false}, {f.loop, 0, false}};
+    struct pg_value bad = pg_text((struct str){"a\0b", 3}), good = pg_text(STR("a"));
+    for (uint32_t i = 0; i < 3; i++) {
+        (void)loop_own(f.loop, 10 + i);
+        pg_exec(f.pool, &echo, i == 1 ? &bad : &good, PG_SHARED, 0, on_owned, &o[i]);
+    }
+    (void)loop_own(f.loop, 0);
+    wait_quiet(&f);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(o[i].done);
+        assert_int_equal(10 + i, o[i].owner);
+    }
+    assert_int_equal(0, loop_owner(f.loop));
+    teardown(&f);
+}
+
 /* ---- refusals and closing ---- */
 
 static void test_pg__what_cannot_be_taken_then_refused_after_pg_exec(void **state) {
@@ -452,6 +483,7 @@ int main(void) {
         cmocka_unit_test(test_pg__a_table_that_comes_later_then_the_statement_works_from_then_on),
         cmocka_unit_test(test_pg__a_slow_statement_in_a_batch_then_only_it_times_out),
         cmocka_unit_test(test_pg__sqlstates_then_codes),
+        cmocka_unit_test(test_pg__statements_on_somebodys_behalf_then_so_are_their_callbacks),
         cmocka_unit_test(test_pg__what_cannot_be_taken_then_refused_after_pg_exec),
         cmocka_unit_test(test_pg__close_with_all_kinds_pending_then_closed_before_it_returns),
         cmocka_unit_test(test_pg__close_inside_a_callback_of_a_batch_then_the_others_keep_their_outcome),

@@ -17,7 +17,7 @@ static struct {
     struct timer *timer;
     enum pay_script script[PAY_MAX]; /* of the n-th call */
     int calls, authorizes, releases;
-    char key[80], release_key[80];
+    char key[80], release_key[80], left_key[80];
     struct uuid order, payment;
     int64_t amount;
     payment_cb *cb;
@@ -70,12 +70,19 @@ static inline void fake_release(void *self, const struct payment_request *r, str
     pay_take(r, cb, arg);
 }
 
+static inline void fake_leave(void *self, struct str key, void (*cb)(void *arg, struct err err), void *arg) {
+    (void)self;
+    assert_true(str_copy_c(key, pay.left_key, sizeof pay.left_key));
+    cb(arg, OK);
+}
+
 static inline int orders_db_setup(void **state) {
     (void)state;
     module_db_open(&db, &orders_module, 4);
     assert_ok(timer_new(db.loop, pay_answer, NULL, &pay.timer));
     db.services.payments.authorize = fake_authorize;
     db.services.payments.release = fake_release;
+    db.services.payments.leave = fake_leave;
     return 0;
 }
 

@@ -390,6 +390,24 @@ static void test_flow__given_a_dead_flow_then_a_replay_goes_on_or_order_cancel_e
     }
 }
 
+static void on_left(void *arg, struct err err) {
+    assert_ok(err);
+    *(bool *)arg = true;
+}
+
+static void test_flow__given_order_place_that_is_to_be_dead_then_payments_hears_of_it(void **state) {
+    (void)state;
+    char expected[64], text[UUID_TEXT_BYTES];
+    struct uuid order = new_root();
+    bool left = false;
+    uuid_text(order, text);
+    (void)snprintf(expected, sizeof expected, "%s:authorize", text);
+    assert_string_equal("order.place", orders_module.types[0].name);
+    orders_module.types[0].leave(&db.env, order, on_left, &left);
+    assert_true(left);
+    assert_string_equal(expected, pay.left_key);
+}
+
 struct viewing {
     bool done;
     struct err err;
@@ -446,6 +464,7 @@ int main(void) {
         cmocka_unit_test_setup(test_flow__given_an_order_cancel_past_its_deadline_then_nothing_is_canceled, orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_a_frozen_payment_then_the_order_is_neither_refused_nor_confirmed,
                                orders_db_reset),
+        cmocka_unit_test_setup(test_flow__given_order_place_that_is_to_be_dead_then_payments_hears_of_it, orders_db_reset),
         cmocka_unit_test_setup(test_flow__given_get_then_the_view_and_only_for_its_tenant, orders_db_reset),
     };
     return cmocka_run_group_tests(tests, orders_db_setup, orders_db_teardown);

@@ -391,6 +391,42 @@ static void test_flow__given_a_job_closed_from_outside_then_its_operation_gets_a
     }
 }
 
+struct left {
+    bool done;
+    struct err err;
+};
+static void on_left(void *arg, struct err err) { *(struct left *)arg = (struct left){true, err}; }
+static bool left_is_done(void *arg) { return ((struct left *)arg)->done; }
+
+static void leave(struct str key) {
+    struct left l = {0};
+    db.services.payments.leave(db.services.payments.self, key, on_left, &l);
+    assert_true(wait_until(db.loop, MODULE_DB_WAIT_MS, left_is_done, &l));
+    assert_ok(l.err);
+}
+
+static void test_flow__given_one_who_authorized_and_leaves_then_what_was_sent_gets_a_sync(void **state) {
+    (void)state;
+    struct payment_request r = request_new();
+    struct service_call c = {0};
+    leave(r.key); /* nothing is there */
+    struct uuid p = authorized(&r);
+    leave(r.key);
+    assert_int_equal(0, syncs_of(p));
+    fake_forget(fake);
+    r = request_new();
+    fake->script[0] = FAKE_HOLD;
+    db.services.payments.authorize(db.services.payments.self, &r, on_service, &c);
+    while (fake->calls < 1) {
+        wait_ms(db.loop, 1);
+    }
+    leave(r.key);
+    leave(r.key);
+    fake_let_go(fake);
+    assert_true(wait_until(db.loop, MODULE_DB_WAIT_MS, service_is_done, &c));
+    assert_int_equal(1, syncs_of(c.answer.payment_id));
+}
+
 static void test_flow__given_the_sync_of_an_expired_job_then_what_did_not_leave_is_canceled(void **state) {
     (void)state;
     struct module_run run;
@@ -453,6 +489,7 @@ int main(void) {
         cmocka_unit_test_setup(test_flow__given_a_deadline_that_passed_then_nothing_is_begun_but_what_was_begun_goes_on, reset),
         cmocka_unit_test_setup(test_flow__given_one_runner_that_opens_and_one_that_is_late_then_the_first_decides, reset),
         cmocka_unit_test_setup(test_flow__given_a_job_closed_from_outside_then_its_operation_gets_a_sync, reset),
+        cmocka_unit_test_setup(test_flow__given_one_who_authorized_and_leaves_then_what_was_sent_gets_a_sync, reset),
         cmocka_unit_test_setup(test_flow__given_the_sync_of_an_expired_job_then_what_did_not_leave_is_canceled, reset),
         cmocka_unit_test_setup(test_flow__given_a_dead_job_that_is_replayed_then_its_operation_goes_on, reset),
     };

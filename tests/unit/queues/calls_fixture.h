@@ -7,6 +7,7 @@
 
 #include <base/limits.h>
 #include <queues/enqueue.h>
+#include <queues/quarantine.h>
 #include <queues/settle.h>
 #include <queues/upkeep.h>
 #include <stdarg.h>
@@ -145,12 +146,42 @@ static inline void run_renew(const struct ctx *c) {
 
 static const struct stream_id two_ids[] = {{1, 2}, {3, 4}};
 
+static inline void on_lone_said(void *arg, struct err err, const struct claimed *e, int64_t crashes, struct str why) {
+    on_claim_said(arg, err, e, e != NULL);
+    if (!err_is_set(err)) {
+        say(arg, " %lld %.*s", (long long)crashes, STR_ARG(why));
+    }
+}
+
+static inline void run_lone(const struct ctx *c) {
+    queue_lone(&c->fake->broker, c->shard, STR("host:1:7"), on_lone_said, c->said);
+}
+
+static inline void run_clear(const struct ctx *c) {
+    const struct uuid jobs[] = {job_of(JOB_A), job_of(JOB_B)};
+    queue_clear(&c->fake->broker, c->shard, jobs, 2, on_count_said, c->said);
+}
+
 static inline void run_hand_back(const struct ctx *c) {
-    queue_hand_back(&c->fake->broker, c->shard, STR("host:1:7"), two_ids, 2, on_lost_said, c->said);
+    queue_hand_back(&c->fake->broker, c->shard, STR("host:1:7"), true, two_ids, 2, on_lost_said, c->said);
+}
+
+static inline void run_suspect(const struct ctx *c) {
+    queue_suspect(&c->fake->broker, c->shard, STR("host:1:7"), STR("SIGSEGV"), two_ids, 2, on_lost_said, c->said);
+}
+
+static inline void on_pending_said(void *arg, struct err err, const struct queue_pending *pending, size_t n) {
+    if (!said_begin(arg, err)) {
+        assert_int_equal(0, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        char room[STREAM_ID_BYTES];
+        say(arg, "%.*s x%lld ", STR_ARG(stream_id_text(pending[i].id, room)), (long long)pending[i].deliveries);
+    }
 }
 
 static inline void run_pending(const struct ctx *c) {
-    queue_pending(&c->fake->broker, c->shard, STR("host:1:7"), (struct stream_id){1, 2}, on_lost_said, c->said);
+    queue_pending(&c->fake->broker, c->shard, STR("host:1:7"), (struct stream_id){1, 2}, on_pending_said, c->said);
 }
 
 static inline void on_cancels_said(void *arg, struct err err, const bool *wanted, size_t n) {
@@ -310,15 +341,19 @@ static const struct op {
     {"claim", run_claim, "XREADGROUP GROUP g host:1:7 COUNT 10 BLOCK 2000 STREAMS pen:{q:0}:s pen:{q:1}:s > >",
      "[['pen:{q:1}:s' [['1-2' ['h' 'H' 'p' 'P']] ['1-3' ['h' 'I' 'p' '']]]] ['pen:{q:0}:s' [['9-0' ['h' 'J' 'p' 'Q']]]]]",
      "1/1-2 h=H p=P;1/1-3 h=I p=;0/9-0 h=J p=Q;"},
-    {"sweep", run_sweep, "FCALL pen_sweep_1 2 pen:{q:0}:s pen:{q:0}:l host:1:7 10 10000", "[[['1-2' ['h' 'H' 'p' 'P']]] :3]",
-     "0/1-2 h=H p=P; orphans 3"},
+    {"sweep", run_sweep, "FCALL pen_sweep_1 3 pen:{q:0}:s pen:{q:0}:l pen:{q:0}:c host:1:7 10 10000",
+     "[[['1-2' ['h' 'H' 'p' 'P']]] :3]", "0/1-2 h=H p=P; orphans 3"},
     {"renew", run_renew,
      "FCALL pen_renew_1 5 pen:{q:0}:s pen:{q:0}:r pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:0}:l host:1:7 1-2 " JOB_A
      " 1730406023291 18446744073709551615-0 " JOB_B " 0",
      "[['1-2'] ['18446744073709551615-0']]", "[ 1-2 ][ 18446744073709551615-0 ]"},
-    {"hand_back", run_hand_back, "FCALL pen_hand_back_1 1 pen:{q:0}:s q host:1:7 1-2 3-4", "['3-4']", "[ 3-4 ]"},
+    {"hand_back", run_hand_back, "FCALL pen_hand_back_1 1 pen:{q:0}:s q host:1:7 1 1-2 3-4", "['3-4']", "[ 3-4 ]"},
+    {"suspect", run_suspect, "FCALL pen_suspect_1 2 pen:{q:0}:s pen:{q:0}:c host:1:7 SIGSEGV 1-2 3-4", "['3-4']", "[ 3-4 ]"},
+    {"lone", run_lone, "FCALL pen_lone_1 2 pen:{q:0}:s pen:{q:0}:c host:1:7", "[[['1-2' ['h' 'H' 'p' 'P']]] :2 'SIGSEGV']",
+     "0/1-2 h=H p=P; 2 SIGSEGV"},
+    {"clear", run_clear, "HDEL pen:{q:0}:c " JOB_A " " JOB_B, ":1", "1"},
     {"pending", run_pending, "XPENDING pen:{q:0}:s g (1-2 + 64 host:1:7", "[['5-0' 'host:1:7' :17 :1] ['6-1' 'host:1:7' :0 :2]]",
-     "[ 5-0 6-1 ]"},
+     "5-0 x1 6-1 x2 "},
     {"cancels_any", run_cancels_any, "EXISTS pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:1}:x:0 pen:{q:1}:x:1", ":1", "1"},
     {"cancels", run_cancels, "FCALL_RO pen_cancels_1 2 pen:{q:0}:x:0 pen:{q:0}:x:1 " JOB_A " " JOB_B, "[:0 :1]", "01"},
     {"settle", run_settle,
@@ -329,7 +364,7 @@ static const struct op {
      "FCALL pen_retry_1 5 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 1500 H 3-4 0 I", "[]", "[ ]"},
     {"bury", run_bury, "FCALL pen_dead_1 4 pen:{q:0}:s pen:{q:0}:dead pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 {}", "['1-2']",
      "[ 1-2 ]"},
-    {"park", run_park, "FCALL pen_park_1 3 pen:{q:0}:s pen:{q:0}:p pen:{q:0}:n host:1:7 1-2 3-4", "[]", "[ ]"},
+    {"park", run_park, "FCALL pen_park_1 4 pen:{q:0}:s pen:{q:0}:p pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 3-4", "[]", "[ ]"},
     {"promote", run_promote, "FCALL pen_promote_1 3 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh 100",
      "[:2 :1730406023291 :1730406000000]", "2 1730406023291 1730406000000"},
     {"cancel", run_cancel,

@@ -133,17 +133,17 @@ static void test_calls__given_the_last_of_the_homes_then_it_is_one(void **state)
 
 static void test_calls__given_the_longest_id_or_a_full_page_then_pending_takes_it(void **state) {
     (void)state;
-    static char page[LIMIT_BATCH * 8 + 8] = "[";
+    static char page[LIMIT_BATCH * 24 + 8] = "[";
     size_t at = 1;
     for (size_t i = 0; i < LIMIT_BATCH; i++) {
-        at += (size_t)snprintf(page + at, sizeof page - at, "'%zu-0' ", i);
+        at += (size_t)snprintf(page + at, sizeof page - at, "['%zu-0' 'c' :7 :%zu] ", i, i + 1);
     }
     page[at] = ']';
     answer(page);
-    queue_pending(&fake.broker, &shard, STR("c"), (struct stream_id){UINT64_MAX, UINT64_MAX}, on_lost_said, &said);
+    queue_pending(&fake.broker, &shard, STR("c"), (struct stream_id){UINT64_MAX, UINT64_MAX}, on_pending_said, &said);
     assert_string_equal("XPENDING pen:{q:0}:s g (18446744073709551615-18446744073709551615 + 64 c", fake.sent);
     assert_int_equal(ERR_NONE, said.code);
-    assert_non_null(strstr(said.text, " 63-0 ]"));
+    assert_non_null(strstr(said.text, " 63-0 x64 "));
 }
 
 static void test_calls__given_the_value_of_a_dead_job_then_its_parts_are_found(void **state) {
@@ -213,14 +213,16 @@ static void test_calls__given_too_few_or_too_many_items_then_nothing_is_sent(voi
         queue_claim(b, shards, 1, STR("c"), n, 1, on_claim_said, &said);
         queue_sweep(b, &shard, STR("c"), n, 1, on_sweep_said, &said);
         queue_renew(b, &shard, STR("c"), held, n, on_renew_said, &said);
-        queue_hand_back(b, &shard, STR("c"), ids, n, on_lost_said, &said);
+        queue_hand_back(b, &shard, STR("c"), false, ids, n, on_lost_said, &said);
+        queue_suspect(b, &shard, STR("c"), STR(""), ids, n, on_lost_said, &said);
+        queue_clear(b, &shard, jobs, n, on_count_said, &said);
         queue_cancels(b, &shard, jobs, n, on_cancels_said, &said);
         queue_settle(b, &shard, settled, n, on_done_said, &said);
         queue_retry(b, &shard, STR("c"), retried, n, on_lost_said, &said);
         queue_bury(b, &shard, STR("c"), dead, n, on_lost_said, &said);
         queue_park(b, &shard, STR("c"), ids, n, on_lost_said, &said);
         queue_dead_drop(b, &shard, dropped, n, on_count_said, &said);
-        assert_int_equal(12, said.runs);
+        assert_int_equal(14, said.runs);
         assert_int_equal(ERR_INVALID, said.code);
         assert_int_equal(0, fake.calls);
     }

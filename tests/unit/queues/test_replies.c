@@ -35,8 +35,8 @@ static bool takes(const struct op *op, const char *reply) {
     static const struct {
         const char *op, *reply;
     } rows[] = {
-        {"claim", "_"}, {"claim", "[]"}, {"hand_back", "[]"},  {"pending", "[]"}, {"cancels", "[]"}, {"retry", "[]"},
-        {"bury", "[]"}, {"park", "[]"},  {"renew", "[[] []]"}, {"walk", "['x']"}, {"peek", "[]"},
+        {"claim", "_"},  {"claim", "[]"}, {"hand_back", "[]"}, {"suspect", "[]"},    {"pending", "[]"}, {"cancels", "[]"},
+        {"retry", "[]"}, {"bury", "[]"},  {"park", "[]"},      {"renew", "[[] []]"}, {"walk", "['x']"}, {"peek", "[]"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(rows[i].op, op->name) == 0 && strcmp(rows[i].reply, reply) == 0) {
@@ -80,8 +80,13 @@ static void test_replies__given_a_value_out_of_range_then_it_is_an_error(void **
         {"claim", "[['pen:{q:0}:s' [_]]]"},
         {"sweep", "[[['1-1' []]] _]"},
         {"sweep", "[[['1-1' []]]]"},
+        {"lone", "[[['1-1' []]] :0]"},
+        {"lone", "[[['1-1' []]] 'x' '']"},
+        {"lone", "[[['1-1' []] ['1-2' []]] :0 '']"},
         {"renew", "[['1-1'] ['x']]"},
         {"renew", "[['1-1']]"},
+        {"pending", "[['1-1' 'c' :0 'x']]"},
+        {"pending", "[['1-1' 'c' :0]]"},
         {"cancels", "[:0]"},
         {"cancels", "[:0 :1 :0]"},
         {"promote", "[:1 :2]"},

@@ -10,7 +10,8 @@ static void test_shard__given_a_queue_then_every_key_has_its_hash_tag(void **sta
         [KEY_PARKED] = "pen:{orders:3}:p",      [KEY_CANCEL_0] = "pen:{orders:3}:x:0",  [KEY_CANCEL_1] = "pen:{orders:3}:x:1",
         [KEY_DEDUPE_0] = "pen:{orders:3}:i:0",  [KEY_DEDUPE_1] = "pen:{orders:3}:i:1",  [KEY_RUNNING] = "pen:{orders:3}:r",
         [KEY_OUTCOME_0] = "pen:{orders:3}:o:0", [KEY_OUTCOME_1] = "pen:{orders:3}:o:1", [KEY_COUNTERS] = "pen:{orders:3}:n",
-        [KEY_EPOCH] = "pen:{orders:3}:e",       [KEY_SWEEP] = "pen:{orders:3}:l",       [KEY_DEAD] = "pen:{orders:3}:dead",
+        [KEY_EPOCH] = "pen:{orders:3}:e",       [KEY_SWEEP] = "pen:{orders:3}:l",       [KEY_CRASHES] = "pen:{orders:3}:c",
+        [KEY_DEAD] = "pen:{orders:3}:dead",
     };
     struct shard s;
     assert_ok(shard_init(&s, STR("orders"), 3));

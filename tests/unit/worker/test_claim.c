@@ -32,6 +32,34 @@ static void test_room__given_what_is_held_then_what_is_still_wanted(void **state
     }
 }
 
+static void test_room__given_quarantine_then_one_at_a_time(void **state) {
+    (void)state;
+    const struct queue_info q = {.slots = 64};
+    struct process p = {.queue = &q, .lone = true};
+    assert_int_equal(1, process_slots(&p));
+    assert_int_equal(1, claim_room(&p));
+    p.running_n = 1;
+    assert_int_equal(0, claim_room(&p));
+}
+
+static void test_room__given_an_open_circuit_then_none_and_not_in_quarantine_either(void **state) {
+    (void)state;
+    struct runtime rt = {0};
+    struct dependency away;
+    assert_ok(loop_new(&rt.loop));
+    dependency_init(&away, STR("provider"), 64);
+    away.circuit = CIRCUIT_OPEN;
+    away.until_us = INT64_MAX;
+    const struct queue_info q = {.slots = 64};
+    struct process p = {.rt = &rt, .queue = &q, .dependency = &away};
+    for (int lone = 0; lone < 2; lone++) {
+        p.lone = lone == 1;
+        assert_int_equal(0, process_slots(&p));
+        assert_int_equal(0, claim_room(&p));
+    }
+    loop_free(rt.loop);
+}
+
 static void test_room__jobs_are_slow_then_no_look_ahead(void **state) {
     (void)state;
     const struct queue_info q = {.slots = 4};
@@ -91,6 +119,8 @@ static void test_slots__given_a_setting_then_bounded(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_room__given_what_is_held_then_what_is_still_wanted),
+        cmocka_unit_test(test_room__given_quarantine_then_one_at_a_time),
+        cmocka_unit_test(test_room__given_an_open_circuit_then_none_and_not_in_quarantine_either),
         cmocka_unit_test(test_room__jobs_are_slow_then_no_look_ahead),
         cmocka_unit_test(test_room__what_ended_is_not_written_yet_then_bounded),
         cmocka_unit_test(test_room__then_never_more_than_can_be_held),

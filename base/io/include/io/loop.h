@@ -18,6 +18,12 @@ struct mono loop_now(struct loop *l); /* asks the clock, microseconds */
 struct wall loop_wall(struct loop *l);
 struct uv_loop_s *loop_uv(struct loop *l);
 
+/* On whose behalf the thread runs: a number of the user's, 0 for nobody's. What is started meanwhile (a timer, a statement, a call) keeps
+ * it, and its callback runs under it again; so a crash can be blamed on whoever began what led to it. */
+uint32_t loop_owner(const struct loop *l);
+uint32_t loop_own(struct loop *l, uint32_t owner); /* who it was before */
+void loop_own_in(struct loop *l, uint32_t *cell);  /* from now on it is kept there, for others to see */
+
 /* Work to be done once at the end of this turn of the loop, before it blocks: where batches are sent. A hook that is
  * scheduled already is not scheduled twice. The struct is the caller's and must live until it ran or was cancelled. */
 struct turn_end {

@@ -63,6 +63,9 @@ struct payments_service {
      * after it is declined. What jobs have begun with the payment and not sent is canceled. PAYMENT_OK also when there is nothing
      * left to undo; DECLINED: the provider would not. */
     void (*release)(void *self, const struct payment_request *r, struct str key, payment_cb *cb, void *arg);
+    /* Whoever authorized under this key is not coming back: what was sent to the provider and is not known is asked about by a job of
+     * this module. What was not sent stays as it is, and there may be nothing. */
+    void (*leave)(void *self, struct str key, void (*cb)(void *arg, struct err err), void *arg);
     void (*get)(void *self, struct str tenant, struct uuid payment_id, view_cb *cb, void *arg);
     void *self;
 };
