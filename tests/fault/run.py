@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -210,8 +211,10 @@ def main() -> int:
         print_report(verdict, details)
         report |= {"figures": verdict.figures, "problems": verdict.problems, **details}
         failed += ["sweep"] if verdict.problems else []
-    for name in [n for n in CONTROLS if n in a.only]:
-        noticed, text, took = control(build, name, a.seed)
+    chosen = [n for n in CONTROLS if n in a.only]
+    with ThreadPoolExecutor(2) as beside:  # they wait more than they work
+        outcomes = list(beside.map(lambda name: control(build, name, a.seed), chosen))
+    for name, (noticed, text, took) in zip(chosen, outcomes):
         noticed = noticed and took <= CONTROL_SECONDS
         print(f"control {name:<14} {'noticed' if noticed else 'NOT NOTICED':<12} {took:4.0f} s  {text[:160]}", flush=True)
         report.setdefault("controls", {})[name] = {"noticed": noticed, "seconds": round(took), "by": text}

@@ -222,7 +222,7 @@ def test_create__as_many_as_a_tenant_may_have_then_409(stack, other):
         stack.sql("DELETE FROM platform.schedule WHERE tenant = 'acme'")
 
 
-@pytest.mark.parametrize("path", ["%ff", "%00", "%C3%A9", "a%20b", "x" * 200, new_key()])
+@pytest.mark.parametrize("path", ["%ff", "%00", "%C3%A9", "a%20b", "x" * 200, "018f0000-0000-7000-8000-000000000000"])
 def test_get__what_names_none_then_no_harm(client, path):
     answer = client.get(f"/v1/schedules/{path}")
     assert answer.status_code in (400, 404), answer.text
