@@ -5,6 +5,7 @@ import time
 import pytest
 import redis
 
+from conftest import library
 from shard import HOUR_MS, Shard, header, new_job, ready_of
 
 MINUTE = 60000
@@ -270,6 +271,28 @@ def test_after_a_wipe_nothing_enqueued_before_the_group_is_skipped(admin):
 
 
 # Looking
+
+
+def test_ids_that_were_lost_do_not_come_again(shard, admin):
+    """Redis loses the last entries, and its clock stands behind: who still holds one must not end another job by its id."""
+    stream, ahead = shard.key("s"), shard.now() + HOUR_MS
+    foreign = [admin.xadd(stream, {"h": header(new_job()), "p": b"{}"}, id=f"{ahead}-5")]
+    kept = admin.dump(stream)
+    shard.add(*[new_job() for _ in range(5)])
+    lost = set(shard.entries().values())
+    admin.restore(stream, 0, kept, replace=True)
+    admin.function_load(library(), replace=True)  # what it remembers goes with the process
+    shard.add(*[new_job() for _ in range(5)])
+    shard.enqueue(new_job())
+    found = shard.entries().values()
+    assert len(found) == 7 and not (set(found) & lost) - set(foreign)
+
+
+def test_ids_go_on_behind_what_another_library_put_in(shard, admin):
+    shard.add(new_job())
+    admin.xadd(shard.key("s"), {"h": header(new_job()), "p": b"{}"}, id=f"{shard.now() + 60000}-0")
+    shard.add(new_job(), new_job())
+    assert len(shard.entries()) == 4
 
 
 @pytest.mark.parametrize("home", ["s", "d", "p"])
