@@ -47,7 +47,7 @@ void sampler_start(struct sampler *s);
 /* Never NULL for a queue of the table. */
 const struct queue_sample *sampler_find(struct sampler *s, const struct queue_info *q);
 struct pressure sampler_pressure(const struct sampler *s, const struct queue_sample *q);
-double sampler_oldest_age_s(const struct queue_sample *q, struct wall now);
+double sampler_oldest_age_s(const struct queue_sample *q, struct mono now);
 
 /* Seconds until a job that comes now would start; due 0: at once. */
 double sampler_estimate_s(struct sampler *s, const struct queue_info *q, struct wall due, struct wall now);

@@ -66,12 +66,6 @@ local function with_ready(h, ms)
   return string.sub(h, 1, 44) .. struct.pack('<i8', ms) .. string.sub(h, 53)
 end
 
--- Nil for a header that is too short, or not ours.
-local function ready_of(h)
-  local ms = #h >= 52 and struct.unpack('<i8', string.sub(h, 45, 52)) or -1
-  return ms >= 0 and ms < 2 ^ 53 and ms or nil
-end
-
 local function count(n, field, by)
   if by ~= 0 then redis.call('HINCRBY', n, field, by) end
 end
