@@ -120,9 +120,12 @@ int64_t sampler_max_open(const struct sampler *s) { return s->api->rt->conf->adm
 
 /* ---- arrivals ---- */
 
+/* Or before the next reading. */
+static bool is_ready(const struct acceptance *a) { return a->due.ms - id_ms(a->id) < TICK_MS; }
+
 static void add(struct arrivals *to, const struct acceptance *a, int64_t by) {
     to->jobs += by;
-    to->ready += a->due.ms == 0 ? by : 0;
+    to->ready += is_ready(a) ? by : 0;
 }
 
 void sampler_began(struct sampler *s, const struct acceptance *a) {
@@ -138,10 +141,8 @@ void sampler_decided(struct sampler *s, const struct acceptance *a, bool accepte
         return;
     }
     add(&q->deciding, a, -1);
-    if (accepted) {
+    if (accepted) { /* a delayed job has its part of the share, too: otherwise a tenant's share would be what it does not delay */
         add(&q->entered, a, 1);
-    }
-    if (accepted && a->due.ms == 0) {
         shares_add(&q->shares, str_c(a->call->who.tenant));
     }
 }

@@ -17,7 +17,7 @@ struct sampler;
 
 /* Jobs that this process lets in. */
 struct arrivals {
-    int64_t jobs, ready; /* ready: not delayed */
+    int64_t jobs, ready; /* ready: not delayed, or for less than a second */
 };
 
 struct queue_sample {
@@ -33,7 +33,7 @@ struct queue_sample {
     struct arrivals deciding; /* let in, and not accepted yet */
     struct mono held;         /* when it was paused or blind last: jobs aged then, whatever the workers do */
     struct capacity capacity;
-    struct shares shares; /* of the jobs that wait */
+    struct shares shares; /* of the jobs that wait, and of delayed ones for as long as it takes to drain what waits */
     struct admission door;
 };
 
