@@ -29,7 +29,7 @@ static void write_queue(struct call *c, struct buf *b, const struct queue_info *
     buf_addf(b, ",\"oldest_age_seconds\":%.3f", sampler_oldest_age_s(s, loop_now(c->api->rt->loop)));
     job_add_time(b, "next_due_at", s->depth.next_due);
     buf_addf(b, ",\"done_per_second\":%.1f,\"drain_seconds\":%.1f", s->capacity.per_s, admission_drain_s(&p));
-    door_write(c->api->sampler, s, b);
+    door_write(c->api->sampler, q, s, b);
     buf_addf(b, ",\"workers\":{\"desired\":%lld}}", (long long)s->desired);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../../api/src/accept.h"
+#include "../../../api/src/door.h"
 #include "../../../api/src/server.h"
 #include "unit.h"
 
@@ -56,9 +57,32 @@ static void test_sampler__given_jobs_with_a_delay_then_their_tenant_has_them(voi
     assert_true(a.mine == 1 && b.mine == 3 && b.tenants == 2);
 }
 
+static void describe(void *arg) {
+    struct sampler *s;
+    struct buf b;
+    (void)arg;
+    if (err_is_set(sampler_new(&api, &s))) {
+        assert_true(torture_is_failing());
+        return;
+    }
+    buf_init(&b, 1 << 16);
+    door_write(s, &queue, sampler_find(s, &queue), &b);
+    if (!err_is_set(buf_status(&b))) {
+        assert_true(str_starts(buf_str(&b), STR(",\"admission\":{\"state\":\"open\"")));
+    }
+    buf_free(&b);
+    free_sampler(s);
+}
+
+static void test_door__given_no_memory_for_a_sample_then_it_is_described_as_open(void **state) {
+    (void)state;
+    torture(describe, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_sampler__given_jobs_with_a_delay_then_their_tenant_has_them, begin, end),
+        cmocka_unit_test_setup_teardown(test_door__given_no_memory_for_a_sample_then_it_is_described_as_open, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
