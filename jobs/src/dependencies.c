@@ -142,7 +142,7 @@ void dependencies_beat(struct dependencies *t, size_t most, int64_t now_us) {
     TAILQ_FOREACH(k, &t->list, link) {
         struct dependency *d = &k->dependency;
         dependency_bound(d, most);
-        (void)dependency_room(d, now_us); /* late calls are felt even while nobody asks */
+        dependency_look(d, now_us); /* late calls are felt even while nobody asks */
         log_circuit(k);
         count_refused(k, is_named(k) ? d->name : LABEL_OTHERS);
         if (is_named(k)) {

@@ -97,7 +97,7 @@ static int64_t late_us(const struct dependency *d) {
 }
 
 /* A call that is late is known to be before it ends. */
-static void look(struct dependency *d, int64_t now_us) {
+static void find_late(struct dependency *d, int64_t now_us) {
     struct dependency_call *c;
     while ((c = TAILQ_FIRST(&d->calls)) != NULL && now_us - c->began_us > late_us(d)) {
         TAILQ_REMOVE(&d->calls, c, link);
@@ -141,13 +141,16 @@ static void count(struct dependency *d, bool failed, int64_t now_us) {
     }
 }
 
-size_t dependency_room(struct dependency *d, int64_t now_us) {
-    look(d, now_us);
+void dependency_look(struct dependency *d, int64_t now_us) {
+    find_late(d, now_us);
     if (d->circuit == CIRCUIT_OPEN && now_us >= d->until_us) {
         move(d, CIRCUIT_HALF_OPEN, now_us);
     }
+}
+
+size_t dependency_room(const struct dependency *d, int64_t now_us) {
     if (d->circuit != CIRCUIT_CLOSED) {
-        return d->circuit == CIRCUIT_HALF_OPEN && !d->probing;
+        return now_us >= d->until_us && !d->probing;
     }
     return d->entered < (size_t)d->window ? (size_t)d->window - d->entered : 0;
 }
@@ -174,6 +177,7 @@ int64_t dependency_wait_ms(struct dependency *d, int64_t now_us) {
 }
 
 bool dependency_enter(struct dependency *d, struct dependency_place *place, int64_t now_us, int64_t *out_wait_ms) {
+    dependency_look(d, now_us);
     if (dependency_room(d, now_us) == 0) {
         d->refused[d->circuit == CIRCUIT_CLOSED ? REFUSED_WINDOW : REFUSED_CIRCUIT]++;
         *out_wait_ms = dependency_wait_ms(d, now_us);
@@ -261,7 +265,7 @@ void dependency_call_end(struct dependency_call *c, enum call_verdict verdict, i
     if (d == NULL) {
         return;
     }
-    look(d, now_us);
+    find_late(d, now_us);
     bool known_late = !c->waited && !c->unhurried;
     if (c->waited) {
         TAILQ_REMOVE(&d->calls, c, link);

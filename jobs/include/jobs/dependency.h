@@ -80,7 +80,9 @@ struct dependency {
 void dependency_init(struct dependency *d, struct str name, size_t most);
 void dependency_bound(struct dependency *d, size_t most);
 
-size_t dependency_room(struct dependency *d, int64_t now_us); /* how many attempts more may enter */
+/* What time alone changes: calls are late, and an open circuit lets one attempt try. Before room is asked for, now and then. */
+void dependency_look(struct dependency *d, int64_t now_us);
+size_t dependency_room(const struct dependency *d, int64_t now_us); /* how many attempts more may enter */
 
 /* False: not now; in *out_wait_ms there may be room, one after the other for those who ask. */
 bool dependency_enter(struct dependency *d, struct dependency_place *place, int64_t now_us, int64_t *out_wait_ms);

@@ -204,6 +204,7 @@ static int slots(void) {
     if (!w.guarded || w.mixed) {
         return SLOTS;
     }
+    dependency_look(&w.dependency, w.now_us);
     size_t most = w.dependency.entered + dependency_room(&w.dependency, w.now_us);
     return most < SLOTS ? (int)most : SLOTS;
 }
