@@ -1,7 +1,7 @@
 /* What one process knows of a server that its jobs call — the payment provider, the mail relay, the host of a handler or a webhook — by the
  * calls that it made itself:
  *   window   how many attempts may use the server at once. AIMD: one more per round of calls that came back in time, a tenth less for
- *            each that is late, and for each sign of overload.
+ *            each that is late, and for each sign of overload. It begins with half of what the process may run.
  *   circuit  whether to call it at all. The last ten calls failed, or half of the last 64: open, and nobody enters; after a second, then
  *            after twice as long each time (20 s at most; Retry-After is heeded), one attempt tries; when its call succeeds the window
  *            begins at 1.

@@ -136,7 +136,7 @@ static void test_beat__then_bounds_series_and_names(void **state) {
     assert_true(shows("provider_circuit_state{provider=\"mail\"} 2\n"));
     assert_true(shows("provider_circuit_state{provider=\"payments\"} 0\n"));
     assert_true(shows("provider_circuit_state{provider=\"webhooks\"} 2\n"));
-    assert_true(shows("provider_window{provider=\"payments\"} 8\n"));
+    assert_true(shows("provider_window{provider=\"payments\"} 4\n"));
     assert_true(shows("provider_window{provider=\"webhooks\"} 1\n"));
     assert_true(shows("provider_refused_total{provider=\"mail\",reason=\"circuit\"} 1\n"));
     assert_true(shows("provider_refused_total{provider=\"mail\",reason=\"budget\"} 0\n"));

@@ -12,6 +12,7 @@ static int reset(void **state) {
     (void)state;
     now = MINUTE;
     dependency_init(&d, STR("Server"), MOST);
+    d.window = MOST; /* as after some calls */
     return 0;
 }
 
@@ -93,8 +94,23 @@ static size_t room(int64_t us) {
 
 /* ---- window ---- */
 
+static void test_window__nothing_known_then_half_until_calls_come_back(void **state) {
+    (void)state;
+    dependency_init(&d, STR("Server"), 1000);
+    dependency_bound(&d, MOST); /* the first beat tells */
+    assert_int_equal(HALF, room(now));
+    dependency_bound(&d, 1);
+    assert_int_equal(1, room(now));
+    dependency_bound(&d, MOST);
+    d.entered = HALF;
+    calls(HALF, CALL_OK);
+    d.entered = 0;
+    assert_int_equal(MOST, room(now));
+}
+
 static void test_window__full_then_those_who_ask_are_spread(void **state) {
     (void)state;
+    call(100 * MS, CALL_OK, 0);
     for (int i = 0; i < MOST; i++) {
         (void)enter();
     }
@@ -188,6 +204,7 @@ static void test_window__usually_slow_then_late_is_twice_as_long(void **state) {
 
 static void test_window__other_bound_then_it_follows(void **state) {
     (void)state;
+    calls(1, CALL_OK);
     dependency_bound(&d, 8);
     assert_int_equal(8, room(now));
     dependency_bound(&d, 32);
@@ -432,12 +449,18 @@ static void test_wait__nothing_is_known_then_at_a_guessed_speed(void **state) {
     for (int i = 100; i < 200000; i++) {
         (void)dependency_wait_ms(&d, now);
     }
+    assert_int_equal(1000, dependency_wait_ms(&d, now));
+    calls(1, CALL_OK); /* then it is known */
+    for (int i = 0; i < 2000000; i++) {
+        (void)dependency_wait_ms(&d, now);
+    }
     assert_int_equal(300000, dependency_wait_ms(&d, now));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_dependency__given_what_came_of_a_call_then_what_that_says, reset),
+        cmocka_unit_test_setup(test_window__nothing_known_then_half_until_calls_come_back, reset),
         cmocka_unit_test_setup(test_window__full_then_those_who_ask_are_spread, reset),
         cmocka_unit_test_setup(test_window__given_back_then_room_again, reset),
         cmocka_unit_test_setup(test_window__overloaded_then_a_tenth_less_and_never_none, reset),
