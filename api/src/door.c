@@ -130,11 +130,11 @@ void door_move(struct sampler *s, struct queue_sample *q) {
     series_set(metric_series(M_QUEUE_ADMISSION, q->queue->name, NULL, NULL), (double)q->door.state);
 }
 
-void door_write(const struct sampler *s, const struct queue_sample *q, struct buf *b) {
+void door_write(const struct sampler *s, const struct queue_info *queue, const struct queue_sample *q, struct buf *b) {
     struct pressure p = sampler_pressure(s, q);
-    struct pressure_limits l = limits_of(s, q->queue);
+    struct pressure_limits l = limits_of(s, queue);
     char text[DETAIL_BYTES];
-    say(text, q->queue->name, q->door.why, &p, &l, (struct share){0, shares_tenants(&q->shares)});
+    say(text, queue->name, q->door.why, &p, &l, (struct share){0, shares_tenants(&q->shares)});
     buf_addf(b, ",\"admission\":{\"state\":\"%s\",\"reason\":\"%s\",\"detail\":", admission_state_name(q->door.state),
              shed_name(q->door.why));
     json_add_string(b, str_c(text));

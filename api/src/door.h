@@ -24,6 +24,6 @@ void door_full(struct call *c, const struct queue_info *q, struct problem *out_p
 /* After a reading. */
 void door_move(struct sampler *s, struct queue_sample *q);
 /* ,"admission":{…} */
-void door_write(const struct sampler *s, const struct queue_sample *q, struct buf *b);
+void door_write(const struct sampler *s, const struct queue_info *queue, const struct queue_sample *q, struct buf *b);
 
 #endif

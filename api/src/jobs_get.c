@@ -178,7 +178,8 @@ static bool may_wait(struct call *c, const struct get *g, int64_t since_ms) {
     if (!s->known || now.ms - since_ms < LATE_MS) {
         return true;
     }
-    return s->depth.waiting > 0 && s->depth.oldest_ready.ms <= since_ms + LATE_MS;
+    double age_s = sampler_oldest_age_s(s, loop_now(c->api->rt->loop));
+    return s->depth.waiting > 0 && age_s * 1000 >= (double)(now.ms - since_ms - LATE_MS);
 }
 
 /* Not in Redis: dead and handed over to Postgres, perhaps. When that is away, Redis alone tells. */

@@ -26,10 +26,10 @@ static void write_queue(struct call *c, struct buf *b, const struct queue_info *
     buf_addf(b, ",\"limits\":{\"max_depth\":%lld,\"max_open\":%lld,\"max_drain_seconds\":%lld,\"max_fill_percent\":%d}",
              (long long)q->max_depth, (long long)q->max_open, (long long)q->max_drain_s, q->max_fill_pct);
     write_depth(b, s);
-    buf_addf(b, ",\"oldest_age_seconds\":%.3f", sampler_oldest_age_s(s, loop_wall(c->api->rt->loop)));
+    buf_addf(b, ",\"oldest_age_seconds\":%.3f", sampler_oldest_age_s(s, loop_now(c->api->rt->loop)));
     job_add_time(b, "next_due_at", s->depth.next_due);
     buf_addf(b, ",\"done_per_second\":%.1f,\"drain_seconds\":%.1f", s->capacity.per_s, admission_drain_s(&p));
-    door_write(c->api->sampler, s, b);
+    door_write(c->api->sampler, q, s, b);
     buf_addf(b, ",\"workers\":{\"desired\":%lld}}", (long long)s->desired);
 }
 

@@ -83,8 +83,8 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Age by jobs that waited while nobody could run them is no sign of pressure. */
 static double age_s(const struct sampler *s, const struct queue_sample *q) {
-    double oldest = sampler_oldest_age_s(q, loop_wall(s->api->rt->loop));
-    return fmin(oldest, (double)mono_ms_since(loop_now(s->api->rt->loop), q->held) / 1000);
+    struct mono now = loop_now(s->api->rt->loop);
+    return fmin(sampler_oldest_age_s(q, now), (double)mono_ms_since(now, q->held) / 1000);
 }
 
 /* While Redis cannot be read nothing is known of its depth or of a rate: only open rows count, as for a paused queue. What came since
@@ -105,9 +105,8 @@ struct pressure sampler_pressure(const struct sampler *s, const struct queue_sam
     };
 }
 
-double sampler_oldest_age_s(const struct queue_sample *q, struct wall now) {
-    int64_t ready = q->depth.oldest_ready.ms;
-    return ready > 0 && now.ms > ready ? (double)(now.ms - ready) / 1000 : 0;
+double sampler_oldest_age_s(const struct queue_sample *q, struct mono now) {
+    return q->depth.waiting > 0 ? (double)(q->depth.oldest_age_ms + mono_ms_since(now, q->read)) / 1000 : 0;
 }
 
 double sampler_estimate_s(struct sampler *s, const struct queue_info *q, struct wall due, struct wall now) {
@@ -121,9 +120,12 @@ int64_t sampler_max_open(const struct sampler *s) { return s->api->rt->conf->adm
 
 /* ---- arrivals ---- */
 
+/* Or before the next reading. */
+static bool is_ready(const struct acceptance *a) { return a->due.ms - id_ms(a->id) < TICK_MS; }
+
 static void add(struct arrivals *to, const struct acceptance *a, int64_t by) {
     to->jobs += by;
-    to->ready += a->due.ms == 0 ? by : 0;
+    to->ready += is_ready(a) ? by : 0;
 }
 
 void sampler_began(struct sampler *s, const struct acceptance *a) {
@@ -139,10 +141,8 @@ void sampler_decided(struct sampler *s, const struct acceptance *a, bool accepte
         return;
     }
     add(&q->deciding, a, -1);
-    if (accepted) {
+    if (accepted) { /* a delayed job has its part of the share, too: otherwise a tenant's share would be what it does not delay */
         add(&q->entered, a, 1);
-    }
-    if (accepted && a->due.ms == 0) {
         shares_add(&q->shares, str_c(a->call->who.tenant));
     }
 }
@@ -156,7 +156,7 @@ static void show(const struct sampler *s, const struct queue_sample *q) {
     series_set(metric_series(M_QUEUE_DEPTH, name, "running", NULL), (double)q->depth.running);
     series_set(metric_series(M_QUEUE_DEPTH, name, "delayed", NULL), (double)q->depth.delayed);
     series_set(metric_series(M_QUEUE_DEPTH, name, "parked", NULL), (double)q->depth.parked);
-    series_set(metric_series(M_QUEUE_OLDEST_AGE, name, NULL, NULL), sampler_oldest_age_s(q, loop_wall(s->api->rt->loop)));
+    series_set(metric_series(M_QUEUE_OLDEST_AGE, name, NULL, NULL), sampler_oldest_age_s(q, loop_now(s->api->rt->loop)));
     series_set(metric_series(M_QUEUE_DRAIN_ETA, name, NULL, NULL), admission_drain_s(&p));
     series_set(metric_series(M_QUEUE_PAUSED, name, NULL, NULL), q->queue->paused);
 }
@@ -196,7 +196,7 @@ static void add_shard(struct queue_depth *sum, const struct queue_depth *d) {
     sum->parked += d->parked;
     sum->dead += d->dead;
     sum->handed_back += d->handed_back;
-    sum->oldest_ready = earlier(sum->oldest_ready, d->oldest_ready);
+    sum->oldest_age_ms = larger(sum->oldest_age_ms, d->oldest_age_ms);
     sum->next_due = earlier(sum->next_due, d->next_due);
     sum->accepted += d->accepted;
     sum->done += d->done;

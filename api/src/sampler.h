@@ -17,7 +17,7 @@ struct sampler;
 
 /* Jobs that this process lets in. */
 struct arrivals {
-    int64_t jobs, ready; /* ready: not delayed */
+    int64_t jobs, ready; /* ready: not delayed, or for less than a second */
 };
 
 struct queue_sample {
@@ -33,7 +33,7 @@ struct queue_sample {
     struct arrivals deciding; /* let in, and not accepted yet */
     struct mono held;         /* when it was paused or blind last: jobs aged then, whatever the workers do */
     struct capacity capacity;
-    struct shares shares; /* of the jobs that wait */
+    struct shares shares; /* of the jobs that wait, and of delayed ones for as long as it takes to drain what waits */
     struct admission door;
 };
 
@@ -47,7 +47,7 @@ void sampler_start(struct sampler *s);
 /* Never NULL for a queue of the table. */
 const struct queue_sample *sampler_find(struct sampler *s, const struct queue_info *q);
 struct pressure sampler_pressure(const struct sampler *s, const struct queue_sample *q);
-double sampler_oldest_age_s(const struct queue_sample *q, struct wall now);
+double sampler_oldest_age_s(const struct queue_sample *q, struct mono now);
 
 /* Seconds until a job that comes now would start; due 0: at once. */
 double sampler_estimate_s(struct sampler *s, const struct queue_info *q, struct wall due, struct wall now);

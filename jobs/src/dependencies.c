@@ -1,5 +1,6 @@
 #include <jobs/dependencies.h>
 
+#include <base/limits.h>
 #include <base/log.h>
 #include <base/metrics.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@ enum { KNOWN_MAX = 256, MOST_AT_FIRST = 1024 };
 struct known {
     TAILQ_ENTRY(known) link;
     struct dependency dependency;
-    bool named;
+    char tenant[LIMIT_NAME_BYTES + 1]; /* empty: named */
     int64_t shown_us; /* its since_us */
     uint64_t refused_shown[REFUSED_MAX], retried_shown;
 };
@@ -53,10 +54,12 @@ struct str dependency_origin(struct str url) {
     return end > 0 ? str_of(url.p, end) : url;
 }
 
-static struct known *find(struct dependencies *t, struct str name) {
+static bool is_named(const struct known *k) { return k->tenant[0] == '\0'; }
+
+static struct known *find(struct dependencies *t, struct str tenant, struct str name) {
     struct known *k;
     TAILQ_FOREACH(k, &t->list, link) {
-        if (str_eq_nocase(name, str_c(k->dependency.name))) {
+        if (str_eq(tenant, str_c(k->tenant)) && str_eq_nocase(name, str_c(k->dependency.name))) {
             return k;
         }
     }
@@ -72,7 +75,7 @@ static struct known *take_place(struct dependencies *t) {
         return k;
     }
     TAILQ_FOREACH_REVERSE(k, &t->list, known_list, link) {
-        if (!k->named && k->dependency.entered == 0 && TAILQ_EMPTY(&k->dependency.calls)) {
+        if (!is_named(k) && k->dependency.entered == 0 && TAILQ_EMPTY(&k->dependency.calls)) {
             TAILQ_REMOVE(&t->list, k, link);
             return k;
         }
@@ -80,12 +83,12 @@ static struct known *take_place(struct dependencies *t) {
     return NULL;
 }
 
-struct dependency *dependencies_find(struct dependencies *t, struct str name, bool named) {
-    if (t == NULL) {
+struct dependency *dependencies_find(struct dependencies *t, struct str tenant, struct str name) {
+    if (t == NULL || tenant.n > LIMIT_NAME_BYTES) {
         return NULL;
     }
     name.n = name.n < DEPENDENCY_NAME_MAX ? name.n : DEPENDENCY_NAME_MAX;
-    struct known *k = find(t, name);
+    struct known *k = find(t, tenant, name);
     if (k != NULL) {
         TAILQ_REMOVE(&t->list, k, link);
     } else {
@@ -93,10 +96,10 @@ struct dependency *dependencies_find(struct dependencies *t, struct str name, bo
         if (k == NULL) {
             return NULL;
         }
-        *k = (struct known){.named = named};
+        *k = (struct known){.shown_us = 0};
+        (void)str_copy_c(tenant, k->tenant, sizeof k->tenant);
         dependency_init(&k->dependency, name, t->most);
     }
-    k->named |= named;
     TAILQ_INSERT_HEAD(&t->list, k, link);
     return &k->dependency;
 }
@@ -139,10 +142,10 @@ void dependencies_beat(struct dependencies *t, size_t most, int64_t now_us) {
     TAILQ_FOREACH(k, &t->list, link) {
         struct dependency *d = &k->dependency;
         dependency_bound(d, most);
-        (void)dependency_room(d, now_us); /* late calls are felt even while nobody asks */
+        dependency_look(d, now_us); /* late calls are felt even while nobody asks */
         log_circuit(k);
-        count_refused(k, k->named ? d->name : LABEL_OTHERS);
-        if (k->named) {
+        count_refused(k, is_named(k) ? d->name : LABEL_OTHERS);
+        if (is_named(k)) {
             show(d->name, d->circuit, d->window);
         } else {
             others = true;
@@ -161,8 +164,8 @@ void dependencies_list_open(const struct dependencies *t, struct buf *out) {
     const char *comma = "";
     TAILQ_FOREACH(k, &t->list, link) {
         bool open = k->dependency.circuit != CIRCUIT_CLOSED;
-        others |= open && !k->named;
-        if (open && k->named) {
+        others |= open && !is_named(k);
+        if (open && is_named(k)) {
             buf_addf(out, "%s%s", comma, k->dependency.name);
             comma = ",";
         }

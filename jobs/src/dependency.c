@@ -30,7 +30,7 @@ static const int64_t GONE_US = 86400LL * SECOND_US;
 static const double RETRIES_PER_CALL = 0.2, RETRIES_PER_S = 1, RETRIES_BURST = 10;
 
 /* Those who were refused. */
-enum { GUESS_US = 100000, PACE_MIN_US = 50, RETRY_PACE_US = 50000, WAIT_MIN_MS = 20, WAIT_MAX_MS = 300000 };
+enum { GUESS_US = 100000, PACE_MIN_US = 50, RETRY_PACE_US = 50000, WAIT_MIN_MS = 20, WAIT_MAX_US = 300 * SECOND_US };
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -57,9 +57,12 @@ enum call_verdict call_verdict_of_status(int http_status) {
 
 bool call_has_failed(enum call_verdict v) { return v == CALL_FAILED || v == CALL_OVERLOADED; }
 
+/* Of a server of which nothing is known half is tried: should it not answer at all, the rest of the process goes on meanwhile. */
+static double at_first(size_t most) { return most > 1 ? (double)(most / 2) : 1; }
+
 void dependency_init(struct dependency *d, struct str name, size_t most) {
     *d = (struct dependency){
-        .most = most, .window = (double)most, .threshold = (double)most, .open_ms = OPEN_MIN_MS, .retries = RETRIES_BURST};
+        .most = most, .window = at_first(most), .threshold = (double)most, .open_ms = OPEN_MIN_MS, .retries = RETRIES_BURST};
     TAILQ_INIT(&d->calls);
     for (size_t i = 0; i < name.n && i < DEPENDENCY_NAME_MAX; i++) {
         d->name[i] = (char)tolower((unsigned char)name.p[i]);
@@ -67,7 +70,10 @@ void dependency_init(struct dependency *d, struct str name, size_t most) {
 }
 
 void dependency_bound(struct dependency *d, size_t most) {
-    if (d->window >= (double)d->most || d->window > (double)most) {
+    if (d->usual_n == 0 && d->failures == 0) {
+        d->window = at_first(most);
+        d->threshold = (double)most;
+    } else if (d->window >= (double)d->most || d->window > (double)most) {
         d->window = (double)most;
     }
     d->most = most;
@@ -97,7 +103,7 @@ static int64_t late_us(const struct dependency *d) {
 }
 
 /* A call that is late is known to be before it ends. */
-static void look(struct dependency *d, int64_t now_us) {
+static void find_late(struct dependency *d, int64_t now_us) {
     struct dependency_call *c;
     while ((c = TAILQ_FIRST(&d->calls)) != NULL && now_us - c->began_us > late_us(d)) {
         TAILQ_REMOVE(&d->calls, c, link);
@@ -141,13 +147,16 @@ static void count(struct dependency *d, bool failed, int64_t now_us) {
     }
 }
 
-size_t dependency_room(struct dependency *d, int64_t now_us) {
-    look(d, now_us);
+void dependency_look(struct dependency *d, int64_t now_us) {
+    find_late(d, now_us);
     if (d->circuit == CIRCUIT_OPEN && now_us >= d->until_us) {
         move(d, CIRCUIT_HALF_OPEN, now_us);
     }
+}
+
+size_t dependency_room(const struct dependency *d, int64_t now_us) {
     if (d->circuit != CIRCUIT_CLOSED) {
-        return d->circuit == CIRCUIT_HALF_OPEN && !d->probing;
+        return now_us >= d->until_us && !d->probing;
     }
     return d->entered < (size_t)d->window ? (size_t)d->window - d->entered : 0;
 }
@@ -161,19 +170,22 @@ int64_t dependency_asked_ms(const struct dependency *d, int64_t now_us) { return
 /* ---- attempts ---- */
 
 /* One behind the other: what comes back all at once is refused all at once. */
-static int64_t spread(int64_t *later_us, int64_t from_us, int64_t pace_us, int64_t now_us) {
+static int64_t spread(int64_t *later_us, int64_t from_us, int64_t pace_us, int64_t now_us, int64_t most_us) {
     *later_us = max64(*later_us, from_us) + pace_us;
-    *later_us = min64(*later_us, now_us + WAIT_MAX_MS * 1000LL);
+    *later_us = min64(*later_us, now_us + most_us);
     return max64((*later_us - now_us) / 1000, WAIT_MIN_MS);
 }
 
 int64_t dependency_wait_ms(struct dependency *d, int64_t now_us) {
     double usual_us = d->usual_n > 0 ? d->usual_us : GUESS_US;
     int64_t pace_us = (int64_t)maxd(PACE_MIN_US, usual_us / maxd(d->window, d->threshold));
-    return spread(&d->later_us, d->circuit == CIRCUIT_OPEN ? d->until_us : now_us, pace_us, now_us);
+    bool guessed = d->usual_n == 0 && d->circuit == CIRCUIT_CLOSED; /* the first answers tell better */
+    return spread(&d->later_us, d->circuit == CIRCUIT_OPEN ? d->until_us : now_us, pace_us, now_us,
+                  guessed ? SECOND_US : WAIT_MAX_US);
 }
 
 bool dependency_enter(struct dependency *d, struct dependency_place *place, int64_t now_us, int64_t *out_wait_ms) {
+    dependency_look(d, now_us);
     if (dependency_room(d, now_us) == 0) {
         d->refused[d->circuit == CIRCUIT_CLOSED ? REFUSED_WINDOW : REFUSED_CIRCUIT]++;
         *out_wait_ms = dependency_wait_ms(d, now_us);
@@ -209,7 +221,7 @@ bool dependency_retry(struct dependency *d, int64_t now_us, int64_t *out_wait_ms
     fill(d, now_us);
     if (d->retries < 1) {
         d->refused[REFUSED_BUDGET]++;
-        *out_wait_ms = spread(&d->retry_later_us, now_us, RETRY_PACE_US, now_us);
+        *out_wait_ms = spread(&d->retry_later_us, now_us, RETRY_PACE_US, now_us, WAIT_MAX_US);
         return false;
     }
     d->retries--;
@@ -261,7 +273,7 @@ void dependency_call_end(struct dependency_call *c, enum call_verdict verdict, i
     if (d == NULL) {
         return;
     }
-    look(d, now_us);
+    find_late(d, now_us);
     bool known_late = !c->waited && !c->unhurried;
     if (c->waited) {
         TAILQ_REMOVE(&d->calls, c, link);

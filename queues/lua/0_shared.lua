@@ -66,12 +66,6 @@ local function with_ready(h, ms)
   return string.sub(h, 1, 44) .. struct.pack('<i8', ms) .. string.sub(h, 53)
 end
 
--- Nil for a header that is too short, or not ours.
-local function ready_of(h)
-  local ms = #h >= 52 and struct.unpack('<i8', string.sub(h, 45, 52)) or -1
-  return ms >= 0 and ms < 2 ^ 53 and ms or nil
-end
-
 local function count(n, field, by)
   if by ~= 0 then redis.call('HINCRBY', n, field, by) end
 end
@@ -91,8 +85,46 @@ local function group(s)
   return nil
 end
 
+-- Ids of entries. None may come again for another job, whatever Redis forgets and wherever its clock then stands: who still holds a lost
+-- entry would end somebody else's job by its id. So in each millisecond numbers begin at the salt of this life of Redis, and on a stream
+-- that is ahead (its clock was; a library beside this one) they begin anew a millisecond behind its last.
+local salt, tails, following = nil, {}, nil
+
+local function draw_salt()
+  local t = redis.call('TIME')
+  return t[2] * 4294 + t[1] % 4294
+end
+
+local function next_id(s)
+  local tail, now = tails[s], now_ms()
+  salt = salt or draw_salt()
+  if tail and now <= tail.ms then
+    tail.seq = tail.seq + 1
+  else
+    tails[s] = {ms = now, seq = salt}
+  end
+  return string.format('%.0f-%.0f', tails[s].ms, tails[s].seq)
+end
+
+local function id_ahead(s)
+  local x = redis.call('XINFO', 'STREAM', s)
+  for i = 1, #x, 2 do
+    if x[i] == 'last-generated-id' then tails[s] = {ms = string.match(x[i + 1], '^%d+') + 1, seq = salt} end
+  end
+  return string.format('%.0f-%.0f', tails[s].ms, tails[s].seq)
+end
+
+-- The first of a call (see define) gets its id from us, those behind it the numbers that follow.
 local function append(s, h, p)
-  redis.call('XADD', s, '*', 'h', h, 'p', p)
+  if following then
+    tails[s].seq = tails[s].seq + 1
+    redis.call('XADD', s, following, 'h', h, 'p', p)
+    return
+  end
+  if type(redis.pcall('XADD', s, next_id(s), 'h', h, 'p', p)) == 'table' then
+    redis.call('XADD', s, id_ahead(s), 'h', h, 'p', p)
+  end
+  following = string.format('%.0f-*', tails[s].ms)
 end
 
 -- Header and payload of an entry; nil when it is gone from the stream. Field names are not looked at: ours are h, p.

@@ -187,24 +187,25 @@ local function find(K, A)
   return {0, 0, ''}
 end
 
--- Of a waiting entry: the first one not yet delivered, or the first one handed back.
-local function oldest_ready(s, g, handed_back)
-  local function ready(from, to)
-    local h = fields_of(redis.call('XRANGE', s, from, to, 'COUNT', 1)[1])
-    return h and ready_of(h)
+-- Since when the oldest waiting entry is in the stream: the first one not yet delivered, or the first one handed back. Its id says when,
+-- by our clock and for this home; its header is its producer's. Nil: none waits.
+local function oldest_waiting(s, g, handed_back)
+  local function since(from, to)
+    local e = redis.call('XRANGE', s, from, to, 'COUNT', 1)[1]
+    return e and tonumber(string.match(e[1], '^%d+'))
   end
-  local a = ready('(' .. (g and g['last-delivered-id'] or '0-0'), '+')
+  local a = since('(' .. (g and g['last-delivered-id'] or '0-0'), '+')
   if handed_back > 0 then
     local id = redis.call('XPENDING', s, G, '-', '+', 1, 'handback')[1][1]
-    local b = ready(id, id)
+    local b = since(id, id)
     if b then a = earlier(a, b) end
   end
-  return a or 0
+  return a
 end
 
 -- depth: O(1) in the number of jobs.
--- K s d p dead n e   → entries, pending, handed back, delayed, parked, dead to hand over, ready ms of the oldest waiting entry
--- (0 when none), next due ms (0 when none), epoch, counters {field, value…}
+-- K s d p dead n e   → entries, pending, handed back, delayed, parked, dead to hand over, since when the oldest waiting entry waits
+-- (ms; 0 when none), next due ms (0 when none), now ms, epoch, counters {field, value…}
 local function depth(K)
   local s, d, p, dead_key, n, e = unpack(K)
   local g, pending, back = group(s), 0, 0
@@ -218,6 +219,6 @@ local function depth(K)
     return redis.error_reply('NOGROUP no group g in ' .. s) -- nobody can claim: whoever looks must hear of it
   end
   return {redis.call('XLEN', s), pending, back, redis.call('ZCARD', d), redis.call('HLEN', p), redis.call('HLEN', dead_key),
-          oldest_ready(s, g, back), tonumber(redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')[2] or 0),
+          oldest_waiting(s, g, back) or 0, tonumber(redis.call('ZRANGE', d, 0, 0, 'WITHSCORES')[2] or 0), now_ms(),
           redis.call('GET', e) or '', redis.call('HGETALL', n)}
 end

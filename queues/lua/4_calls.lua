@@ -30,6 +30,7 @@ local function define(c)
     flags = c.flags,
     callback = function(K, A)
       if not fits(c, K, A) then return redis.error_reply('ERR ' .. name .. ': wrong keys or arguments') end
+      following = nil
       return call(K, A)
     end,
   }

@@ -70,8 +70,9 @@ enum {
     IN_DELAYED,
     IN_PARKED,
     IN_DEAD,
-    IN_OLDEST,
+    IN_SINCE,
     IN_DUE,
+    IN_NOW,
     NUMBERS,
     IN_EPOCH = NUMBERS,
     IN_COUNTERS
@@ -96,7 +97,7 @@ static bool read_states(const struct reply *r, int64_t *out_entries, struct queu
         .delayed = n[IN_DELAYED],
         .parked = n[IN_PARKED],
         .dead = n[IN_DEAD],
-        .oldest_ready = {n[IN_OLDEST]},
+        .oldest_age_ms = n[IN_SINCE] > 0 && n[IN_SINCE] < n[IN_NOW] ? n[IN_NOW] - n[IN_SINCE] : 0,
         .next_due = {n[IN_DUE]},
     };
     if (!reply_read_str(reply_at(r, IN_EPOCH), &epoch) || !str_copy_c(epoch, d.epoch, sizeof d.epoch)) {

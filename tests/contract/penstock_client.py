@@ -234,7 +234,7 @@ class Client:
         return PLACES[place], ms, outcome
 
     def depth(self) -> dict[str, int]:
-        entries, pending, back, delayed, parked, dead, _, _, _, n = self._call("depth", "s d p dead n e", reads=True)
+        entries, pending, back, delayed, parked, dead, _, _, _, _, n = self._call("depth", "s d p dead n e", reads=True)
         n = {k.decode(): int(v) for k, v in zip(n[::2], n[1::2])}
         came = sum(n.get(k, 0) for k in ("base", "jin", "accepted"))
         went = sum(n.get(k, 0) for k in ("jout", "done", "cancelled", "expired", "dead", "merged"))

@@ -104,10 +104,10 @@ class Shard:
         return self.call("settle", *counts, len(long), *ids, *long, *kept)
 
     def depth(self) -> dict:
-        names = ["entries", "pending", "back", "delayed", "parked", "dead", "oldest", "due", "epoch"]
+        names = ["entries", "pending", "back", "delayed", "parked", "dead", "since", "due", "now", "epoch"]
         reply = self.call("depth")
         d = dict(zip(names, reply))
-        n = {k.decode(): int(v) for k, v in zip(reply[9][::2], reply[9][1::2])}
+        n = {k.decode(): int(v) for k, v in zip(reply[10][::2], reply[10][1::2])}
         there = d["entries"] + d["delayed"] + d["parked"]
         came = sum(n.get(k, 0) for k in ("base", "jin", "accepted"))
         went = sum(n.get(k, 0) for k in ("jout", "done", "cancelled", "expired", "dead", "merged"))

@@ -59,6 +59,8 @@ class Stage:
         hour = self.all.steady_hour()
         for k in "iox":  # of two hours ago, still there: has to be emptied by whoever comes first
             admin.hset(self.all.key(f"{k}:{hour % 2}"), "@", hour - 2)
+        last = int(admin.xinfo_stream(self.all.key("s"))["last-generated-id"].split(b"-")[0])
+        admin.xadd(self.all.key("s"), {"h": header(new_job()), "p": b"{}"}, id=f"{last + MINUTE}-0")  # whoever adds must look how far it is
 
 
 def api(stage: Stage, r: redis.Redis) -> None:

@@ -5,7 +5,8 @@ import time
 import pytest
 import redis
 
-from shard import HOUR_MS, Shard, header, new_job, ready_of
+from conftest import library
+from shard import HOUR_MS, Shard, header, home, new_job, ready_of
 
 MINUTE = 60000
 
@@ -272,6 +273,28 @@ def test_after_a_wipe_nothing_enqueued_before_the_group_is_skipped(admin):
 # Looking
 
 
+def test_ids_that_were_lost_do_not_come_again(shard, admin):
+    """Redis loses the last entries, and its clock stands behind: who still holds one must not end another job by its id."""
+    stream, ahead = shard.key("s"), shard.now() + HOUR_MS
+    foreign = [admin.xadd(stream, {"h": header(new_job()), "p": b"{}"}, id=f"{ahead}-5")]
+    kept = admin.dump(stream)
+    shard.add(*[new_job() for _ in range(5)])
+    lost = set(shard.entries().values())
+    admin.restore(stream, 0, kept, replace=True)
+    admin.function_load(library(), replace=True)  # what it remembers goes with the process
+    shard.add(*[new_job() for _ in range(5)])
+    shard.enqueue(new_job())
+    found = shard.entries().values()
+    assert len(found) == 7 and not (set(found) & lost) - set(foreign)
+
+
+def test_ids_go_on_behind_what_another_library_put_in(shard, admin):
+    shard.add(new_job())
+    admin.xadd(shard.key("s"), {"h": header(new_job()), "p": b"{}"}, id=f"{shard.now() + 60000}-0")
+    shard.add(new_job(), new_job())
+    assert len(shard.entries()) == 4
+
+
 @pytest.mark.parametrize("home", ["s", "d", "p"])
 @pytest.mark.parametrize("n", [0, 1, 300])
 def test_a_walk_names_every_job_of_a_home(shard, home, n):
@@ -298,25 +321,34 @@ def test_a_torn_delay_is_not_taken_for_a_delayed_job(shard):
     assert shard.call("walk", "", 64, keys=[shard.key("d")]) == [b""]
 
 
-def test_a_ready_time_that_is_none_is_not_told(shard):
-    """What a double cannot hold, and what was before 1970."""
-    for ready, told in ((2**53 - 1, 2**53 - 1), (2**53, 0), (2**62, 0), (-1, 0), (1, 1)):
-        shard.r.xadd(shard.key("s"), {"h": header(new_job(), ready), "p": ""})
-        assert shard.depth()["oldest"] == told
-        shard.claim()
-
-
 def test_depth_says_since_when_the_oldest_waits(shard):
-    assert shard.depth()["oldest"] == 0
+    assert shard.depth()["since"] == 0
     a, b = new_job(), new_job()
-    shard.call("enqueue", 100, b"", b"", 0, header(a, ready=1000), b"p", b"", b"", 0, header(b, ready=2000), b"p")
-    assert shard.depth()["oldest"] == 1000
+    began = shard.now()
+    shard.enqueue(a)
+    while shard.now() == began:
+        pass
+    shard.enqueue(b)
+    first, second = sorted(int(i.split(b"-")[0]) for i in shard.entries().values())
+    assert began <= first < second <= shard.depth()["now"] <= shard.now()
+    assert shard.depth()["since"] == first
     ids = shard.claim("c1", 1)
-    assert shard.depth()["oldest"] == 2000
+    assert shard.depth()["since"] == second
     ids += shard.claim("c1", 1)
-    assert shard.depth()["oldest"] == 0
+    assert shard.depth()["since"] == 0
     shard.call("hand_back", "q", "c1", 0, ids[0])
-    assert shard.depth()["oldest"] == 1000
+    assert shard.depth()["since"] == first
+
+
+def test_depth_counts_the_wait_of_a_job_from_when_it_could_run(shard):
+    """However old it is, and whatever its producer's clock said."""
+    began = shard.now()
+    shard.call("enqueue", 100, b"", b"", 0, header(new_job(), ready=1000), b"p")
+    parked = new_job()
+    shard.r.hset(shard.key("p"), parked, home(header(parked, ready=1000), b"p"))
+    shard.claim()
+    shard.call("unpark", "", 10, "demo", 1)
+    assert shard.depth()["since"] >= began
 
 
 def test_idle_consumers_are_forgotten_unless_they_hold_something(shard):

@@ -243,16 +243,10 @@ static void fall(uint64_t lost, bool torn, bool wiped) {
     check_fallen(loss);
 }
 
-/* A Redis that has lost entries must not go back in time, or it gives their ids to others: known, and not mended (BUGS.md). */
-static bool may_go_back(void) {
-    return (!cluster.troubles[TROUBLE_REDIS_CUT] && !cluster.troubles[TROUBLE_REDIS_WIPED]) || book_bug("ids_come_again");
-}
-
 static void shift_clock(void) {
     int64_t ms = world_between(-60000, 60000);
     struct place_of_work *p = anybody(false);
     if (world_chance(0.3) || p == NULL) {
-        ms = may_go_back() || ms > world.redis_offset_ms ? ms : world.redis_offset_ms;
         world.redis_offset_ms = ms;
         trace("the clock of redis is %lld ms off", (long long)ms);
     } else {

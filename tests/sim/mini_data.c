@@ -374,6 +374,7 @@ static size_t call_begin(const struct mini *m, size_t at) {
 static void new_run(struct mini *m) {
     uint64_t id = m->options.random(m->options.self, UINT64_MAX);
     (void)snprintf(m->run_id, sizeof m->run_id, "%016llx", (unsigned long long)id);
+    functions_forget(m);
 }
 
 const char *mini_run_id(const struct mini *m) { return m->run_id; }

@@ -89,6 +89,7 @@ struct mini {
     struct key *keys;
     struct lua_State *lua;
     bool functions; /* loaded */
+    struct str library;
     struct op *log;
     size_t log_n, log_cap;
     struct arena log_bytes;
@@ -139,6 +140,7 @@ struct reply *command_run(struct command *c);
 struct reply *stream_run(struct command *c); /* NULL: not one of its commands */
 bool stream_would_block(const struct command *c);
 void functions_open(struct mini *m, struct str library);
+void functions_forget(struct mini *m); /* what they remember, with the process */
 struct reply *functions_call(struct command *c);
 
 #endif

@@ -109,7 +109,8 @@ static bool writes(struct str command) {
     return true;
 }
 
-static int redis_call(lua_State *l) {
+/* Its reply, or error, on the stack. True: an error. */
+static bool run_command(lua_State *l) {
     static struct str argv[ARGS_MAX];
     static char numbers[64][32];
     struct mini *m = mini_of(l);
@@ -132,13 +133,24 @@ static int redis_call(lua_State *l) {
     }
     arena_init(&a, 4096, 64 << 20);
     struct reply *r = command_run(&c);
-    if (r->type == REPLY_ERROR) {
+    bool failed = r->type == REPLY_ERROR;
+    if (failed) {
         lua_pushlstring(l, r->str, r->len);
-        arena_free(&a);
-        return lua_error(l);
+    } else {
+        push_reply(l, r);
     }
-    push_reply(l, r);
     arena_free(&a);
+    return failed;
+}
+
+static int redis_call(lua_State *l) { return run_command(l) ? lua_error(l) : 1; }
+
+static int redis_pcall(lua_State *l) {
+    if (run_command(l)) {
+        lua_createtable(l, 0, 1);
+        lua_insert(l, -2);
+        lua_setfield(l, -2, "err");
+    }
     return 1;
 }
 
@@ -219,7 +231,12 @@ static int struct_unpack(lua_State *l) {
 
 static void open_state(struct mini *m) {
     static const luaL_Reg redis[] = {
-        {"call", redis_call}, {"error_reply", error_reply}, {"register_function", register_function}, {NULL, NULL}};
+        {"call", redis_call},
+        {"pcall", redis_pcall},
+        {"error_reply", error_reply},
+        {"register_function", register_function},
+        {NULL, NULL},
+    };
     static const luaL_Reg structs[] = {{"pack", struct_pack}, {"unpack", struct_unpack}, {NULL, NULL}};
     lua_State *l = m->lua = luaL_newstate();
     if (l == NULL) {
@@ -251,19 +268,30 @@ static struct str with_bug(const struct mini *m, struct str text, struct buf *b)
     return buf_str(b);
 }
 
-void functions_open(struct mini *m, struct str library) {
+static void open_library(struct mini *m) {
     struct buf b;
-    if (m->lua != NULL) {
-        return; /* there is one library */
-    }
     open_state(m);
     buf_init(&b, 1 << 20);
-    struct str text = with_bug(m, library, &b), line;
+    struct str text = with_bug(m, m->library, &b), line;
     (void)str_cut(&text, '\n', &line); /* the shebang */
     if (luaL_loadbuffer(m->lua, text.p, text.n, "=functions") != 0 || lua_pcall(m->lua, 0, 0, 0) != 0) {
         sim_die("the Functions do not load: %s", lua_tostring(m->lua, -1));
     }
     buf_free(&b);
+}
+
+void functions_forget(struct mini *m) {
+    if (m->lua != NULL) {
+        lua_close(m->lua);
+        m->lua = NULL;
+    }
+}
+
+void functions_open(struct mini *m, struct str library) {
+    if (m->library.p == NULL) { /* there is one library */
+        m->library = sim_copy(&m->log_bytes, library);
+    }
+    functions_forget(m);
 }
 
 static void push_list(lua_State *l, const struct str *items, size_t n) {
@@ -275,11 +303,14 @@ static void push_list(lua_State *l, const struct str *items, size_t n) {
 }
 
 struct reply *functions_call(struct command *c) {
-    lua_State *l = c->m->lua;
     size_t keys = (size_t)arg_int(c, 2);
     if (!c->m->functions) {
         return reply_text(c->a, REPLY_ERROR, "ERR Function not found");
     }
+    if (c->m->lua == NULL) {
+        open_library(c->m);
+    }
+    lua_State *l = c->m->lua;
     lua_settop(l, 0);
     lua_getfield(l, LUA_REGISTRYINDEX, "functions");
     lua_pushlstring(l, c->argv[1].p, c->argv[1].n);
@@ -300,9 +331,6 @@ struct reply *functions_call(struct command *c) {
 
 void mini_free(struct mini *m) {
     mini_wipe(m);
-    if (m->lua != NULL) {
-        lua_close(m->lua);
-    }
     free(m->log);
     arena_free(&m->log_bytes);
     free(m);

@@ -90,18 +90,34 @@ static void see_known(const struct command *c, const struct stream *s) {
     }
 }
 
+/* "*", "5-1", "5-*". False: it is not behind the last one. */
+static bool new_id(const struct command *c, struct stream_id last, struct stream_id *out) {
+    struct str wanted = c->argv[2], ms;
+    uint64_t now = (uint64_t)c->m->now_ms;
+    bool counts_on = str_is(wanted, "*");
+    if (wanted.n > 2 && wanted.p[wanted.n - 1] == '*') {
+        (void)str_cut(&wanted, '-', &ms);
+        if (!str_to_u64(ms, &now)) {
+            sim_die("not a stream id: %.*s", STR_ARG(c->argv[2]));
+        }
+        counts_on = true;
+        if (now < last.ms) {
+            return false;
+        }
+    }
+    if (!counts_on) {
+        *out = one_id(wanted);
+    } else {
+        *out = now > last.ms ? (struct stream_id){now, 0} : (struct stream_id){last.ms, last.seq + 1};
+    }
+    return stream_id_cmp(*out, last) > 0;
+}
+
 static struct reply *xadd(const struct command *c) {
     struct stream *s = stream_of(c, c->argv[1]);
     struct stream_id last = s != NULL ? s->last : (struct stream_id){0, 0}, id;
-    if (str_is(c->argv[2], "*")) {
-        uint64_t now = (uint64_t)c->m->now_ms;
-        id = now > last.ms ? (struct stream_id){now, 0} : (struct stream_id){last.ms, last.seq + 1};
-    } else {
-        id = one_id(c->argv[2]);
-        if (stream_id_cmp(id, last) <= 0) {
-            return reply_text(c->a, REPLY_ERROR,
-                              "ERR The ID specified in XADD is equal or smaller than the target stream top item");
-        }
+    if (!new_id(c, last, &id)) {
+        return reply_text(c->a, REPLY_ERROR, "ERR The ID specified in XADD is equal or smaller than the target stream top item");
     }
     size_t bytes = 0;
     for (size_t i = 3; i < c->argc; i++) {
@@ -359,6 +375,15 @@ static struct reply *xinfo_groups(const struct command *c, const struct stream *
     return r;
 }
 
+static struct reply *xinfo_stream(const struct command *c, const struct stream *s) {
+    struct reply *r = reply_array(c->a, 4);
+    r->element[0] = reply_bytes(c->a, STR("length"));
+    r->element[1] = reply_integer(c->a, (long long)s->n);
+    r->element[2] = reply_bytes(c->a, STR("last-generated-id"));
+    r->element[3] = id_reply(c->a, s->last);
+    return r;
+}
+
 static struct reply *xinfo_consumers(const struct command *c, const struct stream *s) {
     size_t n = 0;
     for (const struct consumer *h = s->consumers; h != NULL; h = h->next) {
@@ -406,6 +431,9 @@ static struct reply *xinfo(const struct command *c) {
     const struct stream *s = stream_of(c, c->argv[2]);
     if (s == NULL) {
         return reply_text(c->a, REPLY_ERROR, "ERR no such key");
+    }
+    if (str_is(c->argv[1], "STREAM")) {
+        return xinfo_stream(c, s);
     }
     return str_is(c->argv[1], "GROUPS") ? xinfo_groups(c, s) : xinfo_consumers(c, s);
 }

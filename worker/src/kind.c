@@ -30,7 +30,7 @@ enum attempt_label attempt_label_of(enum job_outcome o) {
 }
 
 static struct dependency *dependency_of(struct runtime *rt, const struct job_type *type) {
-    return type->dependency != NULL ? dependencies_find(rt->dependencies, str_c(type->dependency), true) : NULL;
+    return type->dependency != NULL ? dependencies_find(rt->dependencies, STR(""), str_c(type->dependency)) : NULL;
 }
 
 struct err kinds_new(struct runtime *rt, const char *queue, struct kinds **out) {

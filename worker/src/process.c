@@ -133,6 +133,9 @@ static void bring_more(struct process *p) {
  * more, then write what ended. Who may start nothing keeps nothing that waits: another process may run it, or this one later. */
 static void on_turn_end(void *arg) {
     struct process *p = arg;
+    if (p->dependency != NULL) {
+        dependency_look(p->dependency, loop_now(p->rt->loop).us);
+    }
     bool away = p->dependency != NULL && p->dependency->circuit == CIRCUIT_OPEN && !is_gone(p);
     if (p->draining || p->quiet || p->queue->paused || away) {
         lease_hand_back_waiting(p);

@@ -256,8 +256,9 @@ void run_waiting(struct process *p) {
     }
 }
 
+/* By its type's time, not by a deadline that cut it short: a flow begins near that one, and goes on behind it. */
 bool run_is_overdue(const struct held *h, struct mono now) {
-    return mono_ms_since(now, h->attempt.give_up) >= h->process->rt->conf->worker_lease_ms / 2;
+    return mono_ms_since(now, h->started) >= h->attempt.type->timeout_ms + h->process->rt->conf->worker_lease_ms / 2;
 }
 
 void run_watch(struct process *p) {

@@ -9,9 +9,10 @@ struct dependencies;
 MUST struct err dependencies_new(struct dependencies **out);
 void dependencies_free(struct dependencies *t); /* NULL is fine */
 
-/* Made when it is new. named: of a few that are known beforehand; it stays. Others are forgotten when there are too many, those that nobody
+/* Made when it is new. tenant empty: one of a few that are known beforehand, and that all share; it stays. Else a server that this tenant
+ * chose: what its jobs make of it, and what it makes of them, is no other's. Such are forgotten when there are too many, those that nobody
  * uses first. NULL, which is not watched: too many in use, no memory, or t is NULL (a module alone). */
-struct dependency *dependencies_find(struct dependencies *t, struct str name, bool named);
+struct dependency *dependencies_find(struct dependencies *t, struct str tenant, struct str name);
 
 /* "https://host:port" of a URL; all of it if it is none. */
 struct str dependency_origin(struct str url);

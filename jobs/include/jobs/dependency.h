@@ -1,7 +1,7 @@
 /* What one process knows of a server that its jobs call — the payment provider, the mail relay, the host of a handler or a webhook — by the
  * calls that it made itself:
  *   window   how many attempts may use the server at once. AIMD: one more per round of calls that came back in time, a tenth less for
- *            each that is late, and for each sign of overload.
+ *            each that is late, and for each sign of overload. It begins with half of what the process may run.
  *   circuit  whether to call it at all. The last ten calls failed, or half of the last 64: open, and nobody enters; after a second, then
  *            after twice as long each time (20 s at most; Retry-After is heeded), one attempt tries; when its call succeeds the window
  *            begins at 1.
@@ -80,7 +80,9 @@ struct dependency {
 void dependency_init(struct dependency *d, struct str name, size_t most);
 void dependency_bound(struct dependency *d, size_t most);
 
-size_t dependency_room(struct dependency *d, int64_t now_us); /* how many attempts more may enter */
+/* What time alone changes: calls are late, and an open circuit lets one attempt try. Before room is asked for, now and then. */
+void dependency_look(struct dependency *d, int64_t now_us);
+size_t dependency_room(const struct dependency *d, int64_t now_us); /* how many attempts more may enter */
 
 /* False: not now; in *out_wait_ms there may be room, one after the other for those who ask. */
 bool dependency_enter(struct dependency *d, struct dependency_place *place, int64_t now_us, int64_t *out_wait_ms);

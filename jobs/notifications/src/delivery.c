@@ -116,11 +116,11 @@ static void on_gate(void *arg, struct err err, const PGresult *res) {
     d->send(d);
 }
 
-/* Before the gate: 'sending' is to be believed. A type without a server of its own has the recipient's. */
+/* Before the gate: 'sending' is to be believed. A type without a server of its own has the recipient's, as its tenant knows it. */
 static bool has_place(struct attempt *a, struct str recipient) {
     int64_t wait_ms;
     if (a->type->dependency == NULL &&
-        !attempt_enter(a, dependencies_find(a->env->dependencies, dependency_origin(recipient), false))) {
+        !attempt_enter(a, dependencies_find(a->env->dependencies, a->job.tenant, dependency_origin(recipient)))) {
         return false;
     }
     if (!attempt_may_call(a, &wait_ms)) {

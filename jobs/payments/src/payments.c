@@ -104,7 +104,7 @@ static struct err open_module(struct module_env *env, struct services *services)
         free(m);
         return e;
     }
-    m->dependency = dependencies_find(env->dependencies, STR(DEPENDENCY_PAYMENTS), true);
+    m->dependency = dependencies_find(env->dependencies, STR(""), STR(DEPENDENCY_PAYMENTS));
     env->state = m;
     services->payments = (struct payments_service){payments_authorize, payments_release, payments_leave, payments_get, m};
     return OK;

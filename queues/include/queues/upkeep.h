@@ -28,7 +28,7 @@ enum { EPOCH_BYTES = 96 };
 struct queue_depth {
     int64_t waiting, running, delayed, parked, dead; /* dead: not yet handed to Postgres */
     int64_t handed_back;                             /* part of waiting */
-    struct wall oldest_ready;                        /* 0: nothing waits */
+    int64_t oldest_age_ms;                           /* of the oldest waiting entry, by Redis's clock; 0: nothing waits */
     struct wall next_due;                            /* 0: nothing is delayed */
     char epoch[EPOCH_BYTES];                         /* value of :e */
     /* counters since the epoch began; gap is what does not add up: what was there and came, less what went and what is there.

@@ -16,7 +16,7 @@ static struct dependencies *made(void) {
 static struct dependency *host(struct dependencies *t, int i) {
     char name[32];
     (void)snprintf(name, sizeof name, "https://host-%d", i);
-    return dependencies_find(t, str_c(name), false);
+    return dependencies_find(t, STR("acme"), str_c(name));
 }
 
 static void test_origin__of_a_url(void **state) {
@@ -37,14 +37,36 @@ static void test_origin__of_a_url(void **state) {
 static void test_find__the_same_name_then_the_same_one(void **state) {
     (void)state;
     struct dependencies *t = made();
-    struct dependency *a = dependencies_find(t, STR("https://A.example"), false);
+    struct dependency *a = dependencies_find(t, STR("acme"), STR("https://A.example"));
     assert_non_null(a);
     assert_string_equal("https://a.example", a->name);
-    assert_ptr_equal(a, dependencies_find(t, STR("https://a.EXAMPLE"), true));
-    assert_ptr_not_equal(a, dependencies_find(t, STR("https://b.example"), false));
-    assert_null(dependencies_find(NULL, STR("x"), true));
+    assert_ptr_equal(a, dependencies_find(t, STR("acme"), STR("https://a.EXAMPLE")));
+    assert_ptr_not_equal(a, dependencies_find(t, STR("acme"), STR("https://b.example")));
+    assert_null(dependencies_find(NULL, STR("acme"), STR("x")));
     dependencies_free(t);
     dependencies_free(NULL);
+}
+
+static void break_it(struct dependency *d, int64_t now_us) {
+    for (int i = 0; i < 10; i++) {
+        struct dependency_call c = {0};
+        dependency_call_begin(d, &c, true, now_us);
+        dependency_call_end(&c, CALL_FAILED, now_us, 0);
+    }
+}
+
+/* One tenant's broken endpoint, or its flood of jobs for it, must not cut off another's at the same host. */
+static void test_find__the_same_host_of_two_tenants_then_each_has_its_own(void **state) {
+    (void)state;
+    struct dependencies *t = made();
+    struct dependency *a = dependencies_find(t, STR("acme"), STR("https://hooks.example"));
+    struct dependency *b = dependencies_find(t, STR("Acme"), STR("https://hooks.example"));
+    const struct dependency *shared = dependencies_find(t, STR(""), STR("https://hooks.example"));
+    assert_true(a != b && a != shared && b != shared);
+    break_it(a, 1);
+    assert_int_equal(CIRCUIT_OPEN, a->circuit);
+    assert_int_equal(CIRCUIT_CLOSED, b->circuit);
+    dependencies_free(t);
 }
 
 static void test_find__too_many_then_the_one_is_forgotten_that_nobody_used_for_longest(void **state) {
@@ -52,7 +74,7 @@ static void test_find__too_many_then_the_one_is_forgotten_that_nobody_used_for_l
     struct dependencies *t = made();
     struct dependency_place place = {0};
     int64_t wait_ms;
-    const struct dependency *named = dependencies_find(t, STR("mail"), true);
+    const struct dependency *named = dependencies_find(t, STR(""), STR("mail"));
     assert_true(dependency_enter(host(t, 0), &place, 0, &wait_ms));
     const struct dependency *oldest = host(t, 1);
     for (int i = 2; i < KNOWN_MAX - 1; i++) {
@@ -60,7 +82,7 @@ static void test_find__too_many_then_the_one_is_forgotten_that_nobody_used_for_l
     }
     assert_ptr_equal(oldest, host(t, KNOWN_MAX)); /* its place */
     assert_string_equal("https://host-256", oldest->name);
-    assert_ptr_equal(named, dependencies_find(t, STR("mail"), true));
+    assert_ptr_equal(named, dependencies_find(t, STR(""), STR("mail")));
     assert_ptr_equal(place.dependency, host(t, 0));
     dependencies_free(t);
 }
@@ -77,14 +99,6 @@ static void test_find__all_in_use_then_not_watched(void **state) {
     dependency_leave(&places[7]);
     assert_non_null(host(t, KNOWN_MAX));
     dependencies_free(t);
-}
-
-static void break_it(struct dependency *d, int64_t now_us) {
-    for (int i = 0; i < 10; i++) {
-        struct dependency_call c = {0};
-        dependency_call_begin(d, &c, true, now_us);
-        dependency_call_end(&c, CALL_FAILED, now_us, 0);
-    }
 }
 
 static bool shows(const char *line) {
@@ -106,8 +120,8 @@ static void test_beat__then_bounds_series_and_names(void **state) {
     struct dependency_place place = {0};
     struct buf names;
     int64_t wait_ms;
-    struct dependency *mail = dependencies_find(t, STR("mail"), true);
-    (void)dependencies_find(t, STR("payments"), true);
+    struct dependency *mail = dependencies_find(t, STR(""), STR("mail"));
+    (void)dependencies_find(t, STR(""), STR("payments"));
     buf_init(&names, 100);
     dependencies_list_open(t, &names);
     assert_int_equal(0, names.n);
@@ -122,7 +136,7 @@ static void test_beat__then_bounds_series_and_names(void **state) {
     assert_true(shows("provider_circuit_state{provider=\"mail\"} 2\n"));
     assert_true(shows("provider_circuit_state{provider=\"payments\"} 0\n"));
     assert_true(shows("provider_circuit_state{provider=\"webhooks\"} 2\n"));
-    assert_true(shows("provider_window{provider=\"payments\"} 8\n"));
+    assert_true(shows("provider_window{provider=\"payments\"} 4\n"));
     assert_true(shows("provider_window{provider=\"webhooks\"} 1\n"));
     assert_true(shows("provider_refused_total{provider=\"mail\",reason=\"circuit\"} 1\n"));
     assert_true(shows("provider_refused_total{provider=\"mail\",reason=\"budget\"} 0\n"));
@@ -137,7 +151,7 @@ static void scenario(void *arg) {
     (void)arg;
     struct dependencies *t = NULL;
     if (!err_is_set(dependencies_new(&t))) {
-        (void)dependencies_find(t, STR("mail"), true);
+        (void)dependencies_find(t, STR(""), STR("mail"));
         (void)host(t, 1);
         dependencies_beat(t, MOST, 1);
     }
@@ -153,6 +167,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_origin__of_a_url),
         cmocka_unit_test(test_find__the_same_name_then_the_same_one),
+        cmocka_unit_test(test_find__the_same_host_of_two_tenants_then_each_has_its_own),
         cmocka_unit_test(test_find__too_many_then_the_one_is_forgotten_that_nobody_used_for_longest),
         cmocka_unit_test(test_find__all_in_use_then_not_watched),
         cmocka_unit_test(test_beat__then_bounds_series_and_names),

@@ -12,6 +12,7 @@ static int reset(void **state) {
     (void)state;
     now = MINUTE;
     dependency_init(&d, STR("Server"), MOST);
+    d.window = MOST; /* as after some calls */
     return 0;
 }
 
@@ -86,10 +87,30 @@ static void test_dependency__given_what_came_of_a_call_then_what_that_says(void 
     }
 }
 
+static size_t room(int64_t us) {
+    dependency_look(&d, us);
+    return dependency_room(&d, us);
+}
+
 /* ---- window ---- */
+
+static void test_window__nothing_known_then_half_until_calls_come_back(void **state) {
+    (void)state;
+    dependency_init(&d, STR("Server"), 1000);
+    dependency_bound(&d, MOST); /* the first beat tells */
+    assert_int_equal(HALF, room(now));
+    dependency_bound(&d, 1);
+    assert_int_equal(1, room(now));
+    dependency_bound(&d, MOST);
+    d.entered = HALF;
+    calls(HALF, CALL_OK);
+    d.entered = 0;
+    assert_int_equal(MOST, room(now));
+}
 
 static void test_window__full_then_those_who_ask_are_spread(void **state) {
     (void)state;
+    call(100 * MS, CALL_OK, 0);
     for (int i = 0; i < MOST; i++) {
         (void)enter();
     }
@@ -107,10 +128,10 @@ static void test_window__full_then_those_who_ask_are_spread(void **state) {
 static void test_window__given_back_then_room_again(void **state) {
     (void)state;
     struct dependency_place place = enter();
-    assert_int_equal(MOST - 1, dependency_room(&d, now));
+    assert_int_equal(MOST - 1, room(now));
     dependency_leave(&place);
     dependency_leave(&place); /* nowhere */
-    assert_int_equal(MOST, dependency_room(&d, now));
+    assert_int_equal(MOST, room(now));
 }
 
 static void test_window__overloaded_then_a_tenth_less_and_never_none(void **state) {
@@ -153,14 +174,14 @@ static void test_window__late_then_less_before_the_call_ends_and_once(void **sta
     dependency_call_begin(&d, &unhurried, true, now);
     dependency_call_begin(&d, &late, true, now);
     now += SECOND;
-    (void)dependency_room(&d, now);
+    dependency_look(&d, now);
     assert_true(d.window == MOST);
     now += MS;
-    (void)dependency_room(&d, now);
+    dependency_look(&d, now);
     double less = d.window;
     assert_true(less < MOST && less > MOST * 0.89);
     now += 10 * SECOND;
-    (void)dependency_room(&d, now);
+    dependency_look(&d, now);
     dependency_call_end(&late, CALL_OVERLOADED, now, 0);
     dependency_call_end(&unhurried, CALL_OK, now, 0);
     assert_true(d.window == less);
@@ -174,22 +195,23 @@ static void test_window__usually_slow_then_late_is_twice_as_long(void **state) {
     }
     assert_true(d.window == MOST);
     dependency_call_begin(&d, &c, true, now);
-    (void)dependency_room(&d, now + 3900 * MS);
+    dependency_look(&d, now + 3900 * MS);
     assert_true(d.window == MOST);
-    (void)dependency_room(&d, now + 4100 * MS);
+    dependency_look(&d, now + 4100 * MS);
     assert_true(d.window < MOST);
     dependency_call_end(&c, CALL_UNTOLD, now + 4100 * MS, 0);
 }
 
 static void test_window__other_bound_then_it_follows(void **state) {
     (void)state;
+    calls(1, CALL_OK);
     dependency_bound(&d, 8);
-    assert_int_equal(8, dependency_room(&d, now));
+    assert_int_equal(8, room(now));
     dependency_bound(&d, 32);
-    assert_int_equal(32, dependency_room(&d, now));
+    assert_int_equal(32, room(now));
     d.window = 4;
     dependency_bound(&d, 64);
-    assert_int_equal(4, dependency_room(&d, now));
+    assert_int_equal(4, room(now));
 }
 
 /* ---- circuit ---- */
@@ -203,7 +225,7 @@ static void test_circuit__ten_failures_on_end_then_open(void **state) {
     assert_int_equal(CIRCUIT_CLOSED, d.circuit);
     calls(1, CALL_FAILED);
     assert_int_equal(CIRCUIT_OPEN, d.circuit);
-    assert_int_equal(0, dependency_room(&d, now));
+    assert_int_equal(0, room(now));
     assert_in_range(refused(), 900, 2000);
     assert_int_equal(1, d.refused[REFUSED_CIRCUIT]);
 }
@@ -224,7 +246,7 @@ static void test_circuit__open_then_one_tries_after_1_s_2_s_and_at_most_20_s(voi
     static const int seconds[] = {1, 2, 4, 8, 16, 20, 20};
     open_it();
     for (size_t i = 0; i < sizeof seconds / sizeof seconds[0]; i++) {
-        assert_int_equal(0, dependency_room(&d, now + seconds[i] * SECOND - 1));
+        assert_int_equal(0, room(now + seconds[i] * SECOND - 1));
         now += seconds[i] * SECOND;
         struct dependency_place probe = enter();
         assert_int_equal(CIRCUIT_HALF_OPEN, d.circuit);
@@ -247,6 +269,15 @@ static void test_circuit__the_try_made_no_call_then_another_one(void **state) {
     assert_int_equal(CIRCUIT_HALF_OPEN, d.circuit);
 }
 
+static void test_room__asked_then_nothing_moves(void **state) {
+    (void)state;
+    open_it();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(1, dependency_room(&d, now + SECOND));
+        assert_int_equal(CIRCUIT_OPEN, d.circuit);
+    }
+}
+
 static void test_circuit__the_try_succeeds_then_closed_and_it_begins_with_one(void **state) {
     (void)state;
     open_it();
@@ -254,9 +285,9 @@ static void test_circuit__the_try_succeeds_then_closed_and_it_begins_with_one(vo
     struct dependency_place probe = enter();
     calls(1, CALL_OK);
     assert_int_equal(CIRCUIT_CLOSED, d.circuit);
-    assert_int_equal(0, dependency_room(&d, now));
+    assert_int_equal(0, room(now));
     dependency_leave(&probe);
-    assert_int_equal(1, dependency_room(&d, now));
+    assert_int_equal(1, room(now));
     d.entered = MOST;
     calls(MOST / 2 - 1, CALL_OK); /* one more for each call, up to half of what it was */
     assert_true(d.window == HALF);
@@ -292,14 +323,14 @@ static void test_circuit__just_closed_then_half_as_many_failures_open_it_for_lon
     dependency_leave(&probe);
     calls(5, CALL_FAILED);
     assert_int_equal(CIRCUIT_OPEN, d.circuit);
-    assert_int_equal(0, dependency_room(&d, now + 2 * SECOND - 1));
+    assert_int_equal(0, room(now + 2 * SECOND - 1));
     now += 2 * SECOND;
     probe = enter();
     calls(1, CALL_OK);
     dependency_leave(&probe);
     now += 2 * MINUTE; /* that was long ago */
     calls(10, CALL_FAILED);
-    assert_int_equal(1, dependency_room(&d, now + SECOND));
+    assert_int_equal(1, room(now + SECOND));
 }
 
 static void test_circuit__a_call_from_before_then_it_says_nothing(void **state) {
@@ -313,7 +344,7 @@ static void test_circuit__a_call_from_before_then_it_says_nothing(void **state) 
     dependency_call_end(&old[0], CALL_OK, now, 0);
     assert_int_equal(CIRCUIT_OPEN, d.circuit);
     now += SECOND;
-    assert_int_equal(1, dependency_room(&d, now)); /* the others are late now */
+    assert_int_equal(1, room(now)); /* the others are late now */
     assert_true(d.threshold == HALF);
     struct dependency_place probe = enter();
     dependency_call_end(&old[1], CALL_OK, now, 0);
@@ -335,8 +366,8 @@ static void test_circuit__retry_after_then_not_before_within_five_minutes(void *
         calls(9, CALL_FAILED);
         call(10 * MS, CALL_OVERLOADED, rows[i].after_ms);
         assert_int_equal(CIRCUIT_OPEN, d.circuit);
-        assert_int_equal(0, dependency_room(&d, now + rows[i].open_us - 1));
-        assert_int_equal(1, dependency_room(&d, now + rows[i].open_us));
+        assert_int_equal(0, room(now + rows[i].open_us - 1));
+        assert_int_equal(1, room(now + rows[i].open_us));
     }
 }
 
@@ -418,12 +449,18 @@ static void test_wait__nothing_is_known_then_at_a_guessed_speed(void **state) {
     for (int i = 100; i < 200000; i++) {
         (void)dependency_wait_ms(&d, now);
     }
+    assert_int_equal(1000, dependency_wait_ms(&d, now));
+    calls(1, CALL_OK); /* then it is known */
+    for (int i = 0; i < 2000000; i++) {
+        (void)dependency_wait_ms(&d, now);
+    }
     assert_int_equal(300000, dependency_wait_ms(&d, now));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_dependency__given_what_came_of_a_call_then_what_that_says, reset),
+        cmocka_unit_test_setup(test_window__nothing_known_then_half_until_calls_come_back, reset),
         cmocka_unit_test_setup(test_window__full_then_those_who_ask_are_spread, reset),
         cmocka_unit_test_setup(test_window__given_back_then_room_again, reset),
         cmocka_unit_test_setup(test_window__overloaded_then_a_tenth_less_and_never_none, reset),
@@ -436,6 +473,7 @@ int main(void) {
         cmocka_unit_test_setup(test_circuit__half_of_64_failed_then_open, reset),
         cmocka_unit_test_setup(test_circuit__open_then_one_tries_after_1_s_2_s_and_at_most_20_s, reset),
         cmocka_unit_test_setup(test_circuit__the_try_made_no_call_then_another_one, reset),
+        cmocka_unit_test_setup(test_room__asked_then_nothing_moves, reset),
         cmocka_unit_test_setup(test_circuit__the_try_succeeds_then_closed_and_it_begins_with_one, reset),
         cmocka_unit_test_setup(test_circuit__closed_then_half_is_for_others_until_those_who_were_refused_are_back, reset),
         cmocka_unit_test_setup(test_circuit__just_closed_then_half_as_many_failures_open_it_for_longer, reset),

@@ -273,9 +273,9 @@ static inline void on_depth_said(void *arg, struct err err, const struct queue_d
         assert_true(d->waiting >= 0 && d->running >= 0 && d->delayed >= 0 && d->parked >= 0 && d->dead >= 0);
         assert_true(d->handed_back >= 0 && d->handed_back <= d->waiting);
         assert_true(memchr(d->epoch, '\0', sizeof d->epoch) != NULL);
-        say(arg, "w%lld r%lld d%lld p%lld dead%lld back%lld oldest%lld due%lld '%s' a%lld d%lld c%lld e%lld d%lld gap%lld",
+        say(arg, "w%lld r%lld d%lld p%lld dead%lld back%lld age%lld due%lld '%s' a%lld d%lld c%lld e%lld d%lld gap%lld",
             (long long)d->waiting, (long long)d->running, (long long)d->delayed, (long long)d->parked, (long long)d->dead,
-            (long long)d->handed_back, (long long)d->oldest_ready.ms, (long long)d->next_due.ms, d->epoch, (long long)d->accepted,
+            (long long)d->handed_back, (long long)d->oldest_age_ms, (long long)d->next_due.ms, d->epoch, (long long)d->accepted,
             (long long)d->done, (long long)d->cancelled, (long long)d->expired, (long long)d->died, (long long)d->gap);
     }
 }
@@ -379,9 +379,9 @@ static const struct op {
      "FCALL pen_epoch_1 6 pen:{q:0}:e pen:{q:0}:n pen:{q:0}:s pen:{q:0}:d pen:{q:0}:p pen:{q:0}:r  rebuilding\\207", ":1", "1"},
     {"drop", run_drop, "FCALL pen_drop_1 1 pen:{q:0}:dead " JOB_A " 0 " JOB_B " 7", ":2", "2"},
     {"depth", run_depth, "FCALL_RO pen_depth_1 6 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:p pen:{q:0}:dead pen:{q:0}:n pen:{q:0}:e",
-     "[:10 :4 :1 :3 :2 :5 :1730406023291 :1730406029999 'ready abc 8471' ['base' '6' 'accepted' '30' 'jin' '4' 'jout' '3' 'done' "
+     "[:10 :4 :1 :3 :2 :5 :1730406023291 :1730406029999 :1730406023791 'ready abc 8471' ['base' '6' 'accepted' '30' 'jin' '4' 'jout' '3' 'done' "
      "'9' 'cancelled' '2' 'expired' '1' 'dead' '8' 'merged' '1' 'later' 'x']]",
-     "w7 r3 d3 p2 dead5 back1 oldest1730406023291 due1730406029999 'ready abc 8471' a30 d9 c2 e1 d8 gap1"},
+     "w7 r3 d3 p2 dead5 back1 age500 due1730406029999 'ready abc 8471' a30 d9 c2 e1 d8 gap1"},
     {"find", run_find,
      "FCALL_RO pen_find_1 6 pen:{q:0}:o:0 pen:{q:0}:o:1 pen:{q:0}:r pen:{q:0}:d pen:{q:0}:p pen:{q:0}:dead " JOB_A,
      "[:1 :0 '{\"ok\":1}']", "1 0 {\"ok\":1}"},

@@ -187,9 +187,17 @@ static void test_calls__given_a_dead_job_with_a_long_header_then_both_bytes_of_i
 
 static void test_calls__given_more_pending_than_entries_then_waiting_is_not_negative(void **state) {
     (void)state;
-    answer("[:1 :3 :1 :0 :0 :0 :0 :0 '' []]");
+    answer("[:1 :3 :1 :0 :0 :0 :0 :0 :9 '' []]");
     run_depth(&ctx);
-    assert_string_equal("w1 r2 d0 p0 dead0 back1 oldest0 due0 '' a0 d0 c0 e0 d0 gap-1", said.text);
+    assert_string_equal("w1 r2 d0 p0 dead0 back1 age0 due0 '' a0 d0 c0 e0 d0 gap-1", said.text);
+}
+
+/* Redis's clock was ahead, and was put back: its ids are ahead still. */
+static void test_calls__given_an_entry_of_the_future_then_it_has_no_age(void **state) {
+    (void)state;
+    answer("[:1 :0 :0 :0 :0 :0 :900 :0 :500 '' ['base' '1']]");
+    run_depth(&ctx);
+    assert_string_equal("w1 r0 d0 p0 dead0 back0 age0 due0 '' a0 d0 c0 e0 d0 gap0", said.text);
 }
 
 static void test_calls__given_too_few_or_too_many_items_then_nothing_is_sent(void **state) {
@@ -286,6 +294,7 @@ int main(void) {
         cmocka_unit_test(test_calls__given_the_last_of_the_homes_then_it_is_one),
         cmocka_unit_test(test_calls__given_the_longest_id_or_a_full_page_then_pending_takes_it),
         cmocka_unit_test(test_calls__given_more_pending_than_entries_then_waiting_is_not_negative),
+        cmocka_unit_test(test_calls__given_an_entry_of_the_future_then_it_has_no_age),
         cmocka_unit_test(test_calls__given_too_few_or_too_many_items_then_nothing_is_sent),
         cmocka_unit_test(test_calls__given_full_batches_of_the_longest_arguments_then_they_are_sent),
         cmocka_unit_test(test_calls__given_the_library_then_it_is_loaded_whole),
