@@ -141,6 +141,7 @@ CREATE TABLE IF NOT EXISTS platform.supervisor (
     name    text PRIMARY KEY,
     room    int NOT NULL CHECK (room > 0),     -- processes that it may have
     cores   int NOT NULL CHECK (cores > 0),
+    queues  text NOT NULL,                     -- that it runs, with commas; empty: every one
     load    jsonb NOT NULL,
     seen_at timestamptz NOT NULL
 );

@@ -21,11 +21,11 @@ struct autoscaler {
  * supervisor's row is older than three seconds when it hangs or is gone. */
 static const struct pg_stmt look_stmt = {
     "autoscale.look",
-    "WITH s AS (SELECT cores, load FROM platform.supervisor WHERE seen_at > now() - interval '3 s'), "
+    "WITH s AS (SELECT cores, queues, load FROM platform.supervisor WHERE seen_at > now() - interval '3 s'), "
     "l AS (SELECT x.queue, sum(x.processes) AS processes, sum(x.busy) AS busy, sum(x.attempts_per_s) AS attempts_per_s, "
     "sum(x.run_s_per_s) AS run_s_per_s FROM s, jsonb_to_recordset(s.load) AS x (queue text, processes int, busy int, attempts_per_s float8, "
     "run_s_per_s float8) GROUP BY x.queue) "
-    "SELECT d.queue, d.workers, q.min_workers, coalesce(q.max_workers, (SELECT sum(cores) FROM s), greatest(d.workers, 1)), q.target_age_s, l.processes, l.busy, "
+    "SELECT d.queue, d.workers, q.min_workers, coalesce(q.max_workers, (SELECT sum(cores) FROM s WHERE queues = '' OR d.queue = ANY (string_to_array(queues, ','))), greatest(d.workers, 1)), q.target_age_s, l.processes, l.busy, "
     "(l.attempts_per_s * 1000000)::bigint, (l.run_s_per_s * 1000000)::bigint "
     "FROM platform.desired_workers d JOIN platform.queue q ON q.name = d.queue LEFT JOIN l ON l.queue = d.queue WHERE NOT d.pinned",
     0,

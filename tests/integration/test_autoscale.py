@@ -31,13 +31,13 @@ def client(stack):
 
 @pytest.fixture
 def supervise(stack):
-    """supervise("a") starts a supervisor."""
+    """supervise("a", **settings) starts a supervisor."""
     started: list[Role] = []
 
-    def start(name: str) -> Role:
+    def start(name: str, **settings: str) -> Role:
         folder = stack.dir / name
         folder.mkdir(exist_ok=True)
-        role = Role(folder, BUILD, "worker", stack.conf)
+        role = Role(folder, BUILD, "worker", stack.conf, settings)
         started.append(role)
         role.start()
         return role
@@ -56,9 +56,9 @@ def put(client, **body) -> dict:
     return answer.json()
 
 
-def counts(client, *roles: Role) -> list[int]:
+def counts(client, *roles: Role, queue: str = QUEUE) -> list[int]:
     """Of each supervisor, the worker processes that have said that they are there and that do not drain."""
-    beats = [p["pid"] for p in client.get("/v1/workers").json()["items"] if p["role"] == "worker" and p.get("queue") == QUEUE and not p["draining"]]
+    beats = [p["pid"] for p in client.get("/v1/workers").json()["items"] if p["role"] == "worker" and p.get("queue") == queue and not p["draining"]]
     return [len(set(beats) & set(children_of(role.pid))) for role in roles]
 
 
@@ -95,6 +95,15 @@ def test_supervisors__one_stands_still_then_the_other_takes_over_and_gives_back(
     assert ports.wait_until(lambda: counts(client, first) == [2], AWAY_S + WAIT_S)
     os.kill(second.pid, signal.SIGCONT)
     assert ports.wait_until(lambda: counts(client, first, second) == [1, 1], WAIT_S)
+
+
+def test_supervisors__that_run_some_queues_then_those_alone_divide_them(client, supervise):
+    first, second = supervise("first", PENSTOCK_WORKER_QUEUES="orders,default"), supervise("second", PENSTOCK_WORKER_QUEUES="orders")
+    put(client, workers=2)
+    assert ports.wait_until(lambda: counts(client, first, second) == [2, 0], WAIT_S)
+    assert client.ask("PUT", "/v1/scale/orders", json={"workers": 2}).status_code == 200
+    assert ports.wait_until(lambda: counts(client, first, second, queue="orders") == [1, 1], WAIT_S)
+    client.ask("PUT", "/v1/scale/orders", json={"workers": 0})
 
 
 def test_autoscaler__more_comes_than_the_slots_take_then_more_workers_and_it_says_why(stack, client, supervise):

@@ -13,15 +13,15 @@ static const double load_over_s = 5;
 
 static const struct pg_stmt say_stmt = {
     "supervisor.say",
-    "INSERT INTO platform.supervisor (name, room, cores, load, seen_at) VALUES ($1, $2::int, $3::int, $4::jsonb, now()) "
+    "INSERT INTO platform.supervisor (name, room, cores, queues, load, seen_at) VALUES ($1, $2::int, $3::int, $4, $5::jsonb, now()) "
     "ON CONFLICT (name) DO UPDATE SET load = excluded.load, seen_at = excluded.seen_at",
-    4,
+    5,
 };
 /* First the supervisors by name, then the queues. Who has not been heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. */
 static const struct pg_stmt look_stmt = {
     "supervisor.look",
-    "SELECT NULL AS queue, name, room FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
-    "UNION ALL SELECT queue, NULL, workers FROM platform.desired_workers ORDER BY 1 NULLS FIRST, 2",
+    "SELECT NULL AS queue, name, room, queues FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
+    "UNION ALL SELECT queue, NULL, workers, NULL FROM platform.desired_workers ORDER BY 1 NULLS FIRST, 2",
     0,
 };
 static const struct pg_stmt end_stmt = {"supervisor.end", "DELETE FROM platform.supervisor WHERE name = $1", 1};
@@ -88,7 +88,8 @@ static void say(struct supervisor *s) {
     write_loads(s, &loads);
     if (!err_is_set(buf_status(&loads))) {
         const struct pg_value values[] = {pg_text(str_c(s->rt->process)), pg_int(s->rt->conf->worker_max_processes, room),
-                                          pg_int(uv_available_parallelism(), cores), pg_text(buf_str(&loads))};
+                                          pg_int(uv_available_parallelism(), cores), pg_text(str_c(s->rt->conf->worker_queues)),
+                                          pg_text(buf_str(&loads))};
         pg_exec(s->rt->platform, &say_stmt, values, 0, 0, on_said, NULL);
     }
     buf_free(&loads);
@@ -119,15 +120,47 @@ static void follow(struct supervisor *s, const struct queue_info *q, size_t shar
     }
 }
 
-static size_t read_places(const struct supervisor *s, const PGresult *res, struct share_place places[SHARE_PLACES_MAX],
-                          bool *out_mine) {
+static bool runs(struct str queues, const struct queue_info *q) {
+    struct str rest = queues, name;
+    bool found = queues.n == 0;
+    while (!found && str_cut(&rest, ',', &name)) {
+        found = str_is(name, q->name);
+    }
+    return found;
+}
+
+/* The supervisors that run a queue. */
+static size_t read_places(const struct supervisor *s, const PGresult *res, const struct queue_info *q,
+                          struct share_place places[SHARE_PLACES_MAX]) {
     size_t n = 0;
-    *out_mine = false;
     for (int row = 0; row < PQntuples(res) && pg_col_null(res, row, 0) && n < SHARE_PLACES_MAX; row++) {
-        places[n] = (struct share_place){(int)pg_col_int(res, row, 2), str_is(pg_col(res, row, 1), s->rt->process)};
-        *out_mine |= places[n++].me;
+        if (runs(pg_col(res, row, 3), q)) {
+            places[n++] = (struct share_place){(int)pg_col_int(res, row, 2), str_is(pg_col(res, row, 1), s->rt->process)};
+        }
     }
     return n;
+}
+
+static size_t count_supervisors(const struct supervisor *s, const PGresult *res, bool *out_me) {
+    size_t n = 0;
+    *out_me = false;
+    for (; n < (size_t)PQntuples(res) && pg_col_null(res, (int)n, 0); n++) {
+        *out_me |= str_is(pg_col(res, (int)n, 1), s->rt->process);
+    }
+    return n;
+}
+
+static void follow_row(struct supervisor *s, const PGresult *res, int row) {
+    struct share_place places[SHARE_PLACES_MAX];
+    const struct queue_info *q = queue_table_find(s->rt->queues, pg_col(res, row, 0));
+    if (q == NULL) {
+        return;
+    }
+    size_t wanted = (size_t)pg_col_int(res, row, 2);
+    follow(s, q, share_of(wanted, places, read_places(s, res, q, places), q->number));
+    if (wanted > 0 && runs(str_c(s->rt->conf->worker_queues), q)) {
+        quarantine_follow(s, q);
+    }
 }
 
 /* When it could not look for a while the others could not say that they are there, either. */
@@ -135,32 +168,23 @@ static void be_patient(struct supervisor *s) { s->patient_until.us = loop_now(s-
 
 static void on_look(void *arg, struct err err, const PGresult *res) {
     struct supervisor *s = arg;
-    struct share_place places[SHARE_PLACES_MAX];
-    bool mine;
+    bool me;
     s->looking = false;
     if (err_is_set(err) || s->leaving) {
         be_patient(s);
         return; /* as it was */
     }
-    size_t n = read_places(s, res, places, &mine);
-    if (!mine) {
+    size_t n = count_supervisors(s, res, &me);
+    if (!me) {
         be_patient(s); /* just written, for the first time or after a while */
         return;
     }
-    if (n < s->places_n && loop_now(s->rt->loop).us < s->patient_until.us) {
+    if (n < s->supervisors_n && loop_now(s->rt->loop).us < s->patient_until.us) {
         return;
     }
-    s->places_n = n;
-    for (int row = 0; row < PQntuples(res); row++) {
-        const struct queue_info *q = queue_table_find(s->rt->queues, pg_col(res, row, 0));
-        if (q == NULL) {
-            continue;
-        }
-        size_t wanted = (size_t)pg_col_int(res, row, 2);
-        follow(s, q, share_of(wanted, places, n, q->number));
-        if (wanted > 0) {
-            quarantine_follow(s, q);
-        }
+    s->supervisors_n = n;
+    for (int row = (int)n; row < PQntuples(res); row++) {
+        follow_row(s, res, row);
     }
 }
 

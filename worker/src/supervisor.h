@@ -68,7 +68,7 @@ struct supervisor {
     bool looking;
     struct mono said;                /* when it said last that it is there */
     struct mono patient_until;       /* until then it does not believe that another supervisor is gone */
-    size_t places_n;                 /* supervisors at the last look */
+    size_t supervisors_n;            /* at the last look */
     struct load loads[LIMIT_QUEUES]; /* in the order of the queue table */
 };
 
