@@ -1,4 +1,4 @@
-/* The processes that are alive, and how many worker processes there should be. */
+/* GET /v1/workers: the processes that are alive. */
 #include <base/json.h>
 #include <stdlib.h>
 
@@ -7,8 +7,6 @@
 #include "server.h"
 
 enum { WORKERS_BYTES_MAX = 4 << 20 };
-
-/* ---- GET /v1/workers ---- */
 
 static int by_name(const void *a, const void *b) {
     const struct process *x = a;
@@ -57,68 +55,3 @@ static void on_fleet(struct call *c, struct err err, const struct process *proce
 }
 
 void handle_workers_list(struct call *c) { fleet_read(c, on_fleet); }
-
-/* ---- GET, PUT /v1/scale/{queue} ---- */
-
-#define SCALE_COLUMNS "queue, workers, pinned, reason, author, (extract(epoch FROM at) * 1000)::bigint"
-
-static const struct pg_stmt scale_get_stmt = {"api.scale",
-                                              "SELECT " SCALE_COLUMNS " FROM platform.desired_workers WHERE queue = $1", 1};
-
-/* $2 workers; NULL: auto, which keeps the number and lets others change it. */
-static const struct pg_stmt scale_put_stmt = {
-    "api.scale_put",
-    "WITH u AS (INSERT INTO platform.desired_workers (queue, workers, pinned, reason, author) "
-    "VALUES ($1, coalesce($2::int, 1), $2 IS NOT NULL, $3, $4) ON CONFLICT (queue) DO UPDATE SET "
-    "workers = coalesce($2::int, platform.desired_workers.workers), pinned = excluded.pinned, reason = excluded.reason, "
-    "author = excluded.author, at = now() RETURNING *), " AUDIT_CTE(
-        "u", "$5", "$4", "'queue.scale'", "$1",
-        "jsonb_build_object('workers', $2::int, 'reason', $3::text)") " SELECT " SCALE_COLUMNS " FROM u",
-    5,
-};
-
-static void on_scale(struct call *c, const PGresult *res) {
-    struct buf b;
-    if (PQntuples(res) == 0) {
-        call_problem(c, PROBLEM_NOT_FOUND, "Nobody has said how many workers the queue should have");
-        return;
-    }
-    buf_init(&b, WORKERS_BYTES_MAX);
-    buf_addf(&b, "{\"queue\":\"%.*s\",\"workers\":%lld,\"pinned\":%s", STR_ARG(pg_col(res, 0, 0)),
-             (long long)pg_col_int(res, 0, 1), pg_col_bool(res, 0, 2) ? "true" : "false");
-    job_add_text(&b, "reason", pg_col(res, 0, 3));
-    job_add_text(&b, "author", pg_col(res, 0, 4));
-    job_add_time(&b, "at", (struct wall){pg_col_int(res, 0, 5)});
-    buf_add_char(&b, '}');
-    call_json(c, 200, &b);
-    buf_free(&b);
-}
-
-void handle_scale_get(struct call *c) {
-    const struct queue_info *q = call_param_queue(c);
-    if (q != NULL) {
-        const struct pg_value values[] = {pg_text(str_c(q->name))};
-        call_query(c, &scale_get_stmt, values, on_scale);
-    }
-}
-
-void handle_scale_put(struct call *c) {
-    const struct queue_info *q = call_param_queue(c);
-    json_t *body = q != NULL ? call_body(c) : NULL;
-    if (body == NULL) {
-        return;
-    }
-    if (call_check(c, types_body(c->api->types, "ScaleRequest"), body, "")) {
-        char workers[PG_INT_BYTES];
-        bool automatic = json_is_string(json_object_get(body, "workers"));
-        const struct pg_value values[] = {
-            pg_text(str_c(q->name)),
-            automatic ? PG_NULL : pg_int(json_opt_i64(body, "workers", 0), workers),
-            pg_text(json_opt_str(body, "reason", STR(""))),
-            pg_text(str_c(c->who.author)),
-            pg_text(str_c(c->who.tenant)),
-        };
-        call_query(c, &scale_put_stmt, values, on_scale);
-    }
-    json_decref(body);
-}

@@ -108,6 +108,44 @@ CREATE TABLE IF NOT EXISTS platform.desired_workers (
 INSERT INTO platform.desired_workers (queue, workers, reason, author)
 SELECT name, 1, 'default', 'system' FROM platform.queue ON CONFLICT DO NOTHING;
 
+-- Where the autoscaler keeps that number, unless it is pinned. No max_workers: as many as the supervisors' machines have processors, since a
+-- worker process is one loop on one of them.
+ALTER TABLE platform.queue ADD COLUMN IF NOT EXISTS min_workers int NOT NULL DEFAULT 1 CHECK (min_workers BETWEEN 0 AND 1024);
+ALTER TABLE platform.queue ADD COLUMN IF NOT EXISTS max_workers int CHECK (max_workers BETWEEN min_workers AND 1024);
+ALTER TABLE platform.queue ADD COLUMN IF NOT EXISTS target_age_s int NOT NULL DEFAULT 5 CHECK (target_age_s BETWEEN 1 AND 86400);
+
+-- Every change of it, whoever made it.
+CREATE TABLE IF NOT EXISTS platform.scale_change (
+    seq     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    queue   text NOT NULL,
+    workers int NOT NULL,
+    before  int NOT NULL,
+    pinned  boolean NOT NULL,
+    reason  text NOT NULL,
+    author  text NOT NULL,
+    at      timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS scale_change_queue ON platform.scale_change (queue, seq);
+CREATE OR REPLACE FUNCTION platform.note_scale_change() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ -- nobody writes into it otherwise
+BEGIN
+    INSERT INTO platform.scale_change (queue, workers, before, pinned, reason, author, at)
+    VALUES (NEW.queue, NEW.workers, OLD.workers, NEW.pinned, NEW.reason, NEW.author, NEW.at);
+    RETURN NULL;
+END$$;
+CREATE OR REPLACE TRIGGER note_scale_change AFTER UPDATE ON platform.desired_workers FOR EACH ROW
+WHEN ((OLD.workers, OLD.pinned) IS DISTINCT FROM (NEW.workers, NEW.pinned)) EXECUTE FUNCTION platform.note_scale_change();
+
+-- The supervisors, among whom the number is divided by room. load: of each queue, what their processes do.
+CREATE TABLE IF NOT EXISTS platform.supervisor (
+    name    text PRIMARY KEY,
+    room    int NOT NULL CHECK (room > 0),     -- processes that it may have
+    cores   int NOT NULL CHECK (cores > 0),
+    queues  text NOT NULL,                     -- that it runs, with commas; empty: every one
+    load    jsonb NOT NULL,
+    seen_at timestamptz NOT NULL
+);
+
 -- Jobs that come again by a cron expression (base/cron.h). A tick is a job with the key cron:<id>:<tick's unix seconds> of tenant _system;
 -- the job itself is the schedule's tenant's. next_at: no tick before it is still to be made.
 CREATE TABLE IF NOT EXISTS platform.schedule (

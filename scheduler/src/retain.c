@@ -32,6 +32,14 @@ static const struct pg_stmt dead_stmt = {
     2,
 };
 
+static const struct pg_stmt scaling_stmt = {
+    "retain.scaling",
+    "WITH s AS (DELETE FROM platform.supervisor WHERE seen_at < now() - interval '1 day'), "
+    "d AS (DELETE FROM platform.scale_change WHERE seq IN (SELECT seq FROM platform.scale_change "
+    "WHERE at < now() - make_interval(days => $1::int) ORDER BY seq LIMIT 5000) RETURNING 1) SELECT count(*) FROM d",
+    1,
+};
+
 /* One kind of row being forgotten. */
 struct forgetting {
     struct scheduler *scheduler;
@@ -66,8 +74,9 @@ static struct uuid id_at(int64_t ms) {
 static void forget(struct forgetting *f) {
     char before[PG_UUID_BYTES], days[PG_INT_BYTES];
     int64_t ms = loop_wall(f->scheduler->rt->loop).ms - f->days * DAY_MS;
+    /* What has no id whose beginning is its time goes by days alone. */
     const struct pg_value values[] = {pg_uuid(id_at(ms), before), pg_int(f->days, days)};
-    pg_exec(f->db, f->stmt, values, 0, 0, on_forgotten, f);
+    pg_exec(f->db, f->stmt, f->stmt == &scaling_stmt ? values + 1 : values, 0, 0, on_forgotten, f);
 }
 
 static void begin(struct scheduler *s, struct pg_pool *db, const struct pg_stmt *stmt, int64_t days) {
@@ -92,6 +101,7 @@ void retain_tick(struct scheduler *s) {
     begin(s, s->rt->platform, &keys_stmt, s->rt->conf->retention_key_days);
     begin(s, s->rt->platform, &jobs_stmt, days);
     begin(s, s->rt->platform, &dead_stmt, days);
+    begin(s, s->rt->platform, &scaling_stmt, days);
     for (size_t m = 0; m < s->rt->registry->modules_n; m++) {
         begin(s, s->rt->modules[m].db, &s->rt->modules[m].module->sql->retain, days);
     }

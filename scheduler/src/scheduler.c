@@ -6,7 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LEADER_KEY = 0x50454E01, SECOND_MS = 1000, RELAY_MS = 250, AUDIT_MS = 10000, RETAIN_MS = 600000, FORGET_AFTER_MS = 60000 };
+enum {
+    LEADER_KEY = 0x50454E01,
+    SECOND_MS = 1000,
+    RELAY_MS = 250,
+    AUDIT_MS = 10000,
+    SCALE_MS = 2000,
+    RETAIN_MS = 600000,
+    FORGET_AFTER_MS = 60000
+};
 
 bool scheduler_leads(const struct scheduler *s) { return s->ready && !s->stopping && pg_lock_held(s->leader); }
 
@@ -50,6 +58,7 @@ static void on_relay(void *arg) {
 
 static void on_audit(void *arg) { audit_tick(arg); }
 static void on_retain(void *arg) { retain_tick(arg); }
+static void on_scale(void *arg) { autoscale_tick(arg); }
 static void on_cron(void *arg) { cron_tick(arg); }
 
 static void on_redis(void *arg, bool up) {
@@ -82,6 +91,7 @@ static void on_due(void *arg, struct str channel, struct str message) {
 static void on_leader(void *arg, bool held) {
     struct scheduler *s = arg;
     LOG(INFO, held ? "scheduler.leads" : "scheduler.follows", LF_C("process", s->rt->process));
+    autoscale_forget(s);
     if (held && s->ready) {
         cron_tick(s); /* the one before may have died at a tick */
     }
@@ -95,6 +105,7 @@ static void on_ready(void *arg) {
     timer_start_every(s->relay_timer, RELAY_MS);
     timer_start_every(s->audit_timer, AUDIT_MS);
     timer_start_every(s->retain_timer, RETAIN_MS);
+    timer_start_every(s->scale_timer, SCALE_MS);
     cron_tick(s);
     on_second(s);
 }
@@ -124,6 +135,8 @@ static struct err open_parts(struct scheduler *s) {
     TRY(timer_new(s->rt->loop, on_second, s, &s->second));
     TRY(timer_new(s->rt->loop, on_relay, s, &s->relay_timer));
     TRY(timer_new(s->rt->loop, on_audit, s, &s->audit_timer));
+    TRY(timer_new(s->rt->loop, on_scale, s, &s->scale_timer));
+    TRY(autoscale_new(s));
     TRY(timer_new(s->rt->loop, on_cron, s, &s->cron_timer));
     return timer_new(s->rt->loop, on_retain, s, &s->retain_timer);
 }
@@ -138,6 +151,7 @@ static void scheduler_close(struct scheduler *s) {
     timer_free(s->audit_timer);
     timer_free(s->retain_timer);
     timer_free(s->cron_timer);
+    timer_free(s->scale_timer);
     redis_sub_close(s->due);
     pg_lock_close(s->leader);
     struct runtime *rt = s->rt;
@@ -149,6 +163,7 @@ static void scheduler_close(struct scheduler *s) {
     for (size_t i = 0; i < s->watches_n; i++) {
         watch_free(s->watches[i]);
     }
+    autoscale_free(s);
 }
 
 int scheduler_main(const struct scheduler_options *o) {

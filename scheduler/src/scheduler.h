@@ -5,6 +5,7 @@
  *   relay.c    rows that Redis has not seen, follow-ups left behind by a crash (leader)
  *   events.c   events to their consumers (leader)
  *   cron.c     jobs of schedules, when they are due (leader)
+ *   autoscale.c how many worker processes each queue should have (leader)
  *   dead.c     the dead of the stream class, from Redis to Postgres (leader)
  *   audit.c    do the numbers add up (leader)
  *   retain.c   what may be forgotten (leader) */
@@ -34,7 +35,8 @@ struct shard_watch {
     struct scheduler *scheduler;
     const struct queue_info *queue;
     const struct shard *shard;
-    struct queue_depth depth; /* of the last look */
+    struct queue_depth depth; /* of the last look, */
+    struct mono looked;       /* and when that was */
     int64_t entered;          /* by cron.c, since then */
     bool looking;
     /* promote.c */
@@ -58,12 +60,14 @@ struct shard_watch {
     size_t absent_before_n, absent_n;
 };
 
+struct autoscaler;
+
 struct scheduler {
     struct runtime *rt;
     const struct scheduler_options *options;
     struct redis_sub *due;
     struct pg_lock *leader;
-    struct timer *second, *relay_timer, *audit_timer, *retain_timer, *cron_timer;
+    struct timer *second, *relay_timer, *audit_timer, *retain_timer, *cron_timer, *scale_timer;
     struct shard_watch *watches[LIMIT_QUEUES * LIMIT_SHARDS];
     size_t watches_n;
     bool ready, stopping, asking_run_id;
@@ -76,6 +80,9 @@ struct scheduler {
     /* cron.c */
     bool cron_running;
     size_t cron_jobs, cron_bytes; /* on their way into the journal, and their payloads */
+    /* autoscale.c */
+    struct autoscaler *autoscaler; /* what it remembers */
+    bool autoscaling;
 };
 
 bool scheduler_leads(const struct scheduler *s);
@@ -95,6 +102,10 @@ void epoch_repair(struct shard_watch *w, enum err_code code); /* a look failed f
 void relay_tick(struct scheduler *s);
 void events_tick(struct scheduler *s);
 void cron_tick(struct scheduler *s); /* arms cron_timer for the next one */
+MUST struct err autoscale_new(struct scheduler *s);
+void autoscale_free(struct scheduler *s);
+void autoscale_tick(struct scheduler *s);
+void autoscale_forget(struct scheduler *s); /* what it saw before it lead is old */
 void dead_check(struct shard_watch *w);
 void audit_tick(struct scheduler *s);
 void retain_tick(struct scheduler *s);

@@ -15,6 +15,7 @@ static void on_depth(void *arg, struct err err, const struct queue_depth *depth)
         return; /* Redis is away: heartbeat.c has said so */
     }
     w->depth = *depth;
+    w->looked = loop_now(w->scheduler->rt->loop);
     w->entered = 0;
     if (depth->next_due.ms != 0) {
         promote_arm(w, depth->next_due.ms - loop_wall(w->scheduler->rt->loop).ms);

@@ -19,7 +19,7 @@ QUEUES = ("notifications", "orders", "payments")
 # They are made beside the shipped ones and limited like them: there, types that call other servers leave each other a quarter of the slots.
 NEW_QUEUE = """INSERT INTO platform.queue (name, number, slots, max_drain_s, max_fill_pct)
     SELECT 'load.' || name, number + 100, {slots}, {drain}, max_fill_pct FROM platform.queue WHERE name = '{queue}';
-    INSERT INTO platform.desired_workers (queue, workers, reason, author) VALUES ('load.{queue}', 1, 'load', 'test');"""
+    INSERT INTO platform.desired_workers (queue, workers, pinned, reason, author) VALUES ('load.{queue}', 1, true, 'load', 'test');"""
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 CONNECTIONS = 64
 

@@ -152,6 +152,9 @@ static void ended(struct held *h, const struct attempt_end *end) {
     h->wrote_follow_ups = end->follow_ups;
     p->service_ms += ((double)us / 1000 - p->service_ms) / AVERAGE_WEIGHT;
     kind_ran(h->kind, us);
+    p->table->busy = (uint32_t)p->running_n;
+    p->table->attempts++;
+    p->table->ran_us += (uint64_t)us;
     if (p->done) {
         h->label = LABEL_RELEASED; /* cut short by the process's own end, which has handed the entry back */
     } else {
@@ -233,6 +236,7 @@ static void start(struct held *h) {
     a->hurried = ms < a->type->timeout_ms;
     TAILQ_INSERT_TAIL(&p->running, h, link);
     p->running_n++;
+    p->table->busy = (uint32_t)p->running_n;
     FAILPOINT(HANDLE_BEFORE);
     if (can_expire(a) && a->job.deadline.ms <= now.ms) {
         expire(h);

@@ -1,6 +1,6 @@
-/* Shared memory between a supervisor and one worker process: which entries the process holds, which of them it has started, and on whose
- * behalf its loop is running something: of that one, most likely, it died. Written by the process with plain stores; the entries are read only
- * after its death. */
+/* Shared memory between a supervisor and one worker process: which entries the process holds, which of them it has started, on whose behalf its
+ * loop is running something (of that one, most likely, it died), and how much it does. Written by the process with plain stores; the entries
+ * are read only after its death. */
 #ifndef WORKER_SLOT_TABLE_H
 #define WORKER_SLOT_TABLE_H
 
@@ -18,6 +18,9 @@ struct slot_entry {
 struct slot_table {
     char consumer[160]; /* name in Redis; empty until the process knows it */
     uint64_t beats;     /* one a second: a process that stops counting hangs */
+    uint64_t attempts;  /* ended, */
+    uint64_t ran_us;    /* and the time that they took */
+    uint32_t busy;      /* attempts that run */
     uint32_t owner;     /* 1 + index of the entry on whose behalf it runs (loop_owner); 0: none */
     struct slot_entry entries[SLOT_TABLE_ENTRIES];
 };

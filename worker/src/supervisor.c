@@ -1,4 +1,4 @@
-/* The supervisor: follows platform.desired_workers, starts and drains worker processes, and reaps the dead. */
+/* The supervisor: starts and drains worker processes, ends those that hang, and reaps the dead. */
 #include "supervisor.h"
 
 #include <base/log.h>
@@ -8,15 +8,7 @@
 
 enum { POLL_MS = 500, HUNG_MS = 15000, SPAWN_DELAY_MIN_MS = 100, SPAWN_DELAY_MAX_MS = 1000, HEALTHY_MS = 5000 };
 
-static const struct pg_stmt desired_stmt = {"supervisor.desired", "SELECT queue, workers FROM platform.desired_workers", 0};
-static const struct pg_stmt change_stmt = {
-    "supervisor.change",
-    "UPDATE platform.desired_workers SET workers = greatest(0, workers + $1::int), pinned = true, reason = $2::text, author = $3::text, at = now()",
-    3,
-};
-
-/* The ordinary ones; q NULL: of all queues. */
-static size_t count(const struct supervisor *s, const struct queue_info *q, bool leaving_too) {
+size_t supervisor_count(const struct supervisor *s, const struct queue_info *q, bool leaving_too) {
     size_t n = 0;
     struct child *c;
     TAILQ_FOREACH(c, &s->alive, link) { n += !c->quarantine && (q == NULL || c->queue == q) && (leaving_too || !c->leaving); }
@@ -53,52 +45,10 @@ void supervisor_start_one(struct supervisor *s, const struct queue_info *q, bool
     LOG(INFO, "worker.started", LF_C("queue", q->name), LF_INT("slot", slot), LF_BOOL("quarantine", quarantine));
 }
 
-static void tell_to_leave(struct child *c) {
+void supervisor_tell_to_leave(struct child *c) {
     c->leaving = true;
     c->told = loop_now(c->supervisor->rt->loop);
     child_signal(c, SIGTERM);
-}
-
-static void drain_one(struct supervisor *s, const struct queue_info *q) {
-    struct child *c, *last = NULL;
-    TAILQ_FOREACH(c, &s->alive, link) {
-        if (c->queue == q && !c->quarantine && !c->leaving && (last == NULL || c->slot > last->slot)) {
-            last = c;
-        }
-    }
-    if (last != NULL) {
-        tell_to_leave(last);
-    }
-}
-
-static void follow(struct supervisor *s, const struct queue_info *q, size_t desired) {
-    size_t now = count(s, q, false);
-    series_set(metric_series(M_WORKERS, q->name, "desired", NULL), (double)desired);
-    series_set(metric_series(M_WORKERS, q->name, "running", NULL), (double)now);
-    series_set(metric_series(M_WORKERS, q->name, "draining", NULL), (double)(count(s, q, true) - now));
-    for (; now < desired && supervisor_may_start(s) && count(s, NULL, true) < (size_t)s->rt->conf->worker_max_processes; now++) {
-        supervisor_start_one(s, q, false);
-    }
-    for (; now > desired; now--) {
-        drain_one(s, q);
-    }
-    if (desired > 0) {
-        quarantine_follow(s, q);
-    }
-}
-
-static void on_desired(void *arg, struct err err, const PGresult *res) {
-    struct supervisor *s = arg;
-    s->polling = false;
-    if (err_is_set(err) || s->leaving) {
-        return; /* as it was */
-    }
-    for (int row = 0; row < PQntuples(res); row++) {
-        const struct queue_info *q = queue_table_find(s->rt->queues, pg_col(res, row, 0));
-        if (q != NULL) {
-            follow(s, q, (size_t)pg_col_int(res, row, 1));
-        }
-    }
 }
 
 /* A process that has not beaten for HUNG_MS consumes nothing and holds what it has; one that was told to leave has its drain and some time
@@ -144,9 +94,8 @@ static void on_poll(void *arg) {
         loop_stop(s->rt->loop); /* only Redis is missing: the leases will do it */
         return;
     }
-    if (s->ready && !s->polling && !s->leaving) {
-        s->polling = true;
-        pg_exec(s->rt->platform, &desired_stmt, NULL, 0, 0, on_desired, s);
+    if (s->ready && !s->leaving) {
+        follow_look(s);
     }
 }
 
@@ -172,23 +121,6 @@ void supervisor_child_gone(struct child *c, int64_t status, int signum) {
     on_poll(s);
 }
 
-static void on_changed(void *arg, struct err err, const PGresult *res) {
-    struct supervisor *s = arg;
-    (void)res;
-    if (err_is_set(err)) {
-        LOG(ERROR, "scale.failed", LF_ERR(err));
-        return;
-    }
-    on_poll(s);
-}
-
-static void change_desired(struct supervisor *s, int by) {
-    char room[PG_INT_BYTES];
-    const struct pg_value values[] = {pg_int(by, room), pg_text(by > 0 ? STR("TTIN") : STR("TTOU")),
-                                      pg_text(str_c(s->rt->process))};
-    pg_exec(s->rt->platform, &change_stmt, values, 0, 0, on_changed, s);
-}
-
 static void leave(struct supervisor *s) {
     struct child *c;
     if (s->leaving && TAILQ_EMPTY(&s->alive)) { /* asked again, and only Redis is missing: the leases will do it */
@@ -199,10 +131,11 @@ static void leave(struct supervisor *s) {
         TAILQ_FOREACH(c, &s->alive, link) { child_signal(c, SIGQUIT); }
         return;
     }
-    LOG(INFO, "supervisor.drain", LF_INT("workers", count(s, NULL, true)));
+    LOG(INFO, "supervisor.drain", LF_INT("workers", supervisor_count(s, NULL, true)));
     s->leaving = true;
     s->left = loop_now(s->rt->loop);
-    TAILQ_FOREACH(c, &s->alive, link) { tell_to_leave(c); }
+    follow_end(s);
+    TAILQ_FOREACH(c, &s->alive, link) { supervisor_tell_to_leave(c); }
     if (TAILQ_EMPTY(&s->alive) && TAILQ_EMPTY(&s->dead)) {
         loop_stop(s->rt->loop);
     }
@@ -216,7 +149,7 @@ static void reload(struct supervisor *s) {
     }
     TAILQ_FOREACH(c, &s->alive, link) {
         if (!c->leaving) {
-            tell_to_leave(c);
+            supervisor_tell_to_leave(c);
         }
     }
     on_poll(s);
@@ -230,10 +163,10 @@ static void on_signal(void *arg, int signum) {
         reload(s);
         break;
     case SIGTTIN:
-        change_desired(s, 1);
+        follow_change(s, 1);
         break;
     case SIGTTOU:
-        change_desired(s, -1);
+        follow_change(s, -1);
         break;
     case SIGTSTP:
     case SIGCONT:
@@ -256,7 +189,7 @@ static void on_ready(void *arg) {
 
 static void add_beat(void *arg, struct buf *json) {
     struct supervisor *s = arg;
-    buf_addf(json, ",\"workers\":%zu", count(s, NULL, true));
+    buf_addf(json, ",\"workers\":%zu", supervisor_count(s, NULL, true));
 }
 
 /* What is still in the lists when the loop has stopped: the dead whose entries Redis did not let us hand back. */

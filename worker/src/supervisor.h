@@ -4,6 +4,7 @@
 
 #include "slot_table.h"
 
+#include <base/limits.h>
 #include <jobs/runtime.h>
 #include <queues/quarantine.h>
 #include <sys/queue.h>
@@ -29,6 +30,8 @@ struct child {
     struct mono told;  /* when */
     bool quiet;        /* told to claim nothing */
     bool hung;         /* killed because it did not beat */
+    uint64_t attempts; /* of its table, when follow.c looked last */
+    uint64_t ran_us;
     uint64_t beats;    /* last seen, */
     struct mono beat;  /* and when it last changed */
     int64_t oom_kills; /* crash_oom_kills at its start */
@@ -44,6 +47,12 @@ struct child {
 
 TAILQ_HEAD(child_list, child);
 
+/* What the processes of a queue do, as averages of the last seconds. */
+struct load {
+    double attempts_per_s; /* ended */
+    double run_s_per_s;    /* and the time that they took: attempts at once, in the mean */
+};
+
 struct supervisor {
     struct runtime *rt;
     const struct worker_options *options;
@@ -51,10 +60,16 @@ struct supervisor {
     struct timer *poll;
     struct mono polled; /* a supervisor that stood still itself must not blame its children */
     struct mono left;   /* when it was told to leave */
-    bool polling, ready, leaving, quiet;
+    bool ready, leaving, quiet;
     int64_t spawn_after_us; /* no new child before: a child that dies at once must not be forked in a circle */
     int64_t spawn_delay_ms;
     int types_fd; /* the declared types that processes are given; -1: none */
+    /* follow.c */
+    bool looking;
+    struct mono said;                /* when it said last that it is there */
+    struct mono patient_until;       /* until then it does not believe that another supervisor is gone */
+    size_t supervisors_n;            /* at the last look */
+    struct load loads[LIMIT_QUEUES]; /* in the order of the queue table */
 };
 
 /* child.c */
@@ -78,7 +93,15 @@ void crash_judge(struct child *c, int64_t status, int signum, int64_t oom_kills)
 /* Processes that the kernel has ended for want of memory since it started; -1: it does not say. */
 int64_t crash_oom_kills(void);
 
+/* follow.c: platform.desired_workers, of which each supervisor has its share (share.h) */
+void follow_look(struct supervisor *s);           /* reads what there should be, and goes by it */
+void follow_change(struct supervisor *s, int by); /* the number of every queue, for all supervisors */
+void follow_end(struct supervisor *s);            /* the others take over at once */
+
 /* supervisor.c */
+/* The ordinary ones; q NULL: of all queues. */
+size_t supervisor_count(const struct supervisor *s, const struct queue_info *q, bool leaving_too);
+void supervisor_tell_to_leave(struct child *c);
 bool supervisor_may_start(const struct supervisor *s);
 size_t supervisor_count_quarantine(const struct supervisor *s, const struct queue_info *q);
 void supervisor_start_one(struct supervisor *s, const struct queue_info *q, bool quarantine);

@@ -164,6 +164,18 @@ static void test_retain__more_than_one_statement_takes_then_goes_on(void **state
     assert_int_equal(0, sql_int(db.admin, "SELECT count(*) FROM src.effect"));
 }
 
+static void test_retain__changes_of_scale_and_supervisors_then_the_old_ones_go(void **state) {
+    (void)state;
+    sql_run(
+        db.admin,
+        "INSERT INTO platform.scale_change (queue, workers, before, pinned, reason, author, at) "
+        "SELECT 'default', 1, 2, false, '', '', now() - make_interval(days => d) FROM unnest(ARRAY[5, 35]) d; "
+        "INSERT INTO platform.supervisor SELECT 'h:' || d, 1, 1, '', '[]', now() - make_interval(hours => d) FROM unnest(ARRAY[1, 30]) d");
+    forget();
+    assert_int_equal(1, sql_int(db.admin, "SELECT count(*) FROM platform.scale_change"));
+    assert_int_equal(1, sql_int(db.admin, "SELECT count(*) FROM platform.supervisor"));
+}
+
 static void test_retain__not_the_leader_then_nothing(void **state) {
     (void)state;
     const char *id = add_old_job(40, "done", 40);
@@ -193,6 +205,7 @@ int main(void) {
         cmocka_unit_test_setup(test_retain__keys_are_kept_longer_than_jobs_then_the_job_stays_with_its_key, reset),
         cmocka_unit_test_setup(test_retain__dead_jobs_effects_events_and_inboxes_then_the_old_ones_go, reset),
         cmocka_unit_test_setup(test_retain__more_than_one_statement_takes_then_goes_on, reset),
+        cmocka_unit_test_setup(test_retain__changes_of_scale_and_supervisors_then_the_old_ones_go, reset),
         cmocka_unit_test_setup(test_retain__not_the_leader_then_nothing, reset),
         cmocka_unit_test_setup(test_retain__any_allocation_fails_then_a_later_tick_takes_the_rest, reset),
     };

@@ -1,0 +1,219 @@
+/* Following platform.desired_workers: once a second this supervisor says that it is there, what it has and what it does; twice a second it reads
+ * how many processes each queue should have, and which supervisors there are. */
+#include <base/json.h>
+#include <base/log.h>
+#include <base/metrics.h>
+#include <math.h>
+
+#include "share.h"
+#include "supervisor.h"
+
+enum { ALIVE_MS = 5000, SAY_EVERY_MS = 1000, LOADS_BYTES_MAX = 64 * 1024 };
+static const double load_over_s = 5;
+
+static const struct pg_stmt say_stmt = {
+    "supervisor.say",
+    "INSERT INTO platform.supervisor (name, room, cores, queues, load, seen_at) VALUES ($1, $2::int, $3::int, $4, $5::jsonb, now()) "
+    "ON CONFLICT (name) DO UPDATE SET load = excluded.load, seen_at = excluded.seen_at",
+    5,
+};
+/* First the supervisors by name, then the queues. Who has not been heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. */
+static const struct pg_stmt look_stmt = {
+    "supervisor.look",
+    "SELECT NULL AS queue, name, room, queues FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
+    "UNION ALL SELECT queue, NULL, workers, NULL FROM platform.desired_workers ORDER BY 1 NULLS FIRST, 2",
+    0,
+};
+static const struct pg_stmt end_stmt = {"supervisor.end", "DELETE FROM platform.supervisor WHERE name = $1", 1};
+static const struct pg_stmt change_stmt = {
+    "supervisor.change",
+    "UPDATE platform.desired_workers SET workers = greatest(0, workers + $1::int), pinned = true, reason = $2::text, author = $3::text, at = now()",
+    3,
+};
+
+/* ---- what it has and does ---- */
+
+static void take_load(struct supervisor *s, const struct queue_info *q, struct load *load, double dt) {
+    double attempts = 0, ran_us = 0, weight = 1 - exp(-dt / load_over_s);
+    struct child *c;
+    TAILQ_FOREACH(c, &s->alive, link) {
+        if (c->queue == q && !c->quarantine) {
+            attempts += (double)(c->table->attempts - c->attempts);
+            ran_us += (double)(c->table->ran_us - c->ran_us);
+            c->attempts = c->table->attempts;
+            c->ran_us = c->table->ran_us;
+        }
+    }
+    load->attempts_per_s += (attempts / dt - load->attempts_per_s) * weight;
+    load->run_s_per_s += (ran_us / 1e6 / dt - load->run_s_per_s) * weight;
+}
+
+static size_t busy(const struct supervisor *s, const struct queue_info *q) {
+    size_t n = 0;
+    struct child *c;
+    TAILQ_FOREACH(c, &s->alive, link) { n += c->queue == q && !c->quarantine && !c->leaving ? c->table->busy : 0; }
+    return n;
+}
+
+static void write_loads(const struct supervisor *s, struct buf *b) {
+    buf_add_char(b, '[');
+    for (size_t i = 0; i < queue_table_count(s->rt->queues); i++) {
+        const struct queue_info *q = queue_table_at(s->rt->queues, i);
+        buf_addf(b, "%s{\"queue\":\"%s\",\"processes\":%zu,\"busy\":%zu,\"attempts_per_s\":%.4f,\"run_s_per_s\":%.4f}",
+                 i > 0 ? "," : "", q->name, supervisor_count(s, q, false), busy(s, q), s->loads[i].attempts_per_s,
+                 s->loads[i].run_s_per_s);
+    }
+    buf_add_char(b, ']');
+}
+
+static void on_said(void *arg, struct err err, const PGresult *res) {
+    (void)arg;
+    (void)err; /* the next second again; whoever looks knows how old the row is */
+    (void)res;
+}
+
+static void say(struct supervisor *s) {
+    char room[PG_INT_BYTES], cores[PG_INT_BYTES];
+    struct buf loads;
+    struct mono now = loop_now(s->rt->loop);
+    int64_t ms = mono_ms_since(now, s->said);
+    if (ms < SAY_EVERY_MS) {
+        return;
+    }
+    s->said = now;
+    for (size_t i = 0; i < queue_table_count(s->rt->queues); i++) {
+        take_load(s, queue_table_at(s->rt->queues, i), &s->loads[i], (double)ms / 1000);
+    }
+    buf_init(&loads, LOADS_BYTES_MAX);
+    write_loads(s, &loads);
+    if (!err_is_set(buf_status(&loads))) {
+        const struct pg_value values[] = {pg_text(str_c(s->rt->process)), pg_int(s->rt->conf->worker_max_processes, room),
+                                          pg_int(uv_available_parallelism(), cores), pg_text(str_c(s->rt->conf->worker_queues)),
+                                          pg_text(buf_str(&loads))};
+        pg_exec(s->rt->platform, &say_stmt, values, 0, 0, on_said, NULL);
+    }
+    buf_free(&loads);
+}
+
+/* ---- what there should be ---- */
+
+static void drain_one(struct supervisor *s, const struct queue_info *q) {
+    struct child *c, *last = NULL;
+    TAILQ_FOREACH(c, &s->alive, link) {
+        if (c->queue == q && !c->quarantine && !c->leaving && (last == NULL || c->slot > last->slot)) {
+            last = c;
+        }
+    }
+    if (last != NULL) {
+        supervisor_tell_to_leave(last);
+    }
+}
+
+static void follow(struct supervisor *s, const struct queue_info *q, size_t share) {
+    size_t now = supervisor_count(s, q, false);
+    for (; now < share && supervisor_may_start(s) && supervisor_count(s, NULL, true) < (size_t)s->rt->conf->worker_max_processes;
+         now++) {
+        supervisor_start_one(s, q, false);
+    }
+    for (; now > share; now--) {
+        drain_one(s, q);
+    }
+}
+
+static bool runs(struct str queues, const struct queue_info *q) {
+    struct str rest = queues, name;
+    bool found = queues.n == 0;
+    while (!found && str_cut(&rest, ',', &name)) {
+        found = str_is(name, q->name);
+    }
+    return found;
+}
+
+/* The supervisors that run a queue. */
+static size_t read_places(const struct supervisor *s, const PGresult *res, const struct queue_info *q,
+                          struct share_place places[SHARE_PLACES_MAX]) {
+    size_t n = 0;
+    for (int row = 0; row < PQntuples(res) && pg_col_null(res, row, 0) && n < SHARE_PLACES_MAX; row++) {
+        if (runs(pg_col(res, row, 3), q)) {
+            places[n++] = (struct share_place){(int)pg_col_int(res, row, 2), str_is(pg_col(res, row, 1), s->rt->process)};
+        }
+    }
+    return n;
+}
+
+static size_t count_supervisors(const struct supervisor *s, const PGresult *res, bool *out_me) {
+    size_t n = 0;
+    *out_me = false;
+    for (; n < (size_t)PQntuples(res) && pg_col_null(res, (int)n, 0); n++) {
+        *out_me |= str_is(pg_col(res, (int)n, 1), s->rt->process);
+    }
+    return n;
+}
+
+static void follow_row(struct supervisor *s, const PGresult *res, int row) {
+    struct share_place places[SHARE_PLACES_MAX];
+    const struct queue_info *q = queue_table_find(s->rt->queues, pg_col(res, row, 0));
+    if (q == NULL) {
+        return;
+    }
+    size_t wanted = (size_t)pg_col_int(res, row, 2);
+    follow(s, q, share_of(wanted, places, read_places(s, res, q, places), q->number));
+    if (wanted > 0 && runs(str_c(s->rt->conf->worker_queues), q)) {
+        quarantine_follow(s, q);
+    }
+}
+
+/* When it could not look for a while the others could not say that they are there, either. */
+static void be_patient(struct supervisor *s) { s->patient_until.us = loop_now(s->rt->loop).us + ALIVE_MS * 1000; }
+
+static void on_look(void *arg, struct err err, const PGresult *res) {
+    struct supervisor *s = arg;
+    bool me;
+    s->looking = false;
+    if (err_is_set(err) || s->leaving) {
+        be_patient(s);
+        return; /* as it was */
+    }
+    size_t n = count_supervisors(s, res, &me);
+    if (!me) {
+        be_patient(s); /* just written, for the first time or after a while */
+        return;
+    }
+    if (n < s->supervisors_n && loop_now(s->rt->loop).us < s->patient_until.us) {
+        return;
+    }
+    s->supervisors_n = n;
+    for (int row = (int)n; row < PQntuples(res); row++) {
+        follow_row(s, res, row);
+    }
+}
+
+void follow_look(struct supervisor *s) {
+    say(s);
+    if (!s->looking) {
+        s->looking = true;
+        pg_exec(s->rt->platform, &look_stmt, NULL, 0, 0, on_look, s);
+    }
+}
+
+/* ---- signals ---- */
+
+static void on_changed(void *arg, struct err err, const PGresult *res) {
+    (void)arg;
+    (void)res; /* the next look sees it */
+    if (err_is_set(err)) {
+        LOG(ERROR, "scale.failed", LF_ERR(err));
+    }
+}
+
+void follow_change(struct supervisor *s, int by) {
+    char room[PG_INT_BYTES];
+    const struct pg_value values[] = {pg_int(by, room), pg_text(by > 0 ? STR("TTIN") : STR("TTOU")),
+                                      pg_text(str_c(s->rt->process))};
+    pg_exec(s->rt->platform, &change_stmt, values, 0, 0, on_changed, s);
+}
+
+void follow_end(struct supervisor *s) {
+    const struct pg_value values[] = {pg_text(str_c(s->rt->process))};
+    pg_exec(s->rt->platform, &end_stmt, values, 0, 0, on_said, NULL);
+}
