@@ -7,6 +7,7 @@
  *   cron.c     jobs of schedules, when they are due (leader)
  *   dead.c     the dead of the stream class, from Redis to Postgres (leader)
  *   audit.c    do the numbers add up (leader)
+ *   aof.c      whether Redis keeps its append-only file (leader)
  *   retain.c   what may be forgotten (leader) */
 #ifndef SCHEDULER_PRIVATE_H
 #define SCHEDULER_PRIVATE_H
@@ -97,6 +98,7 @@ void events_tick(struct scheduler *s);
 void cron_tick(struct scheduler *s); /* arms cron_timer for the next one */
 void dead_check(struct shard_watch *w);
 void audit_tick(struct scheduler *s);
+void aof_look(struct scheduler *s); /* with the audit: a metric */
 void retain_tick(struct scheduler *s);
 
 #endif
