@@ -10,22 +10,33 @@
 #include "keys.h"
 #include "sampler.h"
 #include "server.h"
+#include "slo.h"
 #include "types.h"
 
 enum { DRAIN_MS = 10000, LAST_ANSWERS_MS = 1000, EXIT_CONFIG = 78 };
 
 static void stop(struct api *api) { loop_stop(api->rt->loop); }
 
+static void on_last_words(void *arg) { stop(arg); }
+
+/* Drained: nothing is counted any more. */
+static void leave(struct api *api) {
+    if (!api->leaving) {
+        api->leaving = true;
+        runtime_last_words(api->rt, on_last_words, api);
+    }
+}
+
 void api_call_ended(struct api *api) {
     if (api->draining && api->open_n == 0 && !api->closing) {
-        stop(api);
+        leave(api);
     }
 }
 
 static void on_drained(void *arg) {
     struct api *api = arg;
     if (wait_count(api->waits) == 0) {
-        stop(api);
+        leave(api);
         return;
     }
     wait_all_up(api->waits); /* they are told 202 and where to look */
@@ -48,7 +59,7 @@ static void on_signal(void *arg, int signum) {
         http_server_stop_accepting(api->server);
     }
     if (api->open_n == 0) {
-        stop(api);
+        leave(api);
     } else {
         timer_start(api->drain_timer, DRAIN_MS);
     }
@@ -58,6 +69,7 @@ static void on_table(void *arg) {
     struct api *api = arg;
     api->ready = true;
     sampler_start(api->sampler);
+    slo_board_start(api->slo);
     declared_tell(api);
     LOG(INFO, "api.ready", LF_C("process", api->rt->process));
 }
@@ -112,6 +124,7 @@ static struct err open_parts(struct api *api) {
     TRY(wait_table_new(api, &api->waits));
     TRY(accept_new(api, &api->accept));
     TRY(enter_new(api, &api->enter));
+    TRY(slo_board_new(api, &api->slo));
     TRY(timer_new(api->rt->loop, on_tell_again, api, &api->tell_timer));
     return timer_new(api->rt->loop, on_drained, api, &api->drain_timer);
 }
@@ -128,6 +141,7 @@ static void close_parts(struct api *api) {
         enter_stop(api->enter);
         wait_table_stop(api->waits);
         sampler_stop(api->sampler);
+        slo_board_stop(api->slo);
         calls_free_spare(api);
         runtime_close(api->rt);
     }
@@ -135,6 +149,7 @@ static void close_parts(struct api *api) {
     enter_free(api->enter);
     wait_table_free(api->waits);
     sampler_free(api->sampler);
+    free(api->slo);
     keys_free(api->keys);
     types_free(api->types);
     declared_forget(api, true);

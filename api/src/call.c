@@ -227,15 +227,24 @@ static void log_call(struct call *c, const struct http_request *req, int status,
     log_write(probe ? LOG_LEVEL_DEBUG : status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "http.request", fields, n);
 }
 
-static void count(const char *route, int status, int64_t us) {
+/* Of no call: there was no memory for one, or the request could not be read. */
+static void count_bad(int status) {
     char code[12];
     (void)snprintf(code, sizeof code, "%d", status);
-    series_observe(metric_series(M_HTTP_DURATION, route, code, NULL), (double)us / 1e6);
+    series_observe(metric_series(M_HTTP_DURATION, "none", code, route_class(NULL, false)), 0);
+}
+
+static void count(const struct call *c, int status, int64_t us) {
+    char code[12];
+    (void)snprintf(code, sizeof code, "%d", status);
+    struct series *s =
+        metric_series(M_HTTP_DURATION, c->route != NULL ? c->route->name : "none", code, route_class(c->route, c->waited));
+    series_observe_traced(s, (double)us / 1e6, &c->trace, loop_wall(c->api->rt->loop));
 }
 
 static void end(struct call *c, const struct http_request *req, int status, size_t bytes) {
     int64_t us = loop_now(c->api->rt->loop).us - req->began.us;
-    count(c->route != NULL ? c->route->path : "none", status, us);
+    count(c, status, us);
     log_call(c, req, status, bytes, us);
     call_release(c);
 }
@@ -381,7 +390,7 @@ void call_on_done(void *arg, struct http_request *req, int status, size_t bytes)
     if (req->user != NULL) {
         end(req->user, req, status, bytes);
     } else {
-        count("none", status, 0); /* there was no memory for a call */
+        count_bad(status); /* there was no memory for a call */
     }
 }
 
@@ -390,6 +399,6 @@ void call_on_bad(void *arg, int status, const char *reason, struct buf *body) {
     struct trace trace = trace_new();
     const struct problem p = {.id = problem_of_status(status), .detail = str_c(reason), .trace = &trace};
     problem_write(body, &p);
-    count("none", status, 0);
+    count_bad(status);
     LOG(INFO, "http.bad_request", LF_INT("status", status), LF_C("detail", reason), LF_TRACE(&trace));
 }

@@ -40,6 +40,7 @@ struct call {
     struct uuid job, root; /* nil: none */
     const char *problem;
     unsigned refs;
+    bool waited;            /* it was to wait for a job */
     uint64_t number;        /* of those that have begun */
     TAILQ_ENTRY(call) link; /* open or spare */
 };

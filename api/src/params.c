@@ -135,5 +135,6 @@ int64_t call_wait_ms(struct call *c, int64_t fallback_ms) {
         call_problem(c, PROBLEM_BAD_PARAMETER, "wait must be a time like 30s or 500ms");
         return -1;
     }
+    c->waited = ms > 0;
     return ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS;
 }

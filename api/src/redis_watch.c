@@ -1,5 +1,6 @@
 #include "redis_watch.h"
 
+#include <base/metrics.h>
 #include <stdio.h>
 
 #include "server.h"
@@ -8,6 +9,7 @@ static void on_write(void *arg, struct err err, const struct reply *reply) {
     struct api *api = arg;
     (void)reply;
     api->redis.full = err.code == ERR_REDIS_FULL;
+    series_set(metric_series(M_REDIS_WRITES, NULL, NULL, NULL), !err_is_set(err));
 }
 
 /* Whether a Redis that answers also writes: the beat of this process, once more. */
@@ -49,6 +51,7 @@ static void on_memory(void *arg, struct err err, const struct reply *reply) {
     most = most > 0 ? most : machine;
     double fill = most > 0 ? (double)(used - outside) / (double)most : 0;
     api->redis.fill = fill < 1 ? fill : 0;
+    series_set(metric_series(M_REDIS_FILL, NULL, NULL, NULL), fill);
 }
 
 static void read_memory(struct api *api) {

@@ -4,7 +4,8 @@
 
 const struct route routes[] = {
 #define R(id, method, path, scope, flags, type, summary, query, param, schema, example, answers) \
-    {#id, method, path, SCOPE_##scope, flags, handle_##id, type, summary, query, param, schema, example, answers},
+    {#id,  method,  path,  method " " path, SCOPE_##scope, flags,   handle_##id,                 \
+     type, summary, query, param,           schema,        example, answers},
 #include "routes.def"
 #undef R
 };
@@ -19,6 +20,22 @@ static const struct {
 #undef S
 };
 enum { SCOPES = sizeof scopes / sizeof scopes[0] };
+
+const char *route_class(const struct route *r, bool waited) {
+    if (r == NULL) {
+        return "none";
+    }
+    if ((r->flags & ROUTE_LAX) != 0) {
+        return "probe";
+    }
+    if (strcmp(r->method, "GET") == 0) {
+        return waited ? "watch" : "read";
+    }
+    if (r->scope == SCOPE_ENQUEUE) {
+        return waited ? "command" : "produce";
+    }
+    return "operate";
+}
 
 const char *scope_name(enum scope s) {
     for (size_t i = 0; i < SCOPES; i++) {

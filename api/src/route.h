@@ -1,4 +1,4 @@
-/* The routes: one table (routes.def), from which come dispatch, the metrics' label and /openapi.json. */
+/* The routes: one table (routes.def), from which come dispatch, the metrics' labels and /openapi.json. */
 #ifndef API_ROUTE_H
 #define API_ROUTE_H
 
@@ -32,6 +32,7 @@ enum route_flag {
 struct route {
     const char *id; /* operationId */
     const char *method, *path;
+    const char *name; /* "GET /v1/jobs": the metrics' label */
     enum scope scope;
     unsigned flags; /* enum route_flag */
     void (*handler)(struct call *c);
@@ -51,5 +52,9 @@ extern const size_t routes_n;
  * ("GET, POST"), or is empty. */
 enum { ROUTE_ALLOW_BYTES = 64 };
 const struct route *route_find(struct str method, struct str path, struct str *out_param, char out_allow[ROUTE_ALLOW_BYTES]);
+
+/* The class of its requests, by which objectives are set (ops/slo.def): "produce", "command", "read", "watch", "operate", "probe"; of no route
+ * "none". waited: the answer was to wait for a job. */
+const char *route_class(const struct route *r, bool waited);
 
 #endif

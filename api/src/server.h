@@ -12,6 +12,7 @@ struct accept;
 struct enter;
 struct keys;
 struct sampler;
+struct slo_board;
 struct types;
 struct wait_table;
 struct timer;
@@ -27,6 +28,7 @@ struct api {
     struct accept *accept; /* journal class */
     struct enter *enter;   /* stream class */
     struct wait_table *waits;
+    struct slo_board *slo;
     struct timer *drain_timer, *tell_timer;
     struct buf openapi;                                   /* made once for each set of types */
     STAILQ_HEAD(, retired) retired;                       /* declared types of before, oldest first */
@@ -37,7 +39,7 @@ struct api {
     struct mono started;
     bool loopback; /* listens there only */
     bool ready;    /* the queue table is loaded */
-    bool draining, closing;
+    bool draining, leaving, closing;
     int status; /* of the process */
 };
 

@@ -3,6 +3,7 @@
 #include <base/json.h>
 #include <base/log.h>
 #include <base/metrics.h>
+#include <jobs/slo.h>
 #include <queues/shard.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct runtime_beat {
     void (*on_redis)(void *arg, bool up);
     void *arg;
     struct timer *timer, *table_timer, *lag_timer;
+    struct slo_keep *slo;
     struct mono lag_expected;
     struct wall started;
     struct buf json, metrics;
@@ -154,6 +156,9 @@ struct err heartbeat_new(struct runtime *rt, const struct runtime_options *o, st
     if (!err_is_set(e)) {
         e = timer_new(rt->loop, on_lag, h, &h->lag_timer);
     }
+    if (!err_is_set(e)) {
+        e = slo_keep_new(rt, &h->slo);
+    }
     if (err_is_set(e)) {
         heartbeat_free(h);
         return e;
@@ -169,6 +174,7 @@ void heartbeat_free(struct runtime_beat *h) {
     timer_free(h->timer);
     timer_free(h->table_timer);
     timer_free(h->lag_timer);
+    slo_keep_free(h->slo);
     buf_free(&h->json);
     buf_free(&h->metrics);
     free(h);
@@ -216,12 +222,15 @@ void heartbeat_on_redis(void *arg, bool up, struct err why) {
     }
 }
 
+void runtime_last_words(struct runtime *rt, void (*done)(void *arg), void *arg) { slo_keep_last(rt->heartbeat->slo, done, arg); }
+
 void runtime_start(struct runtime *rt, void (*ready)(void *arg), void *arg) {
     struct runtime_beat *h = rt->heartbeat;
     h->ready = ready;
     h->ready_arg = arg;
     timer_start_every(h->timer, BEAT_EVERY_MS);
     timer_start_every(h->table_timer, TABLE_EVERY_MS);
+    slo_keep_start(h->slo);
     h->lag_expected = (struct mono){loop_now(rt->loop).us + LAG_EVERY_MS * 1000};
     timer_start(h->lag_timer, LAG_EVERY_MS);
     on_table_due(h);

@@ -1,5 +1,5 @@
-/* The heartbeat of a process: its JSON under pen:w:<host>:<pid> (EX 10) and its name in pen:w, every 2 s; and the queue table kept
- * fresh, every second. */
+/* The heartbeat of a process: its JSON under pen:w:<host>:<pid> (EX 10) and its name in pen:w, every 2 s; the queue table kept fresh, every
+ * second; what is counted for the objectives kept (jobs/slo.h). */
 #ifndef JOBS_HEARTBEAT_H
 #define JOBS_HEARTBEAT_H
 

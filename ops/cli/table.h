@@ -9,6 +9,7 @@ enum column_kind {
     COLUMN_TEXT,    /* text, number, true or false; a list with commas */
     COLUMN_AGE,     /* since a time in text, in unix ms, or inside of an id (UUIDv7) */
     COLUMN_SECONDS, /* a number of seconds, shown as an age */
+    COLUMN_PERCENT, /* a ratio, shown as percent */
 };
 
 struct column {

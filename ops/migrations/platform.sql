@@ -187,6 +187,21 @@ CREATE TABLE IF NOT EXISTS platform.audit (
     target text NOT NULL,
     detail jsonb NOT NULL DEFAULT '{}'
 );
+
+-- What was counted for each objective (ops/slo.def), by day in UTC. Each process adds what has come since it added last, with a number of its
+-- own that grows: a statement that is sent again adds nothing (jobs/src/slo_keep.c).
+CREATE TABLE IF NOT EXISTS platform.slo_day (
+    day   date NOT NULL,
+    slo   text NOT NULL,
+    good  bigint NOT NULL,
+    total bigint NOT NULL,
+    PRIMARY KEY (day, slo)
+);
+CREATE TABLE IF NOT EXISTS platform.slo_process (
+    process text PRIMARY KEY,
+    number  bigint NOT NULL,
+    at      timestamptz NOT NULL DEFAULT now()
+);
 REVOKE ALL ON ALL TABLES IN SCHEMA platform FROM PUBLIC;
 
 -- The types whose jobs penstock.enqueue takes: class journal, as the API processes know them (they write it when they start and when they

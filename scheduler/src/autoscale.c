@@ -53,7 +53,7 @@ static struct autoscale *scale_of(struct autoscaler *a, const struct queue_info 
 /* Of all shards; false: one has not been seen for a while. */
 static bool add_depth(const struct scheduler *s, const struct queue_info *q, struct autoscale_sight *x) {
     struct mono now = loop_now(s->rt->loop);
-    int64_t oldest = 0;
+    int64_t age_ms = 0;
     bool fresh = q->shards_n > 0;
     for (size_t i = 0; i < s->watches_n; i++) {
         const struct shard_watch *w = s->watches[i];
@@ -64,12 +64,9 @@ static bool add_depth(const struct scheduler *s, const struct queue_info *q, str
         fresh &= w->looked.us != 0 && mono_ms_since(now, w->looked) < FRESH_MS;
         x->waiting += d->waiting;
         x->ready += d->waiting + d->running;
-        if (d->oldest_ready.ms != 0 && (oldest == 0 || d->oldest_ready.ms < oldest)) {
-            oldest = d->oldest_ready.ms;
-        }
+        age_ms = d->oldest_age_ms > age_ms ? d->oldest_age_ms : age_ms;
     }
-    int64_t now_ms = loop_wall(s->rt->loop).ms;
-    x->age_s = oldest != 0 && oldest < now_ms ? (double)(now_ms - oldest) / 1000 : 0;
+    x->age_s = (double)age_ms / 1000;
     return fresh;
 }
 

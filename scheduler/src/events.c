@@ -33,6 +33,7 @@ struct handing {
     struct batch *batch;
     const struct event *event;
     const struct module *consumer;
+    struct mono began;
 };
 
 static void next_wave(struct batch *b);
@@ -138,10 +139,18 @@ static void make_job(struct handing *h) {
     buf_free(&payload);
 }
 
+/* The types that a consumer hears are few, and its own. */
+static void observe(const struct handing *h) {
+    struct loop *l = h->batch->scheduler->rt->loop;
+    series_observe_traced(metric_series(M_EVENT_DURATION, h->consumer->name, h->event->type.p, NULL),
+                          (double)(loop_now(l).us - h->began.us) / 1e6, &h->event->trace, loop_wall(l));
+}
+
 static void on_delivered(void *arg, struct err err, bool repeated) {
     struct handing *h = arg;
     const char *outcome = err_is_set(err) ? "failed" : repeated ? "repeated" : "done";
     metric_inc(M_EVENTS_DELIVERED, h->consumer->name, outcome, NULL);
+    observe(h);
     if (!err_is_set(err)) {
         FAILPOINT(EVENT_AFTER_INBOX);
         handed(h, true);
@@ -169,7 +178,7 @@ static void deliver(struct batch *b, struct delivery *d) {
                 d->delivered = false;
                 return;
             }
-            *h = (struct handing){b, &d->event, module};
+            *h = (struct handing){b, &d->event, module, loop_now(rt->loop)};
             b->waiting++;
             module->consumers[c].deliver(&rt->modules[m], &d->event, on_delivered, h);
         }

@@ -40,6 +40,18 @@ static const struct pg_stmt scaling_stmt = {
     1,
 };
 
+/* Objectives are reported by month, for a year. Of a process that has added nothing for a day no statement is on its way. */
+static const struct pg_stmt slo_day_stmt = {
+    "retain.slo_day",
+    "WITH d AS (DELETE FROM platform.slo_day WHERE day < (now() AT TIME ZONE 'UTC')::date - 400 RETURNING 1) SELECT count(*) FROM d",
+    0,
+};
+static const struct pg_stmt slo_process_stmt = {
+    "retain.slo_process",
+    "WITH d AS (DELETE FROM platform.slo_process WHERE at < now() - interval '1 day' RETURNING 1) SELECT count(*) FROM d",
+    0,
+};
+
 /* One kind of row being forgotten. */
 struct forgetting {
     struct scheduler *scheduler;
@@ -102,6 +114,8 @@ void retain_tick(struct scheduler *s) {
     begin(s, s->rt->platform, &jobs_stmt, days);
     begin(s, s->rt->platform, &dead_stmt, days);
     begin(s, s->rt->platform, &scaling_stmt, days);
+    begin(s, s->rt->platform, &slo_day_stmt, days);
+    begin(s, s->rt->platform, &slo_process_stmt, days);
     for (size_t m = 0; m < s->rt->registry->modules_n; m++) {
         begin(s, s->rt->modules[m].db, &s->rt->modules[m].module->sql->retain, days);
     }

@@ -1,6 +1,7 @@
 #include "scheduler.h"
 
 #include <base/log.h>
+#include <base/metrics.h>
 #include <io/signals.h>
 #include <queues/shard.h>
 #include <stdio.h>
@@ -56,7 +57,10 @@ static void on_relay(void *arg) {
     events_tick(s);
 }
 
-static void on_audit(void *arg) { audit_tick(arg); }
+static void on_audit(void *arg) {
+    audit_tick(arg);
+    aof_look(arg);
+}
 static void on_retain(void *arg) { retain_tick(arg); }
 static void on_scale(void *arg) { autoscale_tick(arg); }
 static void on_cron(void *arg) { cron_tick(arg); }
@@ -90,6 +94,7 @@ static void on_due(void *arg, struct str channel, struct str message) {
 
 static void on_leader(void *arg, bool held) {
     struct scheduler *s = arg;
+    series_set(metric_series(M_SCHEDULER_LEADS, NULL, NULL, NULL), held);
     LOG(INFO, held ? "scheduler.leads" : "scheduler.follows", LF_C("process", s->rt->process));
     autoscale_forget(s);
     if (held && s->ready) {
@@ -100,6 +105,8 @@ static void on_leader(void *arg, bool held) {
 static void on_ready(void *arg) {
     struct scheduler *s = arg;
     s->ready = true;
+    series_set(metric_series(M_SCHEDULER_LEADS, NULL, NULL, NULL), scheduler_leads(s));
+    aof_look(s);
     LOG(INFO, "scheduler.ready", LF_C("process", s->rt->process));
     timer_start_every(s->second, SECOND_MS);
     timer_start_every(s->relay_timer, RELAY_MS);

@@ -8,6 +8,7 @@
  *   autoscale.c how many worker processes each queue should have (leader)
  *   dead.c     the dead of the stream class, from Redis to Postgres (leader)
  *   audit.c    do the numbers add up (leader)
+ *   aof.c      whether Redis keeps its append-only file (leader)
  *   retain.c   what may be forgotten (leader) */
 #ifndef SCHEDULER_PRIVATE_H
 #define SCHEDULER_PRIVATE_H
@@ -108,6 +109,7 @@ void autoscale_tick(struct scheduler *s);
 void autoscale_forget(struct scheduler *s); /* what it saw before it lead is old */
 void dead_check(struct shard_watch *w);
 void audit_tick(struct scheduler *s);
+void aof_look(struct scheduler *s); /* with the audit: a metric */
 void retain_tick(struct scheduler *s);
 
 #endif

@@ -118,7 +118,8 @@ EXPECTED = {"jobs_post": 202, "jobs_batch": 200, "jobs_list": 200, "jobs_get": 2
             "queues_list": 200, "queues_get": 200, "queues_pause": 200, "queues_resume": 200, "schedules_post": (200, 201),
             "schedules_list": 200, "schedules_get": 200, "schedules_put": 200, "schedules_pause": 200, "schedules_resume": 200,
             "schedules_run": 202, "schedules_delete": 200, "dlq_list": 200, "dlq_retry": 202,
-            "workers_list": 200, "scale_list": 200, "scale_get": 200, "scale_put": 200, "health": 200, "livez": 200, "readyz": 200, "metrics": 200,
+            "workers_list": 200, "slo_list": 200, "slo_report": 200, "scale_list": 200, "scale_get": 200, "scale_put": 200,
+            "health": 200, "livez": 200, "readyz": 200, "metrics": 200,
             "openapi": 200}
 
 

@@ -22,9 +22,10 @@ NAMES = {
     "jobs_enqueued_total", "jobs_finished_total", "attempts_total", "queue_depth", "queue_oldest_age_seconds", "queue_drain_eta_seconds",
     "queue_admission", "job_duration_seconds", "job_queue_wait_seconds", "workers", "dlq_jobs", "idempotency_hits_total", "stale_refused_total",
     "duplicates_absorbed_total", "orphans_total", "conservation_gap", "http_server_request_duration_seconds",
-    "provider_circuit_state", "provider_window", "provider_retries_total", "provider_refused_total",
+    "job_overrun_ratio", "redis_memory_fill_ratio", "redis_writes", "redis_aof_ok", "scheduler_leads", "provider_circuit_state", "provider_window", "provider_retries_total", "provider_refused_total",
 }
 SAMPLE = re.compile(r'([a-z_]+)(\{(?:[a-z]+="(?:[^"\\]|\\.)*",?)+\})? (\S+)')
+EXEMPLAR = re.compile(r' # \{trace_id="([0-9a-f]{32})"\} (\S+) \d+\.\d{3}$')
 LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -127,9 +128,28 @@ def test_openmetrics__then_the_same_series_and_its_own_rules(client, busy):
         if line.startswith("# TYPE "):
             assert line.split()[2] == current
             continue
-        name = SAMPLE.fullmatch(line)[1]
+        name = SAMPLE.fullmatch(EXEMPLAR.sub("", line))[1]
         suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}[types[current.removeprefix("penstock_")]]
         assert name in {current + suffix for suffix in suffixes}, line
+
+
+def test_exemplars__then_they_lead_to_what_is_in_the_logs(stack, client, busy):
+    def found() -> dict[str, set]:
+        shown: dict[str, set] = {}
+        for line in scrape(client, OPENMETRICS).splitlines():
+            if exemplar := EXEMPLAR.search(line):
+                name, labels, _ = samples(line[: exemplar.start()])[0]
+                assert float(exemplar[2]) <= float(labels["le"]), line
+                shown.setdefault(name, set()).add(exemplar[1])
+        return shown
+
+    wanted = {f"penstock_{name}_seconds_bucket" for name in ("http_server_request_duration", "job_duration", "job_queue_wait")}
+    assert ports.wait_until(lambda: wanted <= set(found()), 2 * BEAT_S), found()
+    shown = found()
+    known = {line["trace"] for log in (stack.api.log, stack.roles["worker"].log) for line in log_lines(log) if "trace" in line}
+    assert shown["penstock_job_duration_seconds_bucket"] <= known
+    assert shown["penstock_http_server_request_duration_seconds_bucket"] & known  # that of a probe is not logged
+    assert not EXEMPLAR.search(scrape(client))
 
 
 def test_histograms__then_buckets_add_up(client, busy):

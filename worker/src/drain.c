@@ -10,10 +10,13 @@ static void leave(struct process *p) {
     loop_stop(p->rt->loop);
 }
 
+static void on_last_words(void *arg) { leave(arg); }
+
 void drain_check(struct process *p) {
     bool empty = p->running_n == 0 && p->waiting_n == 0 && p->outgoing_n == 0 && p->finishing_n == 0 && !p->outbox_running;
-    if (p->draining && empty && !p->done) {
-        leave(p);
+    if (p->draining && empty && !p->done && !p->leaving) {
+        p->leaving = true;
+        runtime_last_words(p->rt, on_last_words, p);
     }
 }
 

@@ -122,11 +122,13 @@ static struct series *kept(struct series **where, enum metric m, const struct ki
     return *where;
 }
 
-void kind_waited(struct kind *k, int64_t ms) {
-    series_observe(kept(&k->queue_wait, M_JOB_QUEUE_WAIT, k, NULL), (double)ms / 1000);
+void kind_waited(struct kind *k, int64_t ms, const struct trace *t, struct wall now) {
+    series_observe_traced(kept(&k->queue_wait, M_JOB_QUEUE_WAIT, k, NULL), (double)ms / 1000, t, now);
 }
 
-void kind_ran(struct kind *k, int64_t us) { series_observe(kept(&k->duration, M_JOB_DURATION, k, NULL), (double)us / 1e6); }
+void kind_ran(struct kind *k, int64_t us, const struct trace *t, struct wall now) {
+    series_observe_traced(kept(&k->duration, M_JOB_DURATION, k, NULL), (double)us / 1e6, t, now);
+}
 
 void kind_parked(const struct kind *k) { metric_inc(M_JOBS_PARKED, k->queue, k->name.p, NULL); }
 

@@ -46,8 +46,8 @@ size_t kinds_known(const struct kinds *k, size_t first, struct queue_kind out[LI
 /* ERR_INVALID: the payload does not satisfy the type's schema. For jobs that no API has checked. */
 MUST struct err kind_check(struct kind *k, struct str payload);
 
-void kind_waited(struct kind *k, int64_t ms);
-void kind_ran(struct kind *k, int64_t us);
+void kind_waited(struct kind *k, int64_t ms, const struct trace *t, struct wall now);
+void kind_ran(struct kind *k, int64_t us, const struct trace *t, struct wall now);
 void kind_attempt(struct kind *k, enum attempt_label l);
 void kind_parked(const struct kind *k);
 void kind_finished(struct kind *k, enum job_outcome o);

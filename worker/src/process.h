@@ -85,10 +85,10 @@ struct process {
     struct timer *beat, *renew, *drain_timer;
     int claiming;                   /* answers of the reader still to come: to the read, and whether a cancel request stands */
     bool claim_failed, cancels_any; /* what they were */
-    bool sweep_again, quiet, draining, last_words, done;     /* last_words: the drain deadline has passed */
-    bool reclaiming, reclaim_again;                          /* a reclaimed entry is held, or asked for; look for the next */
-    unsigned reclaim_shard, reclaim_left;                    /* which shard is asked, how many after it */
-    bool lone, lone_asked;                                   /* in quarantine; the next suspect is asked for */
+    bool sweep_again, quiet, draining, last_words, leaving, done; /* last_words: the drain deadline has passed */
+    bool reclaiming, reclaim_again;                               /* a reclaimed entry is held, or asked for; look for the next */
+    unsigned reclaim_shard, reclaim_left;                         /* which shard is asked, how many after it */
+    bool lone, lone_asked;                                        /* in quarantine; the next suspect is asked for */
     unsigned lone_shard, lone_left, lone_idle;               /* in which shard, how many more may have one; beats without any */
     bool outbox_wanted[RUNTIME_MODULES_MAX], outbox_running; /* wanted: by module */
     size_t outbox_module;                                    /* the running one's */

@@ -151,7 +151,7 @@ static void ended(struct held *h, const struct attempt_end *end) {
     h->state = HELD_ENDING;
     h->wrote_follow_ups = end->follow_ups;
     p->service_ms += ((double)us / 1000 - p->service_ms) / AVERAGE_WEIGHT;
-    kind_ran(h->kind, us);
+    kind_ran(h->kind, us, &h->attempt.job.trace, loop_wall(p->rt->loop));
     p->table->busy = (uint32_t)p->running_n;
     p->table->attempts++;
     p->table->ran_us += (uint64_t)us;
@@ -268,8 +268,11 @@ bool run_is_overdue(const struct held *h, struct mono now) {
 void run_watch(struct process *p) {
     struct mono now = loop_now(p->rt->loop);
     struct held *h, *next;
+    double overrun = 0;
     for (h = TAILQ_FIRST(&p->running); h != NULL; h = next) {
         next = TAILQ_NEXT(h, link);
+        double over = (double)mono_ms_since(now, h->started) / (double)h->attempt.type->timeout_ms;
+        overrun = over > overrun ? over : overrun;
         bool timed_out = mono_ms_since(now, h->attempt.give_up) >= 0;
         if (!h->stopping && (timed_out || h->attempt.cancel_requested) && h->attempt.on_stop != NULL) {
             h->stopping = true;
@@ -280,4 +283,5 @@ void run_watch(struct process *p) {
             abandon(h);
         }
     }
+    series_set(metric_series(M_JOB_OVERRUN, p->queue->name, NULL, NULL), overrun);
 }

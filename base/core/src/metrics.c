@@ -26,7 +26,7 @@ static const struct {
     {10, "10.0"},     {30, "30.0"},       {60, "60.0"},     {300, "300.0"}, {600, "600.0"},
 };
 
-enum { BOUNDS = sizeof bounds / sizeof bounds[0], LABELS_MAX = 3, VALUE_MAX = 100, LABELS_BYTES = 1024 };
+enum { BOUNDS = sizeof bounds / sizeof bounds[0], LABELS_MAX = 3, VALUE_MAX = 100, LABELS_BYTES = 1024, EXEMPLAR_MS = 60000 };
 
 struct series {
     UT_hash_handle hh;
@@ -34,6 +34,11 @@ struct series {
     double value; /* of a histogram: the sum */
     uint64_t count;
     uint64_t buckets[BOUNDS]; /* not cumulative */
+    struct {
+        double value;
+        struct wall at; /* 0: there is none */
+        struct trace trace;
+    } exemplar;
     size_t labels_n;
     char labels[]; /* a="x",b="y" */
 };
@@ -116,15 +121,61 @@ struct series *metric_series(enum metric m, const char *v1, const char *v2, cons
 void series_add(struct series *s, double v) { s->value += v; }
 void series_set(struct series *s, double v) { s->value = v; }
 
+/* BOUNDS: +Inf. */
+static size_t bucket_of(double v) {
+    size_t i = 0;
+    while (i < BOUNDS && v > bounds[i].le) {
+        i++;
+    }
+    return i;
+}
+
 void series_observe(struct series *s, double v) {
+    size_t i = bucket_of(v);
     s->value += v;
     s->count++;
-    for (size_t i = 0; i < BOUNDS; i++) {
-        if (v <= bounds[i].le) {
-            s->buckets[i]++;
-            return;
+    if (i < BOUNDS) {
+        s->buckets[i]++;
+    }
+}
+
+void series_observe_traced(struct series *s, double v, const struct trace *t, struct wall now) {
+    series_observe(s, v);
+    if (v >= s->exemplar.value || now.ms - s->exemplar.at.ms > EXEMPLAR_MS) {
+        s->exemplar.value = v;
+        s->exemplar.at = now;
+        s->exemplar.trace = *t;
+    }
+}
+
+/* Of a histogram: what took at most as long as the bounds-th bucket's bound; BOUNDS: all. */
+static double counted(enum metric m, const struct series *s, size_t bound) {
+    if (metric_families[m].kind != HISTOGRAM) {
+        return s->value;
+    }
+    uint64_t n = bound == BOUNDS ? s->count : 0;
+    for (size_t i = 0; i <= bound && bound < BOUNDS; i++) {
+        n += s->buckets[i];
+    }
+    return (double)n;
+}
+
+static bool has_text(const struct series *s, const char *text) {
+    return memmem(s->labels, s->labels_n, text, strlen(text)) != NULL;
+}
+
+double metric_total(enum metric m, const char *with, const char *without, double le) {
+    double sum = 0;
+    size_t bound = bucket_of(le);
+    if (bound < BOUNDS ? bounds[bound].le > le : isfinite(le)) {
+        return NAN;
+    }
+    for (const struct series *s = registry[m]; s != NULL; s = s->hh.next) {
+        if ((with == NULL || has_text(s, with)) && (without == NULL || !has_text(s, without))) {
+            sum += counted(m, s, bound);
         }
     }
+    return sum;
 }
 
 static void add_number(struct buf *out, double v) {
@@ -152,7 +203,19 @@ static void add_plain(struct buf *out, const struct family *f, const struct seri
     buf_add_char(out, '\n');
 }
 
-static void add_bucket(struct buf *out, const struct family *f, const struct series *s, const char *le, uint64_t count) {
+static void add_exemplar(struct buf *out, const struct series *s) {
+    char id[TRACE_ID_HEX_BYTES];
+    trace_id_text(&s->exemplar.trace, id);
+    buf_addf(out, EXEMPLAR_MARK "{trace_id=\"%s\"} ", id);
+    add_number(out, s->exemplar.value);
+    buf_addf(out, " %lld.%03lld\n", (long long)(s->exemplar.at.ms / 1000), (long long)(s->exemplar.at.ms % 1000));
+}
+
+static void add_bucket(struct buf *out, const struct family *f, const struct series *s, size_t i, uint64_t count) {
+    const char *le = i < BOUNDS ? bounds[i].text : "+Inf";
+    if (s->exemplar.at.ms != 0 && bucket_of(s->exemplar.value) == i) {
+        add_exemplar(out, s);
+    }
     buf_addf(out, "%.*s_bucket{%.*s%sle=\"%s\"} %llu\n", STR_ARG(f->name), (int)s->labels_n, s->labels,
              s->labels_n > 0 ? "," : "", le, (unsigned long long)count);
 }
@@ -163,9 +226,9 @@ static void add_histogram(struct buf *out, const struct family *f, const struct 
     uint64_t below = 0;
     for (size_t i = 0; i < BOUNDS; i++) {
         below += s->buckets[i];
-        add_bucket(out, f, s, bounds[i].text, below);
+        add_bucket(out, f, s, i, below);
     }
-    add_bucket(out, f, s, "+Inf", s->count);
+    add_bucket(out, f, s, BOUNDS, s->count);
     buf_addf(out, "%.*s_sum%s%.*s%s ", STR_ARG(f->name), open, (int)s->labels_n, s->labels, close);
     add_number(out, s->value);
     buf_addf(out, "\n%.*s_count%s%.*s%s %llu\n", STR_ARG(f->name), open, (int)s->labels_n, s->labels, close,

@@ -11,6 +11,9 @@ struct family {
     const char *help;
 };
 
+/* What a line of a snapshot begins with that is the exemplar of the line behind it; what follows is as in OpenMetrics. */
+#define EXEMPLAR_MARK "#exemplar "
+
 extern const struct family metric_families[M_MAX];
 
 #endif

@@ -117,6 +117,31 @@ static bool parse_line(struct str s, struct line *out) {
     return is_number(out->value);
 }
 
+static bool is_hex(struct str s) {
+    for (size_t i = 0; i < s.n; i++) {
+        if (strchr("0123456789abcdef", s.p[i]) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* "#exemplar {trace_id="…"} value time": *out is what stands behind the mark; p NULL: it is malformed. False: another line. */
+static bool read_exemplar(struct str s, struct str *out) {
+    struct str mark = STR(EXEMPLAR_MARK), open = STR("{trace_id=\""), close = STR("\"} "), value;
+    enum { ID = TRACE_ID_HEX_BYTES - 1 };
+    if (!str_starts(s, mark)) {
+        return false;
+    }
+    s = str_of(s.p + mark.n, s.n - mark.n);
+    size_t head = open.n + ID + close.n;
+    bool ok = s.n > head && str_starts(s, open) && is_hex(str_of(s.p + open.n, ID)) &&
+              str_starts(str_of(s.p + open.n + ID, close.n), close);
+    struct str rest = ok ? str_of(s.p + head, s.n - head) : STR_NONE;
+    *out = ok && str_cut(&rest, ' ', &value) && is_number(value) && is_number(rest) ? s : STR_NONE;
+    return true;
+}
+
 static void add_process(struct buf *b, const char *process) {
     buf_add_c(b, "process=\"");
     for (const char *c = process; *c != '\0'; c++) {
@@ -128,32 +153,43 @@ static void add_process(struct buf *b, const char *process) {
     buf_add_char(b, '"');
 }
 
-static void sort_in(struct buf texts[M_MAX], const struct metrics_part *part) {
+static bool is_bucket(struct str name) {
+    struct str suffix = STR("_bucket");
+    return name.n > suffix.n && str_eq(str_of(name.p + name.n - suffix.n, suffix.n), suffix);
+}
+
+static void add_line(struct buf *b, const char *process, const struct line *line, struct str exemplar) {
+    buf_add(b, line->name);
+    buf_add_char(b, '{');
+    add_process(b, process);
+    if (line->labels.n > 0) {
+        buf_add_char(b, ',');
+        buf_add(b, line->labels);
+    }
+    buf_add_c(b, "} ");
+    buf_add(b, line->value);
+    if (exemplar.p != NULL && is_bucket(line->name)) {
+        buf_add_c(b, " # ");
+        buf_add(b, exemplar);
+    }
+    buf_add_char(b, '\n');
+}
+
+static void sort_in(struct buf texts[M_MAX], const struct metrics_part *part, bool exemplars) {
     struct str rest = part->snapshot;
     const char *end = rest.n > 0 ? memrchr(rest.p, '\n', rest.n) : NULL;
-    struct str text;
+    struct str text, exemplar = STR_NONE;
     struct line line;
     int m = M_MAX;
     rest.n = end != NULL ? (size_t)(end - rest.p) : 0; /* a last line without its end may have lost digits */
     while (str_cut(&rest, '\n', &text)) {
-        if (!is_printable(text) || !parse_line(text, &line)) {
+        if (!is_printable(text) || read_exemplar(text, &exemplar)) {
             continue;
         }
-        m = family_of(line.name, m);
-        if (m == M_MAX) {
-            continue;
+        if (parse_line(text, &line) && (m = family_of(line.name, m)) != M_MAX) {
+            add_line(&texts[m], part->process, &line, exemplars ? exemplar : STR_NONE);
         }
-        struct buf *b = &texts[m];
-        buf_add(b, line.name);
-        buf_add_char(b, '{');
-        add_process(b, part->process);
-        if (line.labels.n > 0) {
-            buf_add_char(b, ',');
-            buf_add(b, line.labels);
-        }
-        buf_add_c(b, "} ");
-        buf_add(b, line.value);
-        buf_add_char(b, '\n');
+        exemplar = STR_NONE;
     }
 }
 
@@ -180,7 +216,7 @@ void metrics_render(struct buf *out, const struct metrics_part *parts, size_t n,
         buf_init(&texts[m], out->max);
     }
     for (size_t i = 0; i < n; i++) {
-        sort_in(texts, &parts[i]);
+        sort_in(texts, &parts[i], openmetrics);
     }
     for (int m = 0; m < M_MAX; m++) {
         add_family(out, (enum metric)m, &texts[m], openmetrics);

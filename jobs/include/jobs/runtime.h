@@ -46,6 +46,9 @@ struct runtime {
 MUST struct err runtime_open(const struct runtime_options *o, struct runtime **out);
 /* Loads the queue table and lets cb know; tries again every second until Postgres answers. Starts the heartbeat. */
 void runtime_start(struct runtime *rt, void (*ready)(void *arg), void *arg);
+/* Before an end in peace: done runs once what this process has counted for the objectives is kept, or cannot be within a second; perhaps at
+ * once. */
+void runtime_last_words(struct runtime *rt, void (*done)(void *arg), void *arg);
 void runtime_close(struct runtime *rt); /* the loop with everything on it */
 struct module_env *runtime_module(struct runtime *rt, const struct module *m);
 /* What a call has shown of a server that only workers speak to, "mail": dependency_up here, and a note in Redis by which the API knows

@@ -86,11 +86,37 @@ static void test_route__given_a_scope_then_its_name_leads_back_to_it(void **stat
     assert_int_equal(0, scope_parse(STR("views")));
 }
 
+static void test_route__given_a_request_then_its_class(void **state) {
+    (void)state;
+    static const struct {
+        const char *method, *path, *quick, *waited;
+    } cases[] = {
+        {"POST", "/v1/jobs", "produce", "command"},
+        {"POST", "/v1/orders", "produce", "command"},
+        {"DELETE", "/v1/jobs/x", "produce", "command"},
+        {"GET", "/v1/jobs/x", "read", "watch"},
+        {"HEAD", "/v1/queues", "read", "watch"},
+        {"PUT", "/v1/scale/x", "operate", "operate"},
+        {"POST", "/v1/jobs/x/retry", "operate", "operate"},
+        {"GET", "/metrics", "probe", "probe"},
+        {"GET", "/readyz", "probe", "probe"},
+        {"GET", "/nothing", "none", "none"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char allow[ROUTE_ALLOW_BYTES];
+        struct str param;
+        const struct route *r = route_find(str_c(cases[i].method), str_c(cases[i].path), &param, allow);
+        assert_string_equal(cases[i].quick, route_class(r, false));
+        assert_string_equal(cases[i].waited, route_class(r, true));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_route__given_a_path_then_its_route_and_parameter_are_found),
         cmocka_unit_test(test_route__given_another_method_then_allow_lists_those_of_the_path),
         cmocka_unit_test(test_route__given_the_table_then_every_route_is_found_by_itself_and_described),
+        cmocka_unit_test(test_route__given_a_request_then_its_class),
         cmocka_unit_test(test_route__given_a_scope_then_its_name_leads_back_to_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

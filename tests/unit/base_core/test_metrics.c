@@ -72,23 +72,115 @@ static void test_metrics__given_counters_and_gauges_then_one_line_each(void **st
 
 static void test_metrics__given_observations_then_cumulative_buckets(void **state) {
     (void)state;
-    struct series *s = metric_series(M_HTTP_DURATION, "GET /livez", "200", NULL);
+    struct series *s = metric_series(M_HTTP_DURATION, "GET /livez", "200", "probe");
     series_observe(s, 0.001); /* on the border: in */
     series_observe(s, 0.25);
     series_observe(s, 0.75);
     series_observe(s, 601);
-    assert_line("penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",le=\"0.001\"} 1\n"
-                "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",le=\"0.0025\"} 1");
-    assert_line("penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",le=\"0.25\"} 2\n"
-                "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",le=\"0.5\"} 2\n"
-                "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",le=\"1.0\"} 3");
-    assert_line("penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",le=\"600.0\"} 3\n"
-                "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",le=\"+Inf\"} 4\n"
-                "penstock_http_server_request_duration_seconds_sum{route=\"GET /livez\",code=\"200\"} 602.001\n"
-                "penstock_http_server_request_duration_seconds_count{route=\"GET /livez\",code=\"200\"} 4");
+    assert_line(
+        "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",class=\"probe\",le=\"0.001\"} 1\n"
+        "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",class=\"probe\",le=\"0.0025\"} 1");
+    assert_line(
+        "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",class=\"probe\",le=\"0.25\"} 2\n"
+        "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",class=\"probe\",le=\"0.5\"} 2\n"
+        "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",class=\"probe\",le=\"1.0\"} 3");
+    assert_line(
+        "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",class=\"probe\",le=\"600.0\"} 3\n"
+        "penstock_http_server_request_duration_seconds_bucket{route=\"GET /livez\",code=\"200\",class=\"probe\",le=\"+Inf\"} 4\n"
+        "penstock_http_server_request_duration_seconds_sum{route=\"GET /livez\",code=\"200\",class=\"probe\"} 602.001\n"
+        "penstock_http_server_request_duration_seconds_count{route=\"GET /livez\",code=\"200\",class=\"probe\"} 4");
     series_observe(metric_series(M_LOOP_LAG, NULL, NULL, NULL), 2);
     assert_line("penstock_loop_lag_seconds_bucket{le=\"1.0\"} 0\npenstock_loop_lag_seconds_bucket{le=\"2.5\"} 1");
     assert_line("penstock_loop_lag_seconds_sum 2\npenstock_loop_lag_seconds_count 1");
+}
+
+static void observe(struct series *s, double v, const char *traceparent, int64_t at_ms) {
+    struct trace t;
+    assert_true(trace_parse(str_c(traceparent), &t));
+    series_observe_traced(s, v, &t, (struct wall){at_ms});
+}
+
+#define TRACE(digit) "00-" digit "bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+#define EXEMPLAR(digit, rest) "#exemplar {trace_id=\"" digit "bf92f3577b34da6a3ce929d0e0e4736\"} " rest "\n"
+
+/* The slowest of a minute, in front of the bucket that it is in. */
+static void test_metrics__given_traces_then_the_slowest_of_a_minute_is_the_exemplar(void **state) {
+    (void)state;
+    struct series *s = metric_series(M_EVENT_DURATION, "c", "e", NULL);
+    observe(s, 0.3, TRACE("1"), 1700000000005);
+    assert_line(EXEMPLAR(
+        "1", "0.3 1700000000.005") "penstock_event_delivery_duration_seconds_bucket{consumer=\"c\",event=\"e\",le=\"0.5\"} 1");
+    observe(s, 0.2, TRACE("2"), 1700000060000); /* faster, and the other is not old */
+    assert_line(EXEMPLAR(
+        "1", "0.3 1700000000.005") "penstock_event_delivery_duration_seconds_bucket{consumer=\"c\",event=\"e\",le=\"0.5\"} 2");
+    observe(s, 0.3, TRACE("3"), 1700000060005);
+    assert_line(EXEMPLAR(
+        "3", "0.3 1700000060.005") "penstock_event_delivery_duration_seconds_bucket{consumer=\"c\",event=\"e\",le=\"0.5\"} 3");
+    observe(s, 0.001, TRACE("4"), 1700000120006); /* faster, but the other is old */
+    assert_line(EXEMPLAR(
+        "4",
+        "0.001 1700000120.006") "penstock_event_delivery_duration_seconds_bucket{consumer=\"c\",event=\"e\",le=\"0.001\"} 1");
+    observe(s, 1000, TRACE("5"), 1700000120007);
+    assert_line(EXEMPLAR(
+        "5", "1000 1700000120.007") "penstock_event_delivery_duration_seconds_bucket{consumer=\"c\",event=\"e\",le=\"+Inf\"} 5");
+}
+
+static void test_metrics__given_exemplars_then_only_openmetrics_shows_them(void **state) {
+    (void)state;
+    static const struct {
+        const char *mark, *shown;
+    } cases[] = {
+        {EXEMPLAR("1", "0.3 1700000000.005"), " # {trace_id=\"1bf92f3577b34da6a3ce929d0e0e4736\"} 0.3 1700000000.005"},
+        {EXEMPLAR("1", "0.3 1700000000.005") EXEMPLAR("2", "0.3 1700000000.005"),
+         " # {trace_id=\"2bf92f3577b34da6a3ce929d0e0e4736\"} 0.3 1700000000.005"},
+        {EXEMPLAR("1", "0.3"), ""},
+        {EXEMPLAR("1", "0.3 1 2"), ""},
+        {EXEMPLAR("1", "x 1"), ""},
+        {EXEMPLAR("1", ""), ""},
+        {EXEMPLAR("Z", "0.3 1"), ""},
+        {"#exemplar {trace_id=\"1\"} 0.3 1\n", ""},
+        {"#exemplar \n", ""},
+        {"#exemplar {trace_id=\"1bf92f3577b34da6a3ce929d0e0e4736", ""},
+        {EXEMPLAR("1", "0.3 1") "penstock_loop_lag_seconds_sum 1\n", ""}, /* another line's, where there is none */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char snapshot_text[400], want[200];
+        (void)snprintf(snapshot_text, sizeof snapshot_text, "%s%spenstock_loop_lag_seconds_bucket{le=\"0.5\"} 1\n", cases[i].mark,
+                       cases[i].mark[strlen(cases[i].mark) - 1] == '\n' ? "" : "\n");
+        struct metrics_part part = {"p", str_c(snapshot_text)};
+        (void)snprintf(want, sizeof want, "penstock_loop_lag_seconds_bucket{process=\"p\",le=\"0.5\"} 1%s\n", cases[i].shown);
+        char *text = render(&part, 1, true);
+        assert_non_null(strstr(text, want));
+        free(text);
+        text = render(&part, 1, false);
+        assert_null(strstr(text, "trace_id"));
+        assert_non_null(strstr(text, "_bucket{process=\"p\",le=\"0.5\"} 1\n"));
+        free(text);
+    }
+}
+
+static void test_metrics__given_labels_then_totals_over_them(void **state) {
+    (void)state;
+    metric_inc(M_EVENTS_DELIVERED, "total-a", "done", NULL);
+    metric_inc(M_EVENTS_DELIVERED, "total-a", "failed", NULL);
+    metric_inc(M_EVENTS_DELIVERED, "total-ab", "done", NULL);
+    metric_inc(M_EVENTS_DELIVERED, "consumer=\"total-a\"", "done", NULL); /* its quotes are escaped: another value */
+    const char *a = "consumer=\"total-a\"";
+    assert_true(metric_total(M_EVENTS_DELIVERED, a, NULL, INFINITY) == 2);
+    assert_true(metric_total(M_EVENTS_DELIVERED, a, "outcome=\"failed\"", INFINITY) == 1);
+    assert_true(metric_total(M_EVENTS_DELIVERED, "consumer=\"total-c\"", NULL, INFINITY) == 0);
+    struct series *s = metric_series(M_JOB_DURATION, "total", "t", NULL);
+    static const double seen[] = {0.001, 0.2, 0.25, 0.26, 1000};
+    for (size_t i = 0; i < sizeof seen / sizeof seen[0]; i++) {
+        series_observe(s, seen[i]);
+    }
+    const char *queue = "queue=\"total\"";
+    assert_true(metric_total(M_JOB_DURATION, queue, NULL, 0.25) == 3);
+    assert_true(metric_total(M_JOB_DURATION, queue, NULL, 0.001) == 1);
+    assert_true(metric_total(M_JOB_DURATION, queue, NULL, 600) == 4);
+    assert_true(metric_total(M_JOB_DURATION, queue, NULL, INFINITY) == 5);
+    assert_true(isnan(metric_total(M_JOB_DURATION, queue, NULL, 0.3))); /* no bucket ends there */
+    assert_true(isnan(metric_total(M_JOB_DURATION, queue, NULL, 601)));
 }
 
 static void test_metrics__given_hostile_label_values_then_they_are_escaped_and_cut(void **state) {
@@ -313,6 +405,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metrics__given_counters_and_gauges_then_one_line_each),
         cmocka_unit_test(test_metrics__given_observations_then_cumulative_buckets),
+        cmocka_unit_test(test_metrics__given_traces_then_the_slowest_of_a_minute_is_the_exemplar),
+        cmocka_unit_test(test_metrics__given_exemplars_then_only_openmetrics_shows_them),
+        cmocka_unit_test(test_metrics__given_labels_then_totals_over_them),
         cmocka_unit_test(test_metrics__given_hostile_label_values_then_they_are_escaped_and_cut),
         cmocka_unit_test(test_metrics__given_too_many_series_then_the_rest_is_other),
         cmocka_unit_test(test_metrics__given_no_memory_then_a_series_all_the_same),
