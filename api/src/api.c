@@ -8,6 +8,7 @@
 #include "accept.h"
 #include "declared.h"
 #include "keys.h"
+#include "live.h"
 #include "sampler.h"
 #include "server.h"
 #include "types.h"
@@ -47,6 +48,7 @@ static void on_signal(void *arg, int signum) {
     if (api->server != NULL) {
         http_server_stop_accepting(api->server);
     }
+    live_end_all(api->live); /* they come back to another process */
     if (api->open_n == 0) {
         stop(api);
     } else {
@@ -109,6 +111,7 @@ static struct err open_parts(struct api *api) {
     TRY(types_new(api->options->registry, &api->types));
     TRY(keys_new(api, &api->keys));
     TRY(sampler_new(api, &api->sampler));
+    TRY(live_new(api, &api->live));
     TRY(wait_table_new(api, &api->waits));
     TRY(accept_new(api, &api->accept));
     TRY(enter_new(api, &api->enter));
@@ -128,6 +131,7 @@ static void close_parts(struct api *api) {
         enter_stop(api->enter);
         wait_table_stop(api->waits);
         sampler_stop(api->sampler);
+        live_stop(api->live);
         calls_free_spare(api);
         runtime_close(api->rt);
     }
@@ -135,6 +139,7 @@ static void close_parts(struct api *api) {
     enter_free(api->enter);
     wait_table_free(api->waits);
     sampler_free(api->sampler);
+    live_free(api->live);
     keys_free(api->keys);
     types_free(api->types);
     declared_forget(api, true);

@@ -56,7 +56,7 @@ static void on_fleet(struct call *c, struct err err, const struct process *proce
     buf_free(&b);
 }
 
-void handle_workers_list(struct call *c) { fleet_read(c, on_fleet); }
+void handle_workers_list(struct call *c) { fleet_read_for(c, FLEET_BRIEF, on_fleet); }
 
 /* ---- GET, PUT /v1/scale/{queue} ---- */
 
