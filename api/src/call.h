@@ -37,7 +37,7 @@ struct call {
     struct waiter waiter;
     void (*ended)(struct call *c); /* of a stream */
     int64_t took_us;               /* until a stream began; 0: it is none */
-    void *state; /* the handler's, in the arena */
+    void *state;                   /* the handler's, in the arena */
     /* for the log line */
     struct uuid job, root; /* nil: none */
     const char *problem;

@@ -13,8 +13,8 @@
 enum {
     TICK_MS = 1000,
     VIEWERS_MAX = 256,
-    MISSES_MAX = 10,        /* on end: then a viewer is cut */
-    UNSURE_MAX = 30,        /* seconds without a word of its key */
+    MISSES_MAX = 5,  /* on end: then a viewer is cut */
+    UNSURE_MAX = 30, /* seconds without a word of its key */
     SNAPSHOT_BYTES_MAX = 1 << 20,
     HISTORY_BYTES_MAX = 1 << 20,
 };
@@ -22,8 +22,8 @@ enum {
 /* In its call's arena. */
 struct viewer {
     struct call *call;
-    unsigned misses, unsure;
     LIST_ENTRY(viewer) link;
+    unsigned misses, unsure;
 };
 
 struct live {
@@ -31,9 +31,9 @@ struct live {
     struct timer *timer;
     LIST_HEAD(, viewer) viewers;
     size_t viewers_n;
-    uint64_t number;    /* of the latest snapshot */
-    struct buf event;   /* the latest, as it is sent; empty: it is too old */
-    bool reading;       /* the heartbeats are being read */
+    uint64_t number;  /* of the latest snapshot */
+    struct buf event; /* the latest, as it is sent; empty: it is too old */
+    bool reading;     /* the heartbeats are being read */
     struct fleet_view fleet;
 };
 

@@ -50,7 +50,8 @@ static bool is_match(const struct route *r, struct str path, struct str *out_par
         return false;
     }
     struct str param = str_of(path.p + before, path.n - before - after.n);
-    if (((r->flags & ROUTE_PAGE) == 0 && memchr(param.p, '/', param.n) != NULL) || !str_eq(str_of(param.p + param.n, after.n), after)) {
+    if (((r->flags & ROUTE_PAGE) == 0 && memchr(param.p, '/', param.n) != NULL) ||
+        !str_eq(str_of(param.p + param.n, after.n), after)) {
         return false;
     }
     *out_param = param;

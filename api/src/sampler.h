@@ -36,8 +36,8 @@ struct queue_sample {
     bool blind;               /* not for some seconds: Redis is away */
     struct queue_depth depth; /* of all shards together */
     struct mono read;
-    int64_t unmarked;         /* journal rows that Redis has not seen */
-    int64_t dead;             /* open dead jobs */
+    int64_t unmarked; /* journal rows that Redis has not seen */
+    int64_t dead;     /* open dead jobs */
     struct desired desired;
     struct arrivals entered;  /* accepted since the reading */
     struct arrivals deciding; /* let in, and not accepted yet */

@@ -80,7 +80,8 @@ static void on_signed_in(struct call *c) {
         call_problem(c, PROBLEM_FORBIDDEN, "A session needs the scope %s", scope_name(SCOPE_VIEW));
         return;
     }
-    if (!keys_know(c->api->keys, str_c(c->who.author), &key) || key == NULL || err_is_set(session_mac(c->api, key, ends_s, mac))) {
+    if (!keys_know(c->api->keys, str_c(c->who.author), &key) || key == NULL ||
+        err_is_set(session_mac(c->api, key, ends_s, mac))) {
         call_problem(c, PROBLEM_UNAVAILABLE, "The key cannot be read at this moment");
         return;
     }

@@ -16,8 +16,8 @@ struct file {
 
 static const size_t files_n = sizeof files / sizeof files[0];
 
-#define CSP                                                                                                                      \
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "       \
+#define CSP                                                                                                                \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " \
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 static const struct {

@@ -439,12 +439,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b) {
     }
 }
 
+/* Then nobody is left to be told anything. */
+static bool ends_with_client(enum conn_phase phase) { return phase == CONN_IDLE || phase == CONN_STREAM || phase == CONN_LINGER; }
+
 /* After everything that may have changed a connection: end it when the client has, read when there is room. */
 static void settle(struct http_conn *c) {
     if (c->phase == CONN_CLOSED) {
         return;
     }
-    if (c->eof && (c->phase == CONN_IDLE || c->phase == CONN_STREAM || c->phase == CONN_LINGER)) {
+    if (c->eof && ends_with_client(c->phase)) {
         http_conn_close(c);
         return;
     }

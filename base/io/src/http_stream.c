@@ -4,6 +4,9 @@
 
 #include <assert.h>
 
+/* What the kernel keeps for a client that does not read is old news for it, and memory for us. */
+enum { SEND_BUFFER_BYTES = 32 * 1024 };
+
 static void on_written(uv_write_t *w, int status) {
     struct http_conn *c = w->data;
     if (c->phase == CONN_CLOSED) {
@@ -43,7 +46,9 @@ static void push(struct http_conn *c) {
 void http_stream_begin(struct http_request *req, const struct http_answer *answer) {
     struct http_conn *c = req->conn;
     struct http_exchange *x = c->x;
+    int room = SEND_BUFFER_BYTES;
     assert(c->phase == CONN_HANDLER && x != NULL && &x->req == req);
+    (void)uv_send_buffer_size((uv_handle_t *)&c->tcp, &room);
     x->last = true;
     x->status = answer->status;
     http_answer_build(x, c->server, answer, true);
