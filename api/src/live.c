@@ -12,6 +12,7 @@
 
 enum {
     TICK_MS = 1000,
+    FIGURES_TICKS = 5, /* heartbeats come every 2 s, and their metrics take longer to read */
     VIEWERS_MAX = 256,
     MISSES_MAX = 5,  /* on end: then a viewer is cut */
     UNSURE_MAX = 30, /* seconds without a word of its key */
@@ -31,9 +32,11 @@ struct live {
     struct timer *timer;
     LIST_HEAD(, viewer) viewers;
     size_t viewers_n;
-    uint64_t number;  /* of the latest snapshot */
-    struct buf event; /* the latest, as it is sent; empty: it is too old */
-    bool reading;     /* the heartbeats are being read */
+    uint64_t number;          /* of the latest snapshot */
+    struct buf event;         /* the latest, as it is sent; empty: it is too old */
+    bool reading;             /* the heartbeats are being read, */
+    enum fleet_detail detail; /* so much of them */
+    unsigned ticks;
     struct fleet_view fleet;
 };
 
@@ -120,7 +123,7 @@ static void on_fleet(void *arg, struct err err, const struct process *processes,
     struct live *l = arg;
     l->reading = false;
     if (!err_is_set(err)) {
-        fleet_view_take(&l->fleet, l->api, processes, n);
+        fleet_view_take(&l->fleet, l->api, l->detail, processes, n);
     }
     make_and_send(l);
 }
@@ -133,7 +136,8 @@ static void on_tick(void *arg) {
         return;
     }
     l->reading = true;
-    fleet_read(l->api, FLEET_BRIEF, on_fleet, l);
+    l->detail = l->ticks++ % FIGURES_TICKS == 0 ? FLEET_METRICS : FLEET_BRIEF;
+    fleet_read(l->api, l->detail, on_fleet, l);
 }
 
 /* ---- the routes ---- */

@@ -8,20 +8,17 @@
 #include "sampler.h"
 #include "server.h"
 
-enum { WORKERS_BYTES_MAX = 512 * 1024, DEPENDENCIES_BYTES_MAX = 64 * 1024 };
+enum { WORKERS_BYTES_MAX = 512 * 1024 };
+static const double REMEMBERED_S = 60;
 
 /* ---- what the heartbeats say ---- */
 
 void fleet_view_init(struct fleet_view *v) {
     *v = (struct fleet_view){0};
     buf_init(&v->workers, WORKERS_BYTES_MAX);
-    buf_init(&v->dependencies, DEPENDENCIES_BYTES_MAX);
 }
 
-void fleet_view_free(struct fleet_view *v) {
-    buf_free(&v->workers);
-    buf_free(&v->dependencies);
-}
+void fleet_view_free(struct fleet_view *v) { buf_free(&v->workers); }
 
 static const char *state_of(const json_t *beat) {
     return json_opt_bool(beat, "quarantine", false) ? "quarantine"
@@ -63,7 +60,35 @@ static void add_worker(struct fleet_view *v, struct api *api, const struct proce
              fmax(0, (double)(loop_wall(api->rt->loop).ms - json_opt_i64(p->beat, "at_ms", 0)) / 1000));
 }
 
-void fleet_view_take(struct fleet_view *v, struct api *api, const struct process *processes, size_t n) {
+/* Processes come and go, and with them what they counted: a sum that fell says nothing. */
+static double more(double now, double before) { return now > before ? now - before : 0; }
+
+static void count_mishaps(struct mishaps *m, const struct queue_figures *now, const struct queue_figures *before,
+                          double seconds) {
+    double kept = exp(-seconds / REMEMBERED_S), retries = more(now->retries, before->retries);
+    m->attempts = kept * m->attempts + more(now->attempts, before->attempts);
+    m->retries = kept * m->retries + retries;
+    m->dead = kept * m->dead + more(now->dead, before->dead);
+    m->retry_per_s = retries / seconds;
+}
+
+static void take_figures(struct fleet_view *v, const struct api *api, const struct process *processes, size_t n) {
+    const struct figures before = v->figures;
+    struct mono now = loop_now(api->rt->loop);
+    double seconds = (double)(now.us - v->figured.us) / 1e6;
+    v->figures = (struct figures){0};
+    for (size_t i = 0; i < n; i++) {
+        if (str_is(json_opt_str(processes[i].beat, "role", STR("")), "worker")) {
+            figures_add(&v->figures, api->rt->queues, json_opt_str(processes[i].beat, "metrics", STR("")));
+        }
+    }
+    for (size_t i = 0; i < LIMIT_QUEUES && v->figured.us != 0 && seconds > 0; i++) {
+        count_mishaps(&v->mishaps[i], &v->figures.queues[i], &before.queues[i], seconds);
+    }
+    v->figured = now;
+}
+
+void fleet_view_take(struct fleet_view *v, struct api *api, enum fleet_detail detail, const struct process *processes, size_t n) {
     memset(v->crews, 0, sizeof v->crews);
     buf_clear(&v->workers);
     buf_add_char(&v->workers, '[');
@@ -71,7 +96,9 @@ void fleet_view_take(struct fleet_view *v, struct api *api, const struct process
         add_worker(v, api, &processes[i]);
     }
     buf_add_char(&v->workers, ']');
-    v->read = loop_now(api->rt->loop);
+    if (detail == FLEET_METRICS) {
+        take_figures(v, api, processes, n);
+    }
 }
 
 /* ---- the text ---- */
@@ -82,7 +109,10 @@ static int64_t dead_of(const struct queue_sample *s) { return s->dead + s->depth
 struct totals {
     double oldest_s, in_per_s, out_per_s, drain_s;
     int64_t backlog, dead;
+    struct mishaps mishaps;
 };
+
+static double error_pct(const struct mishaps *m) { return m->attempts >= 1 ? 100 * (m->retries + m->dead) / m->attempts : 0; }
 
 static void add_desired(struct buf *b, const struct desired *d, const struct crew *crew) {
     buf_addf(b, ",\"workers\":{\"desired\":%lld,\"running\":%lld,\"pinned\":%s,\"reason\":", (long long)d->workers,
@@ -94,7 +124,21 @@ static void add_desired(struct buf *b, const struct desired *d, const struct cre
              (long long)crew->busy);
 }
 
-static void add_queue(struct api *api, const struct queue_info *q, const struct crew *crew, struct totals *t, struct buf *b) {
+static void sum_up(struct totals *t, const struct queue_sample *s, const struct mishaps *m, double oldest_s, double drain_s) {
+    t->oldest_s = fmax(t->oldest_s, oldest_s);
+    t->drain_s = fmax(t->drain_s, drain_s);
+    t->in_per_s += s->trend.in_per_s;
+    t->out_per_s += s->trend.out_per_s;
+    t->backlog += backlog_of(s);
+    t->dead += dead_of(s);
+    t->mishaps.attempts += m->attempts;
+    t->mishaps.retries += m->retries;
+    t->mishaps.dead += m->dead;
+}
+
+static void add_queue(struct api *api, const struct fleet_view *v, size_t place, struct totals *t, struct buf *b) {
+    const struct queue_info *q = queue_table_at(api->rt->queues, place);
+    const struct mishaps *m = &v->mishaps[place];
     const struct queue_sample *s = sampler_find(api->sampler, q);
     const struct queue_depth *d = &s->depth;
     struct pressure p = sampler_pressure(api->sampler, s);
@@ -104,22 +148,26 @@ static void add_queue(struct api *api, const struct queue_info *q, const struct 
     buf_addf(b, ",\"depth\":{\"waiting\":%lld,\"running\":%lld,\"delayed\":%lld,\"parked\":%lld,\"dead\":%lld,\"unplaced\":%lld}",
              (long long)d->waiting, (long long)d->running, (long long)d->delayed, (long long)d->parked, (long long)dead_of(s),
              (long long)s->unmarked);
-    buf_addf(b, ",\"oldest_age_s\":%.3f,\"age_limit_s\":%lld,\"in_per_s\":%.2f,\"out_per_s\":%.2f,\"dead_per_s\":%.3f", oldest,
-             (long long)(2 * q->max_drain_s), s->trend.in_per_s, s->trend.out_per_s, s->trend.dead_per_s);
-    buf_addf(b, ",\"drain_eta_s\":%.1f", drain);
+    buf_addf(b, ",\"oldest_age_s\":%.3f,\"age_limit_s\":%lld,\"in_per_s\":%.2f,\"out_per_s\":%.2f", oldest,
+             (long long)(2 * q->max_drain_s), s->trend.in_per_s, s->trend.out_per_s);
+    buf_addf(b, ",\"retry_per_s\":%.2f,\"dead_per_s\":%.3f,\"error_pct\":%.2f,\"drain_eta_s\":%.1f", m->retry_per_s,
+             s->trend.dead_per_s, error_pct(m), drain);
     door_write_brief(api->sampler, s, b);
-    add_desired(b, &s->desired, crew);
-    t->oldest_s = fmax(t->oldest_s, oldest);
-    t->drain_s = fmax(t->drain_s, drain);
-    t->in_per_s += s->trend.in_per_s;
-    t->out_per_s += s->trend.out_per_s;
-    t->backlog += backlog_of(s);
-    t->dead += dead_of(s);
+    add_desired(b, &s->desired, &v->crews[place]);
+    sum_up(t, s, m, oldest, drain);
 }
 
-static void add_list(struct buf *b, const char *name, const struct buf *list) {
-    buf_addf(b, ",\"%s\":", name);
-    buf_add(b, list->n > 0 && list->failed == ERR_NONE ? buf_str(list) : STR("[]"));
+static void add_dependencies(struct buf *b, const struct figures *f) {
+    static const char *const states[] = {"closed", "half-open", "open"};
+    buf_add_c(b, ",\"dependencies\":[");
+    for (unsigned i = 0; i < f->dependencies_n; i++) {
+        const struct dependency_figures *d = &f->dependencies[i];
+        buf_add_c(b, i > 0 ? ",{\"name\":" : "{\"name\":");
+        json_add_string(b, str_c(d->name));
+        buf_addf(b, ",\"state\":\"%s\",\"window\":%.1f}",
+                 states[d->circuit >= 0 && d->circuit <= CIRCUIT_SHOWN_OPEN ? d->circuit : CIRCUIT_SHOWN_OPEN], d->window);
+    }
+    buf_add_char(b, ']');
 }
 
 void snapshot_write(struct api *api, const struct fleet_view *v, uint64_t number, struct buf *b) {
@@ -131,14 +179,14 @@ void snapshot_write(struct api *api, const struct fleet_view *v, uint64_t number
     buf_add_c(b, ",\"queues\":[");
     for (size_t i = 0; i < queue_table_count(table) && i < LIMIT_QUEUES; i++) {
         buf_add_c(b, i > 0 ? "," : "");
-        add_queue(api, queue_table_at(table, i), &v->crews[i], &t, b);
+        add_queue(api, v, i, &t, b);
     }
     buf_addf(b,
-             "],\"totals\":{\"oldest_age_s\":%.3f,\"backlog\":%lld,\"in_per_s\":%.2f,\"out_per_s\":%.2f,\"drain_eta_s\":%.1f,"
-             "\"dead\":%lld}",
-             t.oldest_s, (long long)t.backlog, t.in_per_s, t.out_per_s, t.drain_s, (long long)t.dead);
-    add_list(b, "workers", &v->workers);
-    add_list(b, "dependencies", &v->dependencies);
+             "],\"totals\":{\"oldest_age_s\":%.3f,\"backlog\":%lld,\"in_per_s\":%.2f,\"out_per_s\":%.2f,\"error_pct\":%.2f,"
+             "\"drain_eta_s\":%.1f,\"dead\":%lld},\"workers\":",
+             t.oldest_s, (long long)t.backlog, t.in_per_s, t.out_per_s, error_pct(&t.mishaps), t.drain_s, (long long)t.dead);
+    buf_add(b, v->workers.n > 0 && v->workers.failed == ERR_NONE ? buf_str(&v->workers) : STR("[]"));
+    add_dependencies(b, &v->figures);
     buf_add_char(b, '}');
 }
 
