@@ -8,6 +8,7 @@
 #include "accept.h"
 #include "declared.h"
 #include "keys.h"
+#include "live.h"
 #include "sampler.h"
 #include "server.h"
 #include "slo.h"
@@ -58,6 +59,7 @@ static void on_signal(void *arg, int signum) {
     if (api->server != NULL) {
         http_server_stop_accepting(api->server);
     }
+    live_end_all(api->live); /* they come back to another process */
     if (api->open_n == 0) {
         leave(api);
     } else {
@@ -121,6 +123,7 @@ static struct err open_parts(struct api *api) {
     TRY(types_new(api->options->registry, &api->types));
     TRY(keys_new(api, &api->keys));
     TRY(sampler_new(api, &api->sampler));
+    TRY(live_new(api, &api->live));
     TRY(wait_table_new(api, &api->waits));
     TRY(accept_new(api, &api->accept));
     TRY(enter_new(api, &api->enter));
@@ -142,6 +145,7 @@ static void close_parts(struct api *api) {
         wait_table_stop(api->waits);
         sampler_stop(api->sampler);
         slo_board_stop(api->slo);
+        live_stop(api->live);
         calls_free_spare(api);
         runtime_close(api->rt);
     }
@@ -150,6 +154,7 @@ static void close_parts(struct api *api) {
     wait_table_free(api->waits);
     sampler_free(api->sampler);
     free(api->slo);
+    live_free(api->live);
     keys_free(api->keys);
     types_free(api->types);
     declared_forget(api, true);

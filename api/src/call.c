@@ -98,6 +98,25 @@ void call_answer(struct call *c, int status, const char *content_type, struct st
     http_respond(req, &answer);
 }
 
+bool call_stream(struct call *c, struct str first, void (*ended)(struct call *c)) {
+    if (c->req == NULL) {
+        return false;
+    }
+    call_header(c, "Cache-Control", STR("no-store"));
+    call_header(c, "X-Accel-Buffering", STR("no"));
+    const struct http_answer answer = {
+        .status = 200,
+        .content_type = "text/event-stream",
+        .headers = c->headers,
+        .headers_n = c->headers_n,
+        .body = first,
+    };
+    c->ended = ended;
+    c->took_us = loop_now(c->api->rt->loop).us - c->req->began.us;
+    http_stream_begin(c->req, &answer);
+    return true;
+}
+
 void call_json(struct call *c, int status, const struct buf *body) {
     struct err e = buf_status(body);
     if (err_is_set(e)) {
@@ -243,7 +262,7 @@ static void count(const struct call *c, int status, int64_t us) {
 }
 
 static void end(struct call *c, const struct http_request *req, int status, size_t bytes) {
-    int64_t us = loop_now(c->api->rt->loop).us - req->began.us;
+    int64_t us = c->took_us > 0 ? c->took_us : loop_now(c->api->rt->loop).us - req->began.us;
     count(c, status, us);
     log_call(c, req, status, bytes, us);
     call_release(c);
@@ -387,8 +406,13 @@ void call_on_request(void *arg, struct http_request *req) {
 
 void call_on_done(void *arg, struct http_request *req, int status, size_t bytes) {
     (void)arg;
-    if (req->user != NULL) {
-        end(req->user, req, status, bytes);
+    struct call *c = req->user;
+    if (c != NULL && c->ended != NULL) {
+        c->req = NULL;
+        c->ended(c);
+    }
+    if (c != NULL) {
+        end(c, req, status, bytes);
     } else {
         count_bad(status); /* there was no memory for a call */
     }

@@ -19,7 +19,7 @@
 
 struct api;
 
-enum { CALL_HEADERS_MAX = 6 };
+enum { CALL_HEADERS_MAX = 12 };
 
 struct call {
     struct api *api;
@@ -35,7 +35,9 @@ struct call {
     struct http_header headers[CALL_HEADERS_MAX]; /* of the answer */
     size_t headers_n;
     struct waiter waiter;
-    void *state; /* the handler's, in the arena */
+    void (*ended)(struct call *c); /* of a stream */
+    int64_t took_us;               /* until a stream began; 0: it is none */
+    void *state;                   /* the handler's, in the arena */
     /* for the log line */
     struct uuid job, root; /* nil: none */
     const char *problem;
@@ -64,6 +66,9 @@ void call_json(struct call *c, int status,
 void call_problem(struct call *c, enum problem_id id, const char *detail, ...) PRINTF_LIKE(3, 4);
 void call_problem_full(struct call *c, struct problem *p); /* trace and instance are filled in */
 void call_fail(struct call *c, struct err err);            /* the problem behind an error of a server of ours */
+/* An answer of text/event-stream that goes on: its first part, then what http_stream_send(c->req, …) sends, until the client or http_stream_end
+ * ends it; then ended runs, once. False: the client has gone. */
+bool call_stream(struct call *c, struct str first, void (*ended)(struct call *c));
 /* 304 when If-None-Match names the tag, else 200 with it. etag with its quotes. */
 void call_tagged(struct call *c, struct str etag, struct str body);
 

@@ -130,16 +130,35 @@ void door_move(struct sampler *s, struct queue_sample *q) {
     series_set(metric_series(M_QUEUE_ADMISSION, q->queue->name, NULL, NULL), (double)q->door.state);
 }
 
-void door_write(const struct sampler *s, const struct queue_info *queue, const struct queue_sample *q, struct buf *b) {
+struct door_view {
+    const char *state;
+    char why[DETAIL_BYTES];
+    int64_t retry_after_s;
+};
+
+/* The queue beside its sample: without memory that is one of no queue. */
+static void look_at(const struct sampler *s, const struct queue_info *queue, const struct queue_sample *q,
+                    struct door_view *out) {
     struct pressure p = sampler_pressure(s, q);
     struct pressure_limits l = limits_of(s, queue);
-    char text[DETAIL_BYTES];
-    say(text, queue->name, q->door.why, &p, &l, (struct share){0, shares_tenants(&q->shares)});
-    buf_addf(b, ",\"admission\":{\"state\":\"%s\",\"reason\":\"%s\",\"detail\":", admission_state_name(q->door.state),
-             shed_name(q->door.why));
-    json_add_string(b, str_c(text));
-    buf_addf(b, ",\"tenants\":%u,\"retry_after_seconds\":%lld}", shares_tenants(&q->shares),
-             q->door.state == ADMISSION_CLOSED
-                 ? (long long)admission_retry_after_s(&q->door, &p, &l, q->door.why, (struct share){0}, 0)
-                 : 0LL);
+    bool closed = q->door.state == ADMISSION_CLOSED;
+    out->state = admission_state_name(q->door.state);
+    out->retry_after_s = closed ? admission_retry_after_s(&q->door, &p, &l, q->door.why, (struct share){0}, 0) : 0;
+    say(out->why, queue->name, q->door.why, &p, &l, (struct share){0, shares_tenants(&q->shares)});
+}
+
+void door_write(const struct sampler *s, const struct queue_info *queue, const struct queue_sample *q, struct buf *b) {
+    struct door_view v;
+    look_at(s, queue, q, &v);
+    buf_addf(b, ",\"admission\":{\"state\":\"%s\",\"reason\":\"%s\",\"detail\":", v.state, shed_name(q->door.why));
+    json_add_string(b, str_c(v.why));
+    buf_addf(b, ",\"tenants\":%u,\"retry_after_seconds\":%lld}", shares_tenants(&q->shares), (long long)v.retry_after_s);
+}
+
+void door_write_brief(const struct sampler *s, const struct queue_info *queue, const struct queue_sample *q, struct buf *b) {
+    struct door_view v;
+    look_at(s, queue, q, &v);
+    buf_addf(b, ",\"state\":\"%s\",\"why\":", v.state);
+    json_add_string(b, str_c(v.why));
+    buf_addf(b, ",\"retry_after_s\":%lld", (long long)v.retry_after_s);
 }

@@ -25,5 +25,7 @@ void door_full(struct call *c, const struct queue_info *q, struct problem *out_p
 void door_move(struct sampler *s, struct queue_sample *q);
 /* ,"admission":{…} */
 void door_write(const struct sampler *s, const struct queue_info *queue, const struct queue_sample *q, struct buf *b);
+/* ,"state":…,"why":…,"retry_after_s":… */
+void door_write_brief(const struct sampler *s, const struct queue_info *queue, const struct queue_sample *q, struct buf *b);
 
 #endif

@@ -88,4 +88,4 @@ static void on_fleet(struct call *c, struct err err, const struct process *proce
     buf_free(&out);
 }
 
-void handle_metrics(struct call *c) { fleet_read(c, on_fleet); }
+void handle_metrics(struct call *c) { fleet_read_for(c, FLEET_METRICS, on_fleet); }

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
+struct api;
 struct call;
 
 enum { FLEET_MAX = 1024 };
@@ -16,9 +17,15 @@ struct process {
     json_t *beat;    /* an object */
 };
 
+/* Most of a heartbeat is its metrics: who does not need them is spared reading them. */
+enum fleet_detail { FLEET_BRIEF, FLEET_METRICS };
+
 /* Borrowed for the callback, sorted by nothing. err: Redis did not say. */
-typedef void fleet_cb(struct call *c, struct err err, const struct process *processes, size_t n);
-/* Holds the call until cb has run. */
-void fleet_read(struct call *c, fleet_cb *cb);
+typedef void fleet_cb(void *arg, struct err err, const struct process *processes, size_t n);
+void fleet_read(struct api *api, enum fleet_detail detail, fleet_cb *cb, void *arg);
+
+/* The same for a call, which is held until cb has run. */
+typedef void fleet_call_cb(struct call *c, struct err err, const struct process *processes, size_t n);
+void fleet_read_for(struct call *c, enum fleet_detail detail, fleet_call_cb *cb);
 
 #endif

@@ -46,13 +46,8 @@ bool header_key(struct str value, struct arena *a, struct str *out) {
     return true;
 }
 
-bool header_bearer(struct str value, struct str *out_id, struct str *out_secret) {
-    struct str scheme, id;
-    struct str rest = str_trim(value);
-    if (!str_cut(&rest, ' ', &scheme) || !str_eq_nocase(scheme, STR("Bearer"))) {
-        return false;
-    }
-    rest = str_trim(rest);
+bool header_api_key(struct str value, struct str *out_id, struct str *out_secret) {
+    struct str id, rest = value;
     if (!str_starts(rest, STR("pen_"))) {
         return false;
     }
@@ -63,6 +58,23 @@ bool header_bearer(struct str value, struct str *out_id, struct str *out_secret)
     *out_id = id;
     *out_secret = rest;
     return true;
+}
+
+bool header_bearer(struct str value, struct str *out_id, struct str *out_secret) {
+    struct str scheme, rest = str_trim(value);
+    return str_cut(&rest, ' ', &scheme) && str_eq_nocase(scheme, STR("Bearer")) &&
+           header_api_key(str_trim(rest), out_id, out_secret);
+}
+
+struct str header_cookie(struct str value, const char *name) {
+    struct str pair, key;
+    while (str_cut(&value, ';', &pair)) {
+        pair = str_trim(pair);
+        if (str_cut(&pair, '=', &key) && str_is(key, name)) {
+            return str_of(pair.p != NULL ? pair.p : "", pair.n);
+        }
+    }
+    return STR_NONE;
 }
 
 void header_prefer(struct str value, struct prefer *out) {

@@ -8,8 +8,12 @@
 /* Idempotency-Key: an RFC 8941 string ("…", with \" and \\) or the same bare; 1 to LIMIT_KEY_BYTES printable ASCII characters. */
 bool header_key(struct str value, struct arena *a, struct str *out);
 
-/* "Bearer pen_<id>_<secret>". */
+/* "pen_<id>_<secret>"; and that behind "Bearer ". */
+bool header_api_key(struct str value, struct str *out_id, struct str *out_secret);
 bool header_bearer(struct str value, struct str *out_id, struct str *out_secret);
+
+/* The value of a cookie in a Cookie field; p NULL: there is none. */
+struct str header_cookie(struct str value, const char *name);
 
 /* One Prefer field (RFC 7240). Leaves alone what it does not mention, and what it does not understand. */
 struct prefer {

@@ -3,6 +3,7 @@
 
 #include "accept.h"
 #include "handlers.h"
+#include "health.h"
 #include "server.h"
 
 enum { HEALTH_BYTES_MAX = 64 * 1024 };
@@ -34,6 +35,8 @@ static struct checks check(const struct api *api) {
 
 static bool journal_works(const struct checks *k) { return k->table && k->postgres == NULL; }
 static bool stream_works(const struct checks *k) { return k->table && k->redis == NULL; }
+
+static bool is_ready(const struct checks *k) { return !k->draining && (journal_works(k) || stream_works(k)); }
 
 static void add_check(struct buf *b, const char *name, const char *why, const char *separator) {
     buf_addf(b, "%s{\"name\":\"%s\",\"ok\":%s,\"detail\":\"%s\"}", separator, name, why != NULL ? "false" : "true",
@@ -71,7 +74,7 @@ static void add_degraded(struct buf *b, const struct checks *k) {
 }
 
 static void add_status(struct buf *b, const struct checks *k) {
-    bool ready = !k->draining && (journal_works(k) || stream_works(k));
+    bool ready = is_ready(k);
     bool whole = ready && journal_works(k) && stream_works(k) && k->mail == NULL;
     buf_addf(b, "{\"status\":\"%s\",\"accepts\":{\"journal\":%s,\"stream\":%s},\"degraded\":",
              whole   ? "ready"
@@ -83,9 +86,23 @@ static void add_status(struct buf *b, const struct checks *k) {
     add_checks(b, k);
 }
 
+void health_write_brief(const struct api *api, struct buf *b) {
+    struct checks k = check(api);
+    const char *const degraded[][2] = {{"postgres", k.postgres}, {"redis", k.redis}, {"mail", k.mail}};
+    const char *separator = "";
+    buf_addf(b, "\"ready\":%s,\"degraded\":[", is_ready(&k) ? "true" : "false");
+    for (size_t i = 0; i < sizeof degraded / sizeof degraded[0]; i++) {
+        if (degraded[i][1] != NULL) {
+            buf_addf(b, "%s\"%s: %s\"", separator, degraded[i][0], degraded[i][1]);
+            separator = ",";
+        }
+    }
+    buf_add_char(b, ']');
+}
+
 void handle_readyz(struct call *c) {
     struct checks k = check(c->api);
-    bool ready = !k.draining && (journal_works(&k) || stream_works(&k));
+    bool ready = is_ready(&k);
     struct buf b;
     buf_init(&b, HEALTH_BYTES_MAX);
     add_status(&b, &k);

@@ -51,7 +51,7 @@ struct keys {
 
 static const struct pg_stmt key_stmt = {
     "api.key",
-    "SELECT secret_hash, tenant, array_to_string(scopes, ' ') FROM platform.api_key WHERE id = $1 AND revoked_at IS NULL",
+    "SELECT secret_hash, tenant, array_to_string(scopes, ' '), left(name, 60) FROM platform.api_key WHERE id = $1 AND revoked_at IS NULL",
     1,
 };
 static const struct pg_stmt any_stmt = {"api.any_key", "SELECT EXISTS (SELECT FROM platform.api_key WHERE revoked_at IS NULL)",
@@ -139,6 +139,7 @@ static bool read_key(const PGresult *res, struct api_key *out) {
     arena_init(&scratch, SCRATCH_BYTES, SCRATCH_BYTES);
     struct str hash = pg_col_bytes(res, 0, 0, &scratch);
     bool good = hash.p != NULL && hash.n == SHA256_BYTES && str_copy_c(pg_col(res, 0, 1), out->tenant, sizeof out->tenant);
+    (void)str_copy_c(pg_col(res, 0, 3), out->name, sizeof out->name);
     if (good) {
         memcpy(out->secret_hash, hash.p, SHA256_BYTES);
     }

@@ -15,7 +15,7 @@ struct api;
 struct keys;
 
 struct api_key {
-    char id[TENANT_BYTES], tenant[TENANT_BYTES];
+    char id[TENANT_BYTES], tenant[TENANT_BYTES], name[KEY_NAME_BYTES];
     uint8_t secret_hash[SHA256_BYTES];
     unsigned scopes; /* enum scope */
 };

@@ -268,6 +268,9 @@ static bool put_paths(json_t *document, const struct registry *reg) {
     json_t *paths = json_object();
     bool ok = put(document, "paths", paths);
     for (size_t i = 0; ok && i < routes_n; i++) {
+        if ((routes[i].flags & ROUTE_PAGE) != 0) {
+            continue;
+        }
         json_t *path = json_object_get(paths, routes[i].path);
         char method[8];
         lower(routes[i].method, method);

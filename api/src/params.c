@@ -54,6 +54,9 @@ static unsigned bit_of(const struct route *r, struct str name) {
 bool call_check_query(struct call *c) {
     struct str rest = c->req->query, name, value;
     unsigned seen = 0;
+    if ((c->route->flags & ROUTE_PAGE) != 0) {
+        return true;
+    }
     while (http_query_next(c->req, &rest, &name, &value)) {
         if (name.p == NULL || value.p == NULL) {
             call_problem(c, PROBLEM_BAD_PARAMETER, "The query is not percent-encoded UTF-8");

@@ -30,7 +30,7 @@ static void write_queue(struct call *c, struct buf *b, const struct queue_info *
     job_add_time(b, "next_due_at", s->depth.next_due);
     buf_addf(b, ",\"done_per_second\":%.1f,\"drain_seconds\":%.1f", s->capacity.per_s, admission_drain_s(&p));
     door_write(c->api->sampler, q, s, b);
-    buf_addf(b, ",\"workers\":{\"desired\":%lld}}", (long long)s->desired);
+    buf_addf(b, ",\"workers\":{\"desired\":%lld}}", (long long)s->desired.workers);
 }
 
 void handle_queues_list(struct call *c) {

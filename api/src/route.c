@@ -55,9 +55,9 @@ unsigned scope_parse(struct str name) {
     return 0;
 }
 
-/* One parameter at most; its segment is not empty. */
-static bool is_match(const char *template, struct str path, struct str *out_param) {
-    const char *open = strchr(template, '{');
+/* One parameter at most; it is not empty, and one segment, but for pages. */
+static bool is_match(const struct route *r, struct str path, struct str *out_param) {
+    const char *template = r->path, *open = strchr(template, '{');
     if (open == NULL) {
         return str_is(path, template);
     }
@@ -67,7 +67,8 @@ static bool is_match(const char *template, struct str path, struct str *out_para
         return false;
     }
     struct str param = str_of(path.p + before, path.n - before - after.n);
-    if (memchr(param.p, '/', param.n) != NULL || !str_eq(str_of(param.p + param.n, after.n), after)) {
+    if (((r->flags & ROUTE_PAGE) == 0 && memchr(param.p, '/', param.n) != NULL) ||
+        !str_eq(str_of(param.p + param.n, after.n), after)) {
         return false;
     }
     *out_param = param;
@@ -91,7 +92,7 @@ const struct route *route_find(struct str method, struct str path, struct str *o
     struct str param = STR("");
     out_allow[0] = '\0';
     for (size_t i = 0; i < routes_n; i++) {
-        if (!is_match(routes[i].path, path, &param)) {
+        if (!is_match(&routes[i], path, &param)) {
             continue;
         }
         if (str_is(wanted, routes[i].method)) {

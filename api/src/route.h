@@ -27,6 +27,7 @@ enum route_flag {
     ROUTE_ASYNC = 256,  /* without Prefer nobody waits */
     ROUTE_MATCH = 64,   /* If-Match */
     ROUTE_LAX = 128,    /* works while the queue table is not loaded yet */
+    ROUTE_PAGE = 512, /* of the dashboard: its parameter may have slashes, its query is its own, and it is not in /openapi.json */
 };
 
 struct route {

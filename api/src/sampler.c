@@ -20,6 +20,7 @@ struct slot {
     unsigned pending;
     bool failed;
     int64_t ended;
+    int64_t died; /* since the last reading */
 };
 
 struct sampler {
@@ -27,14 +28,16 @@ struct sampler {
     struct timer *timer;
     struct slot *slots[LIMIT_QUEUES];
     size_t n;
-    bool counting;
+    bool counting, counted; /* counted: at least once */
     struct mono count_began, count_next;
+    unsigned ticks;
 };
 
 /* What Postgres knows better. Each part goes by an index over a few rows: journal rows that Redis has not seen, open dead jobs. */
 static const struct pg_stmt counts_stmt = {
     "api.counts",
-    "SELECT q.name, coalesce(u.n, 0), coalesce(d.n, 0), coalesce(w.workers, 0) FROM platform.queue q "
+    "SELECT q.name, coalesce(u.n, 0), coalesce(d.n, 0), coalesce(w.workers, 0), coalesce(w.pinned, false), "
+    "left(w.reason, 200), w.author, (extract(epoch FROM w.at) * 1000)::bigint FROM platform.queue q "
     "LEFT JOIN (SELECT queue, count(*) AS n FROM platform.job WHERE state = 'waiting' AND epoch IS NULL "
     "AND created_at < now() - interval '1 second' GROUP BY queue) u "
     "ON u.queue = q.name "
@@ -79,6 +82,8 @@ const struct queue_sample *sampler_find(struct sampler *s, const struct queue_in
 
 /* ---- figures ---- */
 
+static int64_t there(const struct queue_depth *d) { return d->waiting + d->running + d->delayed + d->parked; }
+
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Age by jobs that waited while nobody could run them is no sign of pressure. */
@@ -91,12 +96,11 @@ static double age_s(const struct sampler *s, const struct queue_sample *q) {
  * the reading is in entered; if it came in other processes or a while ago, in unmarked. */
 struct pressure sampler_pressure(const struct sampler *s, const struct queue_sample *q) {
     const struct queue_depth *d = &q->depth;
-    int64_t there = d->waiting + d->running + d->delayed + d->parked;
     struct arrivals since = {q->entered.jobs + q->deciding.jobs, q->entered.ready + q->deciding.ready};
     return (struct pressure){
         .waiting = d->waiting + (q->blind ? 0 : since.ready),
-        .depth = there + (q->blind ? 0 : since.jobs),
-        .open = there + larger(since.jobs, q->unmarked),
+        .depth = there(d) + (q->blind ? 0 : since.jobs),
+        .open = there(d) + larger(since.jobs, q->unmarked),
         .rate = q->capacity.per_s,
         .age_s = age_s(s, q),
         .fill = q->blind ? 0 : s->api->redis.fill,
@@ -170,6 +174,9 @@ static void finish_reading(struct slot *slot) {
     const struct queue_depth *d = &slot->sum;
     int64_t ended = d->done + d->cancelled + d->expired + d->died + d->journal_out;
     if (q->known) {
+        trend_add(&q->trend, (double)(now.us - q->read.us) / 1e6, there(d) - there(&q->depth) + ended - slot->ended,
+                  ended - slot->ended, slot->died);
+        slot->died = 0;
         bool busy = q->depth.waiting > 0 && d->waiting > 0 && !q->queue->paused && !q->blind; /* blind: until now */
         capacity_add(&q->capacity, ended - slot->ended, (double)(now.us - q->read.us) / 1e6, busy);
         shares_drain(&q->shares, ended - slot->ended, d->waiting + d->running);
@@ -237,16 +244,26 @@ static void read_queue(struct sampler *s, const struct queue_info *q) {
 
 /* ---- reading Postgres ---- */
 
+static void take_desired(struct desired *d, const PGresult *res, int row) {
+    d->workers = pg_col_int(res, row, 3);
+    d->pinned = pg_col_bool(res, row, 4);
+    (void)str_copy_c(pg_col(res, row, 5), d->reason, sizeof d->reason);
+    (void)str_copy_c(pg_col(res, row, 6), d->author, sizeof d->author);
+    d->at.ms = pg_col_int(res, row, 7);
+}
+
 static void take_counts(struct sampler *s, const PGresult *res) {
     for (int row = 0; row < PQntuples(res); row++) {
         const struct queue_info *q = queue_table_find(s->api->rt->queues, pg_col(res, row, 0));
         struct slot *slot = q != NULL ? slot_of(s, q) : NULL;
         if (slot != NULL) {
             slot->sample.unmarked = pg_col_int(res, row, 1);
-            slot->sample.dead = pg_col_int(res, row, 2);
-            slot->sample.desired = pg_col_int(res, row, 3);
+            int64_t dead = pg_col_int(res, row, 2);
+            slot->died += s->counted ? larger(dead - slot->sample.dead, 0) : 0;
+            slot->sample.dead = dead;
+            take_desired(&slot->sample.desired, res, row);
             series_set(metric_series(M_DLQ_JOBS, q->name, NULL, NULL), (double)slot->sample.dead);
-            series_set(metric_series(M_WORKERS, q->name, "desired", NULL), (double)slot->sample.desired);
+            series_set(metric_series(M_WORKERS, q->name, "desired", NULL), (double)slot->sample.desired.workers);
         }
     }
 }
@@ -258,6 +275,7 @@ static void on_counts(void *arg, struct err err, const PGresult *res) {
     s->count_next = (struct mono){now.us + COUNTS_SHARE * (now.us - s->count_began.us)};
     if (!err_is_set(err)) {
         take_counts(s, res);
+        s->counted = true;
     }
 }
 
@@ -274,11 +292,21 @@ static void read_counts(struct sampler *s) {
 
 /* ---- life ---- */
 
+static void mark_trends(struct sampler *s) {
+    for (size_t i = 0; i < s->n; i++) {
+        struct queue_sample *q = &s->slots[i]->sample;
+        trend_mark(&q->trend, sampler_oldest_age_s(q, loop_now(s->api->rt->loop)), (double)(q->depth.waiting + q->unmarked));
+    }
+}
+
 static void on_tick(void *arg) {
     struct sampler *s = arg;
     const struct queue_table *t = s->api->rt->queues;
     for (size_t i = 0; i < queue_table_count(t); i++) {
         read_queue(s, queue_table_at(t, i));
+    }
+    if (++s->ticks % (TREND_STEP_S * 1000 / TICK_MS) == 0) {
+        mark_trends(s);
     }
     redis_watch_look(s->api);
     read_counts(s);

@@ -9,6 +9,7 @@
 
 #include "admission.h"
 #include "shares.h"
+#include "trend.h"
 
 struct acceptance;
 struct api;
@@ -20,21 +21,31 @@ struct arrivals {
     int64_t jobs, ready; /* ready: not delayed, or for less than a second */
 };
 
+/* Worker processes that there should be: who said so, why and when. */
+enum { DESIRED_TEXT_BYTES = 256 };
+struct desired {
+    int64_t workers;
+    bool pinned;
+    char reason[DESIRED_TEXT_BYTES], author[DESIRED_TEXT_BYTES];
+    struct wall at;
+};
+
 struct queue_sample {
     const struct queue_info *queue;
     bool known;               /* depth was read at least once */
     bool blind;               /* not for some seconds: Redis is away */
     struct queue_depth depth; /* of all shards together */
     struct mono read;
-    int64_t unmarked;         /* journal rows that Redis has not seen */
-    int64_t dead;             /* open dead jobs */
-    int64_t desired;          /* worker processes */
+    int64_t unmarked; /* journal rows that Redis has not seen */
+    int64_t dead;     /* open dead jobs */
+    struct desired desired;
     struct arrivals entered;  /* accepted since the reading */
     struct arrivals deciding; /* let in, and not accepted yet */
     struct mono held;         /* when it was paused or blind last: jobs aged then, whatever the workers do */
     struct capacity capacity;
     struct shares shares; /* of the jobs that wait, and of delayed ones for as long as it takes to drain what waits */
     struct admission door;
+    struct trend trend;
 };
 
 MUST struct err sampler_new(struct api *api, struct sampler **out);

@@ -11,6 +11,7 @@
 struct accept;
 struct enter;
 struct keys;
+struct live;
 struct sampler;
 struct slo_board;
 struct types;
@@ -22,6 +23,7 @@ struct api {
     const struct api_options *options;
     struct http_server *server;
     struct keys *keys;
+    struct live *live;
     struct types *types;
     struct sampler *sampler;
     struct redis_watch redis;

@@ -31,6 +31,8 @@ static const char *const documents[] = {
     ,
 #include "operator.json.inc"
     ,
+#include "console.json.inc"
+    ,
 #include "schedules.json.inc"
     ,
 };

@@ -54,4 +54,4 @@ static void on_fleet(struct call *c, struct err err, const struct process *proce
     buf_free(&b);
 }
 
-void handle_workers_list(struct call *c) { fleet_read(c, on_fleet); }
+void handle_workers_list(struct call *c) { fleet_read_for(c, FLEET_BRIEF, on_fleet); }

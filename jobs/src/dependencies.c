@@ -13,7 +13,7 @@ struct known {
     TAILQ_ENTRY(known) link;
     struct dependency dependency;
     char tenant[LIMIT_NAME_BYTES + 1]; /* empty: named */
-    int64_t shown_us; /* its since_us */
+    int64_t shown_us;                  /* its since_us */
     uint64_t refused_shown[REFUSED_MAX], retried_shown;
 };
 TAILQ_HEAD(known_list, known);

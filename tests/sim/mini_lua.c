@@ -231,10 +231,7 @@ static int struct_unpack(lua_State *l) {
 
 static void open_state(struct mini *m) {
     static const luaL_Reg redis[] = {
-        {"call", redis_call},
-        {"pcall", redis_pcall},
-        {"error_reply", error_reply},
-        {"register_function", register_function},
+        {"call", redis_call}, {"pcall", redis_pcall}, {"error_reply", error_reply}, {"register_function", register_function},
         {NULL, NULL},
     };
     static const luaL_Reg structs[] = {{"pack", struct_pack}, {"unpack", struct_unpack}, {NULL, NULL}};

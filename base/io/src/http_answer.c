@@ -97,8 +97,8 @@ static void add_line(struct buf *b, struct str name, struct str value) {
 /* These have no content, and Content-Length must not (204) or need not (304) be there (RFC 9110 8.6). */
 static bool has_content(int status) { return status != 204 && status != 304; }
 
-/* Everything but the answer's own headers and the empty line. connection may be NULL. */
-static void add_head(struct buf *b, struct http_server *s, int status, const char *type, size_t length, const char *connection) {
+/* Everything but the answer's own headers and the empty line. connection may be NULL; length < 0: there is none. */
+static void add_head(struct buf *b, struct http_server *s, int status, const char *type, int64_t length, const char *connection) {
     buf_add(b, STR("HTTP/1.1 "));
     add_number(b, (uint64_t)status);
     buf_add_char(b, ' ');
@@ -108,9 +108,9 @@ static void add_head(struct buf *b, struct http_server *s, int status, const cha
     if (type != NULL) {
         add_line(b, STR("Content-Type"), str_c(type));
     }
-    if (has_content(status)) {
+    if (has_content(status) && length >= 0) {
         buf_add(b, STR("Content-Length: "));
-        add_number(b, length);
+        add_number(b, (uint64_t)length);
         buf_add(b, STR("\r\n"));
     }
     if (connection != NULL) {
@@ -118,9 +118,9 @@ static void add_head(struct buf *b, struct http_server *s, int status, const cha
     }
 }
 
-static void build(struct http_exchange *x, struct http_server *s, const struct http_answer *a) {
+void http_answer_build(struct http_exchange *x, struct http_server *s, const struct http_answer *a, bool endless) {
     const char *connection = x->last ? "close" : x->framing.version_1_0 ? "keep-alive" : NULL;
-    add_head(&x->out, s, a->status, a->content_type, a->body.n, connection);
+    add_head(&x->out, s, a->status, a->content_type, endless ? -1 : (int64_t)a->body.n, connection);
     for (size_t i = 0; i < a->headers_n; i++) {
         add_line(&x->out, a->headers[i].name, a->headers[i].value);
     }
@@ -180,7 +180,7 @@ void http_respond(struct http_request *req, const struct http_answer *answer) {
     pass_over_body(x);
     x->last = x->last || answer->close || !x->keep_alive || c->server->draining;
     x->status = answer->status;
-    build(x, c->server, answer);
+    http_answer_build(x, c->server, answer, false);
     if (x->out.failed == ERR_NONE) {
         send_out(c);
         return;
@@ -208,7 +208,7 @@ size_t http_answer_bad(struct http_server *s, uv_tcp_t *tcp, int status, const c
     buf_clear(out);
     s->o.on_bad(s->o.arg, status, reason, body);
     struct str content = body->failed == ERR_NONE ? buf_str(body) : STR_NONE;
-    add_head(out, s, status, content.n > 0 ? "application/problem+json" : NULL, content.n, "close");
+    add_head(out, s, status, content.n > 0 ? "application/problem+json" : NULL, (int64_t)content.n, "close");
     buf_add(out, STR("\r\n"));
     if (with_body) {
         buf_add(out, content);

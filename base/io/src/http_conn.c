@@ -26,6 +26,7 @@ static int64_t phase_ms(const struct http_conn *c, enum conn_phase phase) {
     case CONN_LINGER:
         return HTTP_LINGER_MS;
     case CONN_HANDLER: /* handlers have deadlines of their own */
+    case CONN_STREAM:
     case CONN_SENT:
     case CONN_CLOSED:
         return -1;
@@ -113,7 +114,7 @@ void http_conn_close(struct http_conn *c) {
     if (was == CONN_WRITING) {
         c->x->handed = c->x->out.n - uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
     }
-    if (was == CONN_WRITING || was == CONN_SENT) {
+    if (was == CONN_WRITING || was == CONN_SENT || was == CONN_STREAM) {
         tell_done(c);
     } else if (c->x != NULL) {
         tell_gone(c);
@@ -438,12 +439,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b) {
     }
 }
 
+/* Then nobody is left to be told anything. */
+static bool ends_with_client(enum conn_phase phase) { return phase == CONN_IDLE || phase == CONN_STREAM || phase == CONN_LINGER; }
+
 /* After everything that may have changed a connection: end it when the client has, read when there is room. */
 static void settle(struct http_conn *c) {
     if (c->phase == CONN_CLOSED) {
         return;
     }
-    if (c->eof && (c->phase == CONN_IDLE || c->phase == CONN_LINGER)) {
+    if (c->eof && ends_with_client(c->phase)) {
         http_conn_close(c);
         return;
     }
@@ -461,21 +465,6 @@ static void settle(struct http_conn *c) {
 }
 
 /* ---- a new connection ---- */
-
-struct http_conn *http_conn_new(struct http_server *s) {
-    struct http_conn *c = calloc(1, sizeof *c);
-    if (c == NULL) {
-        return NULL;
-    }
-    uv_loop_t *loop = loop_uv(s->loop);
-    (void)uv_tcp_init(loop, &c->tcp);
-    (void)uv_timer_init(loop, &c->timer);
-    c->tcp.data = c->timer.data = c;
-    c->handles = 2;
-    c->server = s;
-    c->fires_us = INT64_MAX;
-    return c;
-}
 
 static void name_peer(struct http_conn *c) {
     struct sockaddr_storage a;

@@ -5,8 +5,9 @@
  * and keeps its buffers, so that a request in the steady state allocates nothing.
  *
  *   IDLE ──byte──▶ HEAD ──▶ (on_head) ──▶ BODY ──▶ HANDLER ──http_respond──▶ WRITING ──▶ SENT ──▶ IDLE or HEAD
- *                    └── 400 408 431 ──┬── 408 413 ──┘                                   └─ last answer ─▶ LINGER ──▶ CLOSED
- *                                      └────────────────────────────────────────────────────────────────▶ LINGER
+ *                    └── 400 408 431 ──┬── 408 413 ──┘    │                              └─ last answer ─▶ LINGER ──▶ CLOSED
+ *                                      └──────────────────┼─────────────────────────────────────────────▶ LINGER
+ *                                          http_stream_begin ──▶ STREAM ──▶ CLOSED
  *
  * Handlers are called from http_conn_advance alone: never from within http_respond, so a handler that walks its own waiting
  * requests is not entered again. */
@@ -43,6 +44,7 @@ enum conn_phase {
     CONN_HANDLER, /* the answer is due */
     CONN_WRITING, /* the kernel did not take all of the answer yet */
     CONN_SENT,    /* it did; the exchange is about to end */
+    CONN_STREAM,  /* an answer without an end: out has what the kernel did not take of the latest part */
     CONN_LINGER,  /* sending is shut down; what still comes is thrown away */
     CONN_CLOSED,  /* waits for libuv's close callbacks */
 };
@@ -112,15 +114,15 @@ void http_exchange_give(struct http_server *s, struct http_exchange *x);
 void http_server_forget(struct http_server *s, struct http_conn *c); /* its handles are closed */
 
 /* http_conn.c */
-struct http_conn *http_conn_new(struct http_server *s); /* its socket is for uv_accept; NULL: out of memory */
-void http_conn_start(struct http_conn *c);              /* after uv_accept */
-void http_conn_advance(struct http_conn *c);            /* does what the received bytes allow */
-void http_conn_sent(struct http_conn *c);               /* the whole answer is with the kernel */
+void http_conn_start(struct http_conn *c);   /* after uv_accept */
+void http_conn_advance(struct http_conn *c); /* does what the received bytes allow */
+void http_conn_sent(struct http_conn *c);    /* the whole answer is with the kernel */
 void http_conn_enter(struct http_conn *c, enum conn_phase phase);
 void http_conn_linger(struct http_conn *c); /* ends it softly: nothing more is sent */
 void http_conn_close(struct http_conn *c);  /* ends it now; a request under way is told */
 
 /* http_answer.c */
+void http_answer_build(struct http_exchange *x, struct http_server *s, const struct http_answer *a, bool endless);
 size_t http_answer_bad(struct http_server *s, uv_tcp_t *tcp, int status, const char *reason, bool with_body);
 
 #endif

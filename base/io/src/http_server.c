@@ -187,12 +187,28 @@ static void refuse_connection(struct http_server *s, const char *reason) {
     uv_close((uv_handle_t *)&s->refused, on_refused_closed);
 }
 
+/* Its socket is for uv_accept; NULL: out of memory. */
+static struct http_conn *conn_new(struct http_server *s) {
+    struct http_conn *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return NULL;
+    }
+    uv_loop_t *loop = loop_uv(s->loop);
+    (void)uv_tcp_init(loop, &c->tcp);
+    (void)uv_timer_init(loop, &c->timer);
+    c->tcp.data = c->timer.data = c;
+    c->handles = 2;
+    c->server = s;
+    c->fires_us = INT64_MAX;
+    return c;
+}
+
 static void on_connection(uv_stream_t *listener, int status) {
     struct http_server *s = listener->data;
     if (status < 0) {
         return; /* out of descriptors: libuv has dropped the connection */
     }
-    struct http_conn *c = s->conns_n < s->o.max_connections ? http_conn_new(s) : NULL;
+    struct http_conn *c = s->conns_n < s->o.max_connections ? conn_new(s) : NULL;
     if (c == NULL) {
         refuse_connection(s, s->conns_n < s->o.max_connections ? "out of memory" : "too many connections");
         return;

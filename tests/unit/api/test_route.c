@@ -32,7 +32,8 @@ static void test_route__given_a_path_then_its_route_and_parameter_are_found(void
         {"GET", "/V1/jobs", "none", ""},
         {"get", "/v1/jobs", "none", ""},
         {"GET", "", "none", ""},
-        {"GET", "/", "none", ""},
+        {"GET", "/", "ui_home", ""},
+        {"GET", "/ui/jobs", "ui_page", "jobs"},
     };
     char allow[ROUTE_ALLOW_BYTES];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

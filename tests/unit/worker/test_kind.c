@@ -116,8 +116,8 @@ static void test_kind__what_is_counted_is_shown_under_queue_and_type(void **stat
     for (int i = 0; i < 2; i++) {
         kind_attempt(one, LABEL_RETRY);
         kind_finished(one, OUTCOME_EXPIRED);
-        kind_waited(one, 1500);
-        kind_ran(one, 250000);
+        kind_waited(one, 1500, &(struct trace){0}, (struct wall){0});
+        kind_ran(one, 250000, &(struct trace){0}, (struct wall){0});
     }
     kind_attempt(one, attempt_label_of(OUTCOME_DEAD));
     kind_attempt(kinds_find(kinds, STR("?")), LABEL_LOST);

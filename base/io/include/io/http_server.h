@@ -81,6 +81,13 @@ struct http_answer {
 /* Copies everything. Content-Length, Date, Connection are the server's. For HEAD, 204 and 304 the body is left out. CR, LF and
  * NUL in header values become spaces. Never calls on_head or on_request; it may call on_done. */
 void http_respond(struct http_request *req, const struct http_answer *answer);
+/* An answer that goes on until it is ended, or the client is gone: then on_done tells. Its head goes out without a length, the connection ends
+ * with it; the body is its first part. Copies everything. */
+void http_stream_begin(struct http_request *req, const struct http_answer *answer);
+/* The next part; copied. False: nothing was sent, the client has not taken all of an earlier one yet. No more than one waits. May end the
+ * stream, and then calls on_done. */
+bool http_stream_send(struct http_request *req, struct str part);
+void http_stream_end(struct http_request *req);
 /* After an on_head that returned false without an answer, and never from within it: the body is read, and on_request called, from the
  * loop's turn end. */
 void http_go_on(struct http_request *req);
