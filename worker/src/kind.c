@@ -123,7 +123,7 @@ static struct series *kept(struct series **where, enum metric m, const struct ki
 }
 
 void kind_waited(struct kind *k, int64_t ms) {
-    series_observe(kept(&k->queue_wait, M_JOB_QUEUE_WAIT, k, NULL), (double)ms / 1000);
+    series_observe(kept(&k->queue_wait, M_JOB_QUEUE_WAIT, k, NULL), ms > 0 ? (double)ms / 1000 : 0);
 }
 
 void kind_ran(struct kind *k, int64_t us) { series_observe(kept(&k->duration, M_JOB_DURATION, k, NULL), (double)us / 1e6); }
