@@ -42,12 +42,11 @@ static void on_entered(void *arg, struct err err, const struct queue_entered *ve
     free(g);
 }
 
-static struct envelope envelope_of(const struct acceptance *a, struct wall now) {
+static struct envelope envelope_of(const struct acceptance *a) {
     return (struct envelope){
         .schema_version = a->type->version,
         .id = a->id,
         .root = a->id,
-        .ready = a->due.ms != 0 ? a->due : now,
         .deadline = a->deadline,
         .trace = a->trace,
         .tenant = str_c(a->call->who.tenant),
@@ -82,10 +81,9 @@ static void send(struct enter *s, struct group *g) {
     uint8_t headers[LIMIT_BATCH][ENVELOPE_MAX_BYTES];
     const struct queue_info *q = g->rows[0]->queue;
     unsigned shard = id_job_place(g->rows[0]->id).shard;
-    struct wall now = loop_wall(s->api->rt->loop);
     for (size_t i = 0; i < g->n; i++) {
         struct acceptance *a = g->rows[i];
-        struct envelope e = envelope_of(a, now);
+        struct envelope e = envelope_of(a);
         bool keyed = a->key.p != NULL && !FAULT_SWITCH(NO_DEDUPE);
         items[i] = (struct queue_item){
             .header = str_of(headers[i], envelope_encode(&e, headers[i])),

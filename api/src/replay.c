@@ -173,7 +173,6 @@ static void enter_one(struct replay *r, const PGresult *res, int row) {
                            .generation = header.generation,
                            .queue = str_c(q->name),
                            .type = arena_str(&c->arena, header.type)};
-    header.ready = loop_wall(c->api->rt->loop);
     item.header = str_of(bytes, envelope_encode(&header, bytes));
     item.key_hash = str_of(hash, KEY_HASH_BYTES);
     item.body_hash = str_of(hash, BODY_HASH_BYTES);

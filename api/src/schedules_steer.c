@@ -38,66 +38,32 @@ void handle_schedules_resume(struct call *c) { set_paused(c, false); }
 
 /* ---- POST /v1/schedules/{id}/run ---- */
 
-/* A job as POST /v1/jobs would take it. */
+/* A job as POST /v1/jobs would take it. Who asked for it is noted before it is accepted: afterwards a crash could come between. A
+ * repetition is not noted again, as far as keys are known here. */
 static const struct pg_stmt run_stmt = {
     "api.schedule_run",
-    "SELECT name, json_build_object('type', type, 'type_version', type_version, 'queue', queue, 'payload', "
-    "convert_from(payload, 'UTF8')::json)::text FROM platform.schedule WHERE " SCHEDULE_OF_PATH,
-    SCHEDULE_PATH_VALUES,
+    "WITH s AS (SELECT * FROM platform.schedule WHERE " SCHEDULE_OF_PATH
+    "), asked AS (SELECT FROM s WHERE NOT EXISTS (SELECT FROM platform.idempotency WHERE tenant = $4 AND key = $6)), " AUDIT_CTE(
+        "asked", "$4", "$5", "'schedule.run'", "(SELECT name FROM s)",
+        "jsonb_build_object('key', $6::text)") " SELECT json_build_object('type', type, 'type_version', type_version, 'queue', queue, "
+                                               "'payload', convert_from(payload, 'UTF8')::json)::text FROM s",
+    SCHEDULE_PATH_VALUES + 3,
 };
-
-static const struct pg_stmt run_audit_stmt = {
-    "api.schedule_run_audit",
-    "INSERT INTO platform.audit (tenant, author, action, target, detail) "
-    "VALUES ($1, $2, 'schedule.run', $3, jsonb_build_object('key', $4::text, 'job', $5::text))",
-    5,
-};
-
-struct running {
-    struct submit *submit;
-    struct str name; /* the schedule's */
-};
-
-static void on_audited(struct call *c, const PGresult *res) {
-    struct running *r = c->state;
-    (void)res;
-    answer_acceptance(&r->submit->a);
-}
-
-/* What was refused, or had been accepted before, has run nothing. */
-static void on_accepted(struct acceptance *a) {
-    struct call *c = a->call;
-    struct running *r = c->state;
-    char job[UUID_TEXT_BYTES];
-    if (a->verdict != ACCEPTED_FRESH) {
-        answer_acceptance(a);
-        return;
-    }
-    uuid_text(a->id, job);
-    const struct pg_value values[] = {
-        pg_text(str_c(c->who.tenant)), pg_text(str_c(c->who.author)), pg_text(r->name), pg_text(c->key), pg_text(str_c(job)),
-    };
-    call_query(c, &run_audit_stmt, values, on_audited);
-}
 
 static void on_found(struct call *c, const PGresult *res) {
-    struct running *r = ARENA_NEW(&c->arena, struct running);
     struct submit *s = submit_new(c);
     json_t *request = NULL;
     if (PQntuples(res) == 0) {
         call_problem(c, PROBLEM_NOT_FOUND, "There is no schedule \"%.*s\"", STR_ARG(c->param));
         return;
     }
-    struct str name = arena_str(&c->arena, pg_col(res, 0, 0));
-    struct err e = r != NULL && s != NULL && name.p != NULL ? json_read(pg_col(res, 0, 1), &request) : err_make(ERR_NOMEM, "job");
+    struct err e = s != NULL ? json_read(pg_col(res, 0, 0), &request) : err_make(ERR_NOMEM, "job");
     if (err_is_set(e)) {
         call_fail(c, e);
         return;
     }
-    *r = (struct running){s, name};
-    c->state = r;
     if (submit_request(s, request, "JobRequest", STR(""))) {
-        s->a.done = on_accepted;
+        s->a.done = answer_acceptance;
         acceptance_start(&s->a);
     } else {
         call_problem_full(c, &s->problem);
@@ -106,7 +72,10 @@ static void on_found(struct call *c, const PGresult *res) {
 }
 
 void handle_schedules_run(struct call *c) {
-    struct pg_value values[SCHEDULE_PATH_VALUES];
+    struct pg_value values[SCHEDULE_PATH_VALUES + 3];
     schedule_path_values(c, values);
+    values[3] = pg_text(str_c(c->who.tenant));
+    values[4] = pg_text(str_c(c->who.author));
+    values[5] = pg_text(c->key);
     call_query(c, &run_stmt, values, on_found);
 }

@@ -69,14 +69,12 @@ static void on_added(void *arg, struct err err, int64_t epoch) {
 }
 
 static struct envelope envelope_of(const struct journal_job *j) {
-    struct wall ready = j->due.ms != 0 ? j->due : clock_wall(&clock_system);
     return (struct envelope){
         .schema_version = j->type_version,
         .unchecked = j->unchecked,
         .id = j->id,
         .root = j->root,
         .generation = j->generation,
-        .ready = ready,
         .deadline = j->deadline,
         .trace = j->trace,
         .tenant = j->tenant,

@@ -47,10 +47,13 @@ local function job_of_entry(h, id)
   return struct.pack('>I6', tonumber(ms)) .. '\128\0\160\0' .. struct.pack('>I6', tonumber(seq))
 end
 
--- Generation and attempts charged: bytes 37..44, u32 each.
+-- Generation and attempts charged, u32 each: at 37 in version 1; in version 2 at 21 if they are not 0, which flag 2 tells.
+local function tried(h) return math.floor((string.byte(h, 2) or 0) / 2) % 2 == 1 end
+
 local function age_of(h)
-  if #h < 44 then return 0, 0 end
-  local generation, attempt = struct.unpack('<I4I4', string.sub(h, 37, 44))
+  local at = string.byte(h) == 1 and 37 or tried(h) and 21
+  if not at or #h < at + 7 then return 0, 0 end
+  local generation, attempt = struct.unpack('<I4I4', h, at)
   return generation, attempt
 end
 
@@ -59,11 +62,6 @@ local function is_older(a, b)
   local generation_b, attempt_b = age_of(b)
   if generation_a ~= generation_b then return generation_a < generation_b end
   return attempt_a < attempt_b
-end
-
--- Ready time: bytes 45..52, i64.
-local function with_ready(h, ms)
-  return string.sub(h, 1, 44) .. struct.pack('<i8', ms) .. string.sub(h, 53)
 end
 
 local function count(n, field, by)

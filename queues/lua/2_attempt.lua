@@ -68,7 +68,7 @@ local function retry(K, A)
     local old, p = nil, nil
     if owned(s, A[1], id) then old, p = entry(s, id) end
     if old then
-      delay(d, dh, n, with_ready(h, due), p, due)
+      delay(d, dh, n, h, p, due)
       first = earlier(first, due)
       remove(s, id)
       redis.call('HDEL', r, job_of(h))

@@ -1,11 +1,12 @@
 -- What keeps a shard in order, and what looks at it.
 
--- What a header says of its payload: type and schema version. Nothing where it is too short.
+-- What a header says of its payload: type and schema version. Nothing where it is too short. The tenant's name stands before the type's.
 local function kind_of(h)
-  local tenant = string.byte(h, 86)
-  local n = tenant and string.byte(h, 87 + tenant)
+  local at = string.byte(h) == 1 and 86 or tried(h) and 29 or 21
+  local tenant = string.byte(h, at)
+  local n = tenant and string.byte(h, at + 1 + tenant)
   if not n then return end
-  return string.sub(h, 88 + tenant, 87 + tenant + n), struct.unpack('<I2', h, 3)
+  return string.sub(h, at + 2 + tenant, at + 1 + tenant + n), struct.unpack('<I2', h, 3)
 end
 
 -- unpark: back to the stream with a page of what is parked, where it is of the kinds given.
@@ -59,17 +60,12 @@ local function cancel(K, A)
   return 0
 end
 
--- due now: brings a delayed job to the head of its delayed set. K d dh   A job   → 1 or 0
+-- due now: brings a delayed job to the head of its delayed set. K d   A job   → 1 or 0
 local function due_now(K, A)
-  local d, dh, job, now = K[1], K[2], A[1], now_ms()
+  local d, job, now = K[1], A[1], now_ms()
   local score = redis.call('ZSCORE', d, job)
   if not score then return 0 end
-  local v = redis.call('HGET', dh, job)
-  if v and tonumber(score) > now then
-    local h, p = unpack_home(v)
-    redis.call('HSET', dh, job, pack(with_ready(h, now), p))
-    redis.call('ZADD', d, now, job)
-  end
+  if tonumber(score) > now then redis.call('ZADD', d, now, job) end
   redis.call('PUBLISH', 'pen:due', d .. ' ' .. string.format('%.0f', now))
   return 1
 end

@@ -17,7 +17,7 @@ local function fits(c, K, A)
   end
   if c.each then
     for at = c.lead, #A - 1, c.group do
-      if not integer(A[at + c.each]) or (c.header and #A[at + c.header] < 52) then return false end
+      if not integer(A[at + c.each]) or (c.header and #A[at + c.header] < 24) then return false end
     end
   end
   return not c.check or c.check(A)
@@ -52,7 +52,7 @@ define{'pen_lone_1', lone, keys = 2, lead = 1, group = 0, flags = DRAINS}
 define{'pen_sweep_1', sweep, keys = 3, lead = 3, group = 0, integers = {2, 3}, flags = DRAINS}
 define{'pen_promote_1', promote, keys = 3, lead = 1, group = 0, integers = {1}, flags = DRAINS}
 define{'pen_cancel_1', cancel, keys = 8, lead = 3, group = 0, flags = DRAINS}
-define{'pen_due_now_1', due_now, keys = 2, lead = 1, group = 0, flags = DRAINS}
+define{'pen_due_now_1', due_now, keys = 1, lead = 1, group = 0, flags = DRAINS}
 define{'pen_group_1', create_group, keys = 1, lead = 0, group = 0, flags = DRAINS}
 define{'pen_epoch_1', epoch, keys = 6, lead = 2, group = 0, flags = DRAINS}
 define{'pen_mend_1', mend, keys = 1, lead = 2, group = 0, integers = {2}, flags = DRAINS}

@@ -1,4 +1,5 @@
 /* The dead of the stream class on their way to Postgres. A value is: u16 length and reason, u16 length and header, payload. */
+#include <queues/envelope.h>
 #include <queues/upkeep.h>
 
 #include "call.h"
@@ -25,12 +26,6 @@ static bool cut_part(struct str *rest, struct str *out) {
     return true;
 }
 
-/* As age_of() of the Functions reads it, whatever the rest of the header is. */
-static uint32_t generation_of(struct str header) {
-    const uint8_t *p = (const uint8_t *)header.p + 36;
-    return header.n < 44 ? 0 : p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 /* A value that is not ours is all payload: it leaves Redis like the others, and a person may look at it. */
 static void split(struct str value, struct queue_dead_entry *out) {
     struct str rest = value;
@@ -40,7 +35,7 @@ static void split(struct str value, struct queue_dead_entry *out) {
         rest = value;
     }
     out->payload = rest;
-    out->id.generation = generation_of(out->header);
+    out->id.generation = envelope_generation(out->header);
 }
 
 static bool read_dead(const struct reply *r, struct queue_dead_entry *out, size_t *out_n) {

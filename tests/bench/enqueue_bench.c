@@ -57,7 +57,6 @@ static struct uuid make(long number, const struct trace *call, struct made *m, s
     const struct job_place place = {.stream_class = true};
     struct envelope e = {.schema_version = 1,
                          .id = id_new_job(&bench.ids, place),
-                         .ready = clock_wall(&clock_system),
                          .trace = trace_child(call),
                          .tenant = STR("default"),
                          .type = bench.type};

@@ -18,7 +18,7 @@ PLACES = ["nowhere", "ended", "running", "delayed", "parked", "dead"]
 
 
 class Undecodable(ValueError):
-    """Not a header of version 1 (3)."""
+    """Not a header of version 2, nor of version 1 (3)."""
 
 
 @dataclass(frozen=True)
@@ -30,39 +30,71 @@ class Header:
     schema_version: int = 1
     generation: int = 0
     attempt: int = 0
-    ready_ms: int = 0
     deadline_ms: int = 0
     trace_id: bytes = field(default_factory=lambda: os.urandom(16))
     span_id: bytes = field(default_factory=lambda: os.urandom(8))
     trace_flags: int = 1
     errors: bytes = b""
 
-    FIXED = struct.Struct("<BBH16s16sIIqq16s8sB")
+    FIXED, FIXED_1 = struct.Struct("<BBH16s"), struct.Struct("<BBH16s16sIIqq16s8sB")
+    TRIED, ROOT, DEADLINE, TRACE = 2, 4, 8, 16
 
     def encode(self) -> bytes:
-        fixed = self.FIXED.pack(1, 0, self.schema_version, self.id, self.root or self.id, self.generation, self.attempt,
-                                self.ready_ms, self.deadline_ms, self.trace_id, self.span_id, self.trace_flags)
-        names = b"".join(bytes([len(n)]) + n for n in (self.tenant.encode(), self.type.encode()))
-        return fixed + names + (struct.pack("<H", len(self.errors)) + self.errors if self.errors else b"")
+        root = self.root or self.id
+        trace = self.trace_id + self.span_id + bytes([self.trace_flags])
+        parts = [  # flag, bytes, whether they are there
+            (self.TRIED, struct.pack("<II", self.generation, self.attempt), self.generation or self.attempt),
+            (0, b"".join(bytes([len(n)]) + n for n in (self.tenant.encode(), self.type.encode())), True),
+            (self.ROOT, root, root != self.id),
+            (self.DEADLINE, struct.pack("<q", self.deadline_ms), self.deadline_ms),
+            (self.TRACE, trace, any(trace)),
+        ]
+        flags = sum(flag for flag, _, there in parts if there)
+        return self.FIXED.pack(2, flags, self.schema_version, self.id) + b"".join(b for _, b, there in parts if there) + self.errors
 
     @classmethod
     def decode(cls, h: bytes) -> "Header":
-        if len(h) < cls.FIXED.size or h[0] != 1:
-            raise Undecodable(f"{len(h)} bytes, version {h[:1].hex()}")
-        _, _, schema, job, root, generation, attempt, ready, deadline, trace, span, flags = cls.FIXED.unpack_from(h)
-        names, at = [], cls.FIXED.size
+        try:
+            return {1: cls.decode_1, 2: cls.decode_2}[h[0]](h)
+        except (IndexError, KeyError, struct.error) as e:
+            raise Undecodable(f"{len(h)} bytes, version {h[:1].hex()}") from e
+
+    @classmethod
+    def decode_2(cls, h: bytes) -> "Header":
+        _, flags, schema, job = cls.FIXED.unpack_from(h)
+        at = cls.FIXED.size
+
+        def take(layout: str, flag: int, absent: tuple) -> tuple:
+            nonlocal at
+            values = struct.unpack_from(layout, h, at) if flags & flag else absent
+            at += struct.calcsize(layout) if flags & flag else 0
+            return values
+
+        generation, attempt = take("<II", cls.TRIED, (0, 0))
+        tenant, kind, at = cls.names(h, at)
+        (root,) = take("16s", cls.ROOT, (job,))
+        (deadline,) = take("<q", cls.DEADLINE, (0,))
+        trace = take("<16s8sB", cls.TRACE, (bytes(16), bytes(8), 0))
+        return cls(job, kind, tenant, root, schema, generation, attempt, deadline, *trace, h[at:])
+
+    @classmethod
+    def decode_1(cls, h: bytes) -> "Header":
+        _, _, schema, job, root, generation, attempt, _, deadline, trace, span, flags = cls.FIXED_1.unpack_from(h)
+        tenant, kind, at = cls.names(h, cls.FIXED_1.size)
+        if h[at:] and (len(h) < at + 2 or struct.unpack_from("<H", h, at)[0] != len(h) - at - 2):
+            raise Undecodable("errors")
+        return cls(job, kind, tenant, root, schema, generation, attempt, deadline, trace, span, flags, h[at + 2 :])
+
+    @staticmethod
+    def names(h: bytes, at: int) -> tuple[str, str, int]:
+        found = []
         for _ in range(2):
             n = h[at] if at < len(h) else 0
             if n == 0 or at + 1 + n > len(h):
                 raise Undecodable("names")
-            names.append(h[at + 1 : at + 1 + n].decode())
+            found.append(h[at + 1 : at + 1 + n].decode())
             at += 1 + n
-        errors = b""
-        if at < len(h):
-            if at + 2 > len(h) or struct.unpack_from("<H", h, at)[0] != len(h) - at - 2:
-                raise Undecodable("errors")
-            errors = h[at + 2 :]
-        return cls(job, names[1], names[0], root, schema, generation, attempt, ready, deadline, trace, span, flags, errors)
+        return found[0], found[1], at
 
 
 def new_job_id(queue_number: int, shard: int, stream_class: int = STREAM_CLASS) -> bytes:
@@ -123,8 +155,7 @@ class Client:
 
     def enqueue(self, type: str, payload: bytes, *, tenant: str = "default", key: str = "", due_ms: int = 0, deadline_ms: int = 0,
                 depth_limit: int = 100000) -> Entered:
-        now = int(time.time() * 1000)
-        h = Header(new_job_id(self.number, self.shard), type, tenant, ready_ms=due_ms or now, deadline_ms=deadline_ms)
+        h = Header(new_job_id(self.number, self.shard), type, tenant, deadline_ms=deadline_ms)
         key_hash = digest(tenant.encode(), key.encode()) if key else b""
         body_hash = digest(type.encode(), payload)
         reply = self._call("enqueue", "s d dh n i:0 i:1", depth_limit, key_hash, body_hash, due_ms, h.encode(), payload)

@@ -33,13 +33,17 @@ def new_job(stream_class: bool = True) -> bytes:
     return bytes(b)
 
 
-def header(job: bytes, ready: int = 0, attempt: int = 0, generation: int = 0) -> bytes:
-    fixed = struct.pack("<BBH16s16sIIqq16s8sB", 1, 0, 1, job, job, generation, attempt, ready, 0, b"t" * 16, b"s" * 8, 1)
-    return fixed + b"\x04acme\x04demo"
+TENANT_AND_TYPE, TRACE = b"\x04acme\x04demo", b"t" * 16 + b"s" * 8 + b"\x01"
 
 
-def ready_of(h: bytes) -> int:
-    return struct.unpack_from("<q", h, 44)[0]
+def header(job: bytes, attempt: int = 0, generation: int = 0) -> bytes:
+    tried = struct.pack("<II", generation, attempt) if attempt or generation else b""
+    return struct.pack("<BBH16s", 2, 16 | (2 if tried else 0), 1, job) + tried + TENANT_AND_TYPE + TRACE
+
+
+def header_1(job: bytes, attempt: int = 0, generation: int = 0) -> bytes:
+    """Of version 1, as it may still lie in a stream."""
+    return struct.pack("<BBH16s16sIIqq", 1, 0, 1, job, job, generation, attempt, 1000, 0) + TRACE + TENANT_AND_TYPE
 
 
 def home(h: bytes, p: bytes) -> bytes:
@@ -79,11 +83,11 @@ class Shard:
     def add(self, *jobs: bytes, due: int = 0) -> bytes:
         args = []
         for job in jobs:
-            args += [due, header(job, due), b"payload of " + job.hex().encode()]
+            args += [due, header(job), b"payload of " + job.hex().encode()]
         return self.call("add", *args)
 
     def enqueue(self, job: bytes, key: bytes = b"", body: bytes = b"", due: int = 0, limit: int = 1000000) -> list:
-        return self.call("enqueue", limit, key, body, due, header(job, due), b"payload of " + job.hex().encode())
+        return self.call("enqueue", limit, key, body, due, header(job), b"payload of " + job.hex().encode())
 
     def claim(self, consumer: str = "c1", count: int = 100) -> list[bytes]:
         """Entry ids."""

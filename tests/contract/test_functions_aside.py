@@ -1,11 +1,12 @@
 """Functions that set entries aside, parked or dead, and that bring them back or drop them."""
-from shard import header, home, new_job, whole
+from shard import header, header_1, home, new_job, whole
 
 
 def test_parked_jobs_come_back(shard):
     jobs = [new_job() for _ in range(3)]
-    for job in jobs:
-        shard.enqueue(job)
+    for job, made in zip(jobs, (header(new_job()), header(new_job(), attempt=1), header_1(new_job()))):
+        h = made[:4] + job + made[20:]
+        shard.call("enqueue", 1000, b"", b"", 0, h, b"p")
     assert shard.call("park", "c1", *shard.claim()) == []
     whole(shard, entries=0, parked=3)
     assert shard.call("find", jobs[0]) == [4, 0, b""]
@@ -19,7 +20,7 @@ def test_parked_jobs_come_back(shard):
 
 def test_many_parked_jobs_come_back_page_by_page(shard):
     jobs = {new_job() for _ in range(1500)}
-    strange = {shard.key("p"): {b"none": b"", b"short": home(b"x" * 60, b"p"), b"cut": home(header(new_job())[:88], b"p")}}
+    strange = {shard.key("p"): {b"none": b"", b"short": home(b"x" * 60, b"p"), b"cut": home(header(new_job())[:26], b"p"), b"cut1": home(header_1(new_job())[:88], b"p")}}
     for key, values in strange.items():
         shard.r.hset(key, mapping={**{job: home(header(job), b"p") for job in jobs}, **values})
     cursor, moved, pages = b"", 0, 0

@@ -45,15 +45,14 @@ def dump_of_the_page() -> bytes:
 def test_the_example_of_the_page_decodes_and_encodes():
     h = Header.decode(dump_of_the_page())
     assert (h.tenant, h.type, h.attempt, h.generation, h.schema_version) == ("acme", "demo.echo", 3, 1, 2)
-    assert (h.ready_ms, h.deadline_ms, h.errors) == (1730406023291, 1730406083291, b'["timeout"]')
+    assert (h.deadline_ms, h.errors) == (1730406083291, b'["timeout"]')
     assert h.id.hex() == "0192e43c807b7123a018801122334455" and h.root.hex() == "0192e43c7c007001a01880aabbccddee"
     assert h.encode() == dump_of_the_page()
     assert new_job_id(3, 1)[8:10] == h.id[8:10] and new_job_id(3, 1)[10] & 0x80
     assert pick_shard(16, b"acme", b"order-1") == 5
-    for n in range(len(h.encode())):
-        if n != 100:  # without errors it is whole as well
-            with pytest.raises(Undecodable):
-                Header.decode(h.encode()[:n])
+    for n in range(len(h.encode()) - len(h.errors)):
+        with pytest.raises(Undecodable):
+            Header.decode(h.encode()[:n])
 
 
 def test_the_bytes_of_the_page_are_those_of_the_c_test():

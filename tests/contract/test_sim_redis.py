@@ -72,10 +72,6 @@ class Side:
             return f"#{self.ids.index(value)}"
         if isinstance(value, int) and value > 10**12 or isinstance(value, bytes) and value.isdigit() and len(value) > 12:
             return "a time"
-        if isinstance(value, bytes) and len(value) > 87 and value[:1] == b"\x01":  # a header: when it became ready
-            return value[:44] + value[52:]
-        if isinstance(value, bytes) and len(value) > 89 and value[2:3] == b"\x01":  # a home
-            return value[:46] + value[54:]
         return value
 
     def state(self):
@@ -129,7 +125,7 @@ class Calls:
             lambda: self.fcall("lone", "s c", r.choice([consumer, "q0", "q1"])),
             lambda: self.fcall("promote", "s d dh", r.randint(1, 5)),
             lambda: self.fcall("cancel", "d dh p x:0 x:1 n o:0 o:1", job, r.randrange(2), r.choice([b"", b"cancelled 409 {}"])),
-            lambda: self.fcall("due_now", "d dh", job),
+            lambda: self.fcall("due_now", "d", job),
             lambda: self.fcall("epoch", "e n s d p r", b"", b"rebuilding 7"),
             lambda: self.fcall("mend", "s", b"", 10),
             lambda: self.fcall("cancels", "x:0 x:1", *self.jobs[:3], reads=True),

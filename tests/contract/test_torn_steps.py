@@ -105,13 +105,13 @@ def per_id(scene, *more):
 def add(scene):
     due = scene.shard.now() + MINUTE
     a, b, c = scene.fresh
-    scene.shard.call("add", 0, header(a), b"p", due, header(b, due), b"p", 0, header(c), b"p")
+    scene.shard.call("add", 0, header(a), b"p", due, header(b), b"p", 0, header(c), b"p")
 
 
 def enqueue(scene):
     due = scene.shard.now() + MINUTE
     scene.shard.call("enqueue", 100, *[part for i, job in enumerate(scene.fresh)
-                                       for part in (job, b"b" * 16, due if i == 1 else 0, header(job, due), b"p")])
+                                       for part in (job, b"b" * 16, due if i == 1 else 0, header(job), b"p")])
 
 
 STEPS = {

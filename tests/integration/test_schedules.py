@@ -134,8 +134,31 @@ def test_run__a_job_now_once_per_key(stack, client, schedule):
     assert client.ended(first.json()["id"])["state"] == "done"
     assert effects(stack, made) == 1 and ticks(stack, made) == []
     problem(client.post(f"/v1/schedules/{made['id']}/run"), 400, "idempotency_key_missing")
-    assert stack.sql("SELECT author, detail FROM platform.audit WHERE action = 'schedule.run' AND target = %s", made["name"]) == [
-        ("local", {"key": key, "job": first.json()["id"]})]
+    assert asked_to_run(stack, made) == [("local", {"key": key})]
+
+
+def asked_to_run(stack, made: dict) -> list[tuple]:
+    return stack.sql("SELECT author, detail FROM platform.audit WHERE action = 'schedule.run' AND target = %s", made["name"])
+
+
+def test_run__noted_before_the_job_is_accepted(stack, client, schedule):
+    """So that no crash comes between: what is refused was asked for, too."""
+    made, keys = schedule(), []
+    limit = "UPDATE platform.queue SET max_open = %s WHERE name = 'default'"
+    (before,) = stack.sql("SELECT max_open FROM platform.queue WHERE name = 'default'")[0]
+    later = client.post("/v1/jobs", {"type": "demo.note", "payload": {"text": "later"}, "delay_ms": 600000}, key=new_key()).json()["id"]
+
+    def is_refused() -> bool:
+        keys.append(new_key())
+        return client.post(f"/v1/schedules/{made['id']}/run", key=keys[-1]).status_code == 503
+
+    try:
+        stack.sql(limit, 1)
+        assert ports.wait_until(is_refused, WAIT_S)
+    finally:
+        stack.sql(limit, before)
+        client.delete(f"/v1/jobs/{later}")
+    assert asked_to_run(stack, made) == [("local", {"key": key}) for key in keys]
 
 
 def test_create__the_same_again_then_the_one_that_is_there(client, schedule):

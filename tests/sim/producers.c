@@ -124,7 +124,6 @@ static struct envelope envelope_of(const struct sim_job *j, uint32_t generation)
                              .id = j->id,
                              .root = j->id,
                              .generation = generation,
-                             .ready = {j->due_ms != 0 ? j->due_ms : world_wall_ms()},
                              .deadline = {generation == 0 ? j->deadline_ms : 0},
                              .tenant = STR("acme"),
                              .type = str_c(j->type)};

@@ -123,7 +123,7 @@ static struct series *kept(struct series **where, enum metric m, const struct ki
 }
 
 void kind_waited(struct kind *k, int64_t ms, const struct trace *t, struct wall now) {
-    series_observe_traced(kept(&k->queue_wait, M_JOB_QUEUE_WAIT, k, NULL), (double)ms / 1000, t, now);
+    series_observe_traced(kept(&k->queue_wait, M_JOB_QUEUE_WAIT, k, NULL), ms > 0 ? (double)ms / 1000 : 0, t, now);
 }
 
 void kind_ran(struct kind *k, int64_t us, const struct trace *t, struct wall now) {

@@ -371,7 +371,7 @@ static const struct op {
      "FCALL pen_cancel_1 8 pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:p pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:0}:n pen:{q:0}:o:0 pen:{q:0}:o:1 " JOB_A
      " 1 cancelled-409-{}",
      ":1", "1"},
-    {"due_now", run_due_now, "FCALL pen_due_now_1 2 pen:{q:0}:d pen:{q:0}:dh " JOB_A, ":0", "0"},
+    {"due_now", run_due_now, "FCALL pen_due_now_1 1 pen:{q:0}:d " JOB_A, ":0", "0"},
     {"unpark", run_unpark, "FCALL pen_unpark_1 2 pen:{q:0}:s pen:{q:0}:p 17 200 demo.a 1 demo.b 65535", "['9' :3]", "3 next '9'"},
     {"collect", run_collect, "FCALL pen_collect_1 1 pen:{q:0}:s 3600000", ":7", "7"},
     {"group", run_group, "FCALL pen_group_1 1 pen:{q:0}:s", ":1", "1"},

@@ -6,6 +6,15 @@
 
 /* The example of PROTOCOL.md section 3. Headers outlive a release: other bytes are a new version. */
 static const uint8_t golden[] = {
+    0x02, 0x1e, 0x02, 0x00, 0x01, 0x92, 0xe4, 0x3c, 0x80, 0x7b, 0x71, 0x23, 0xa0, 0x18, 0x80, 0x11, 0x22, 0x33, 0x44, 0x55, 0x01,
+    0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x04, 0x61, 0x63, 0x6d, 0x65, 0x09, 0x64, 0x65, 0x6d, 0x6f, 0x2e, 0x65, 0x63, 0x68,
+    0x6f, 0x01, 0x92, 0xe4, 0x3c, 0x7c, 0x00, 0x70, 0x01, 0xa0, 0x18, 0x80, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xdb, 0x6a, 0x3d, 0xe4,
+    0x92, 0x01, 0x00, 0x00, 0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36, 0x00,
+    0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7, 0x01, 0x5b, 0x22, 0x74, 0x69, 0x6d, 0x65, 0x6f, 0x75, 0x74, 0x22, 0x5d,
+};
+
+/* Version 1: read for as long as an entry of it may lie somewhere. */
+static const uint8_t golden_1[] = {
     0x01, 0x00, 0x02, 0x00, 0x01, 0x92, 0xe4, 0x3c, 0x80, 0x7b, 0x71, 0x23, 0xa0, 0x18, 0x80, 0x11, 0x22, 0x33, 0x44,
     0x55, 0x01, 0x92, 0xe4, 0x3c, 0x7c, 0x00, 0x70, 0x01, 0xa0, 0x18, 0x80, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0x01, 0x00,
     0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x7b, 0x80, 0x3c, 0xe4, 0x92, 0x01, 0x00, 0x00, 0xdb, 0x6a, 0x3d, 0xe4, 0x92,
@@ -13,7 +22,11 @@ static const uint8_t golden[] = {
     0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7, 0x01, 0x04, 0x61, 0x63, 0x6d, 0x65, 0x09, 0x64, 0x65, 0x6d, 0x6f,
     0x2e, 0x65, 0x63, 0x68, 0x6f, 0x0b, 0x00, 0x5b, 0x22, 0x74, 0x69, 0x6d, 0x65, 0x6f, 0x75, 0x74, 0x22, 0x5d,
 };
-enum { GOLDEN_ERRORS_BYTES = 2 + 11, GOLDEN_PLAIN_BYTES = sizeof golden - GOLDEN_ERRORS_BYTES };
+enum {
+    ERRORS_BYTES = 11,
+    GOLDEN_PLAIN_BYTES = sizeof golden - ERRORS_BYTES,
+    GOLDEN_1_PLAIN_BYTES = sizeof golden_1 - 2 - ERRORS_BYTES
+};
 
 static struct envelope example(void) {
     return (struct envelope){
@@ -22,7 +35,6 @@ static struct envelope example(void) {
         .root = {{0x01, 0x92, 0xe4, 0x3c, 0x7c, 0x00, 0x70, 0x01, 0xa0, 0x18, 0x80, 0xaa, 0xbb, 0xcc, 0xdd, 0xee}},
         .generation = 1,
         .attempt = 3,
-        .ready = {1730406023291},
         .deadline = {1730406083291},
         .trace = {.trace_id = {0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36},
                   .span_id = {0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7},
@@ -50,7 +62,7 @@ static void test_envelope__unchecked_then_a_flag_says_so(void **state) {
     struct envelope e = example(), back;
     e.unchecked = true;
     size_t n = envelope_encode(&e, out);
-    assert_int_equal(1, out[1]);
+    assert_int_equal(31, out[1]);
     assert_ok(envelope_decode(str_of(out, n), &back));
     assert_true(back.unchecked);
 }
@@ -62,7 +74,6 @@ static void assert_example(const struct envelope *e) {
     assert_true(uuid_eq(x.root, e->root));
     assert_int_equal(x.generation, e->generation);
     assert_int_equal(x.attempt, e->attempt);
-    assert_int_equal(x.ready.ms, e->ready.ms);
     assert_int_equal(x.deadline.ms, e->deadline.ms);
     assert_memory_equal(x.trace.trace_id, e->trace.trace_id, 16);
     assert_memory_equal(x.trace.span_id, e->trace.span_id, 8);
@@ -84,6 +95,50 @@ static void test_envelope__given_the_golden_bytes_then_every_field_comes_back(vo
     assert_true(place.stream_class && place.queue_number == 3 && place.shard == 1);
 }
 
+static void test_envelope__given_the_golden_bytes_of_version_1_then_every_field_comes_back(void **state) {
+    (void)state;
+    struct envelope e;
+    assert_ok(envelope_decode(str_of(golden_1, sizeof golden_1), &e));
+    assert_example(&e);
+    assert_str("[\"timeout\"]", e.errors);
+    assert_ok(envelope_decode(str_of(golden_1, GOLDEN_1_PLAIN_BYTES), &e));
+    assert_example(&e);
+    assert_int_equal(0, e.errors.n);
+}
+
+static void test_generation__given_a_header_of_any_version_then_without_decoding_the_rest(void **state) {
+    (void)state;
+    uint8_t out[ENVELOPE_MAX_BYTES];
+    struct envelope e = example();
+    e.generation = 0x01020304;
+    assert_true(envelope_generation(str_of(out, envelope_encode(&e, out))) == 0x01020304);
+    e.generation = e.attempt = 0;
+    assert_int_equal(0, envelope_generation(str_of(out, envelope_encode(&e, out))));
+    assert_int_equal(1, envelope_generation(str_of(golden, 28)));
+    assert_int_equal(0, envelope_generation(str_of(golden, 27)));
+    assert_int_equal(1, envelope_generation(str_of(golden_1, 44)));
+    assert_int_equal(0, envelope_generation(str_of(golden_1, 43)));
+    assert_int_equal(0, envelope_generation(STR_NONE));
+}
+
+/* What Redis keeps for most jobs that wait. */
+static void test_envelope__given_a_job_of_the_usual_kind_then_63_bytes(void **state) {
+    (void)state;
+    uint8_t out[ENVELOPE_MAX_BYTES];
+    struct envelope back, e = {.schema_version = 1,
+                               .id = example().id,
+                               .root = example().id,
+                               .trace = example().trace,
+                               .tenant = STR("default"),
+                               .type = STR("demo.noop")};
+    assert_int_equal(63, envelope_encode(&e, out));
+    assert_ok(envelope_decode(str_of(out, 63), &back));
+    assert_true(uuid_eq(e.id, back.root) && back.generation == 0 && back.attempt == 0 && back.deadline.ms == 0 &&
+                back.errors.n == 0);
+    e.trace = (struct trace){.flags = 0};
+    assert_int_equal(63 - 25, envelope_encode(&e, out));
+}
+
 /* On the heap and to the byte, so that the sanitizer sees a read past the end. */
 static enum err_code decode_copy(const uint8_t *bytes, size_t n) {
     uint8_t *copy = malloc(n > 0 ? n : 1);
@@ -94,45 +149,72 @@ static enum err_code decode_copy(const uint8_t *bytes, size_t n) {
     return code;
 }
 
+/* Cut anywhere it is none, but for within the errors, whose JSON nobody looks at here. */
 static void test_envelope__given_any_other_length_then_it_is_undecodable(void **state) {
     (void)state;
-    uint8_t longer[sizeof golden + 1] = {0};
-    memcpy(longer, golden, sizeof golden);
+    for (size_t n = 0; n <= sizeof golden; n++) {
+        assert_int_equal(n >= GOLDEN_PLAIN_BYTES ? ERR_NONE : ERR_UNDECODABLE, decode_copy(golden, n));
+    }
+    uint8_t longer[sizeof golden_1 + 1] = {0};
+    memcpy(longer, golden_1, sizeof golden_1);
     for (size_t n = 0; n <= sizeof longer; n++) {
-        bool whole = n == sizeof golden || n == GOLDEN_PLAIN_BYTES;
+        bool whole = n == sizeof golden_1 || n == GOLDEN_1_PLAIN_BYTES;
         assert_int_equal(whole ? ERR_NONE : ERR_UNDECODABLE, decode_copy(longer, n));
     }
     struct envelope e;
     assert_err(ERR_UNDECODABLE, envelope_decode(STR_NONE, &e));
 }
 
+struct wrong {
+    size_t at, n;
+    uint8_t byte;
+};
+
+static void assert_undecodable(const uint8_t *from, size_t size, const struct wrong *rows, size_t n) {
+    uint8_t bytes[sizeof golden_1 + sizeof golden];
+    for (size_t i = 0; i < n; i++) {
+        memcpy(bytes, from, size);
+        memset(bytes + rows[i].at, rows[i].byte, rows[i].n);
+        if (decode_copy(bytes, size) != ERR_UNDECODABLE) {
+            fail_msg("row %zu decodes", i);
+        }
+    }
+}
+
 static void test_envelope__given_one_wrong_byte_then_it_is_undecodable_where_that_shows(void **state) {
     (void)state;
-    static const struct {
-        size_t at;
-        uint8_t byte;
-    } rows[] = {
-        {0, 0},     /* version */
-        {0, 2},     /* version */
-        {1, 2},     /* a flag that version 1 does not have */
-        {39, 0x80}, /* generation above 2^31 - 1 */
-        {43, 0x80}, /* attempts likewise */
-        {85, 0},    /* no tenant */
-        {85, 5},    /* longer tenant: the lengths no longer fit */
-        {85, 255},  /* longer than the header */
-        {86, ' '},  /* not a name */
-        {86, 0},    /* not a name */
-        {90, 65},   /* type too long */
-        {91, '}'},  /* not a name: would end a hash tag */
-        {100, 0},   /* errors of no bytes are not written */
-        {101, 1},   /* more errors than bytes */
+    static const struct wrong rows[] = {
+        {0, 1, 0},     /* version */
+        {0, 1, 3},     /* version */
+        {1, 1, 62},    /* a flag that there is not */
+        {20, 8, 0},    /* neither generation nor attempts: to be left out */
+        {23, 1, 0x80}, /* generation above 2^31 - 1 */
+        {27, 1, 0x80}, /* attempts likewise */
+        {28, 1, 0},    /* no tenant */
+        {28, 1, 5},    /* longer tenant: the lengths no longer fit */
+        {28, 1, 255},  /* longer than the header */
+        {29, 1, ' '},  /* not a name */
+        {29, 1, 0},    /* not a name */
+        {33, 1, 65},   /* type too long */
+        {34, 1, '}'},  /* not a name: would end a hash tag */
+        {59, 8, 0},    /* no deadline: to be left out */
+        {67, 25, 0},   /* no trace: to be left out */
     };
-    uint8_t bytes[sizeof golden];
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        memcpy(bytes, golden, sizeof golden);
-        bytes[rows[i].at] = rows[i].byte;
-        assert_int_equal(ERR_UNDECODABLE, decode_copy(bytes, sizeof golden));
-    }
+    static const struct wrong rows_1[] = {
+        {1, 1, 2},     /* a flag that version 1 does not have */
+        {39, 1, 0x80}, /* generation above 2^31 - 1 */
+        {43, 1, 0x80}, /* attempts likewise */
+        {85, 1, 0},    /* no tenant */
+        {90, 1, 65},   /* type too long */
+        {100, 1, 0},   /* errors of no bytes are not written */
+        {101, 1, 1},   /* more errors than bytes */
+    };
+    assert_undecodable(golden, sizeof golden, rows, sizeof rows / sizeof rows[0]);
+    assert_undecodable(golden_1, sizeof golden_1, rows_1, sizeof rows_1 / sizeof rows_1[0]);
+    uint8_t same[sizeof golden];
+    memcpy(same, golden, sizeof golden);
+    memcpy(same + 43, same + 4, 16); /* the root is the job: to be left out */
+    assert_int_equal(ERR_UNDECODABLE, decode_copy(same, sizeof same));
 }
 
 static void test_envelope__given_random_bytes_then_decoding_never_reads_past_them(void **state) {
@@ -144,9 +226,12 @@ static void test_envelope__given_random_bytes_then_decoding_never_reads_past_the
             seed = seed * 1664525 + 1013904223;
             bytes[i] = (uint8_t)(seed >> 24);
         }
-        bytes[0] = ENVELOPE_VERSION;
+        bytes[0] = 1 + (bytes[0] & 1);
+        bytes[1] &= 31;
+        bytes[20] &= 15;
+        bytes[28] &= 15;
         bytes[85] &= 15;
-        (void)decode_copy(bytes, bytes[1]);
+        (void)decode_copy(bytes, bytes[255]);
     }
 }
 
@@ -173,23 +258,23 @@ static void test_envelope__given_the_largest_numbers_and_the_shortest_errors_the
     e.schema_version = UINT16_MAX;
     e.generation = INT32_MAX;
     e.attempt = INT32_MAX - 1;
-    e.ready.ms = e.deadline.ms = INT64_MAX;
+    e.deadline.ms = INT64_MAX;
     e.errors = STR("0");
     size_t n = envelope_encode(&e, out);
-    assert_int_equal(GOLDEN_PLAIN_BYTES + 3, n);
+    assert_int_equal(GOLDEN_PLAIN_BYTES + 1, n);
     assert_ok(envelope_decode(str_of(out, n), &back));
     assert_int_equal(UINT16_MAX, back.schema_version);
     assert_int_equal(INT32_MAX, back.generation);
     assert_int_equal(INT32_MAX - 1, back.attempt);
-    assert_true(back.ready.ms == INT64_MAX && back.deadline.ms == INT64_MAX);
+    assert_true(back.deadline.ms == INT64_MAX);
     assert_str("0", back.errors);
 }
 
 /* They are left out when there are none: a second way to say it would be a second header for one job. */
 static void test_envelope__given_errors_of_no_bytes_then_it_is_undecodable(void **state) {
     (void)state;
-    uint8_t bytes[GOLDEN_PLAIN_BYTES + 2] = {0};
-    memcpy(bytes, golden, GOLDEN_PLAIN_BYTES);
+    uint8_t bytes[GOLDEN_1_PLAIN_BYTES + 2] = {0};
+    memcpy(bytes, golden_1, GOLDEN_1_PLAIN_BYTES);
     assert_int_equal(ERR_UNDECODABLE, decode_copy(bytes, sizeof bytes));
 }
 
@@ -214,6 +299,9 @@ int main(void) {
         cmocka_unit_test(test_envelope__given_the_example_then_the_bytes_are_the_golden_ones),
         cmocka_unit_test(test_envelope__unchecked_then_a_flag_says_so),
         cmocka_unit_test(test_envelope__given_the_golden_bytes_then_every_field_comes_back),
+        cmocka_unit_test(test_envelope__given_the_golden_bytes_of_version_1_then_every_field_comes_back),
+        cmocka_unit_test(test_generation__given_a_header_of_any_version_then_without_decoding_the_rest),
+        cmocka_unit_test(test_envelope__given_a_job_of_the_usual_kind_then_63_bytes),
         cmocka_unit_test(test_envelope__given_any_other_length_then_it_is_undecodable),
         cmocka_unit_test(test_envelope__given_one_wrong_byte_then_it_is_undecodable_where_that_shows),
         cmocka_unit_test(test_envelope__given_random_bytes_then_decoding_never_reads_past_them),
