@@ -1,7 +1,7 @@
 # Third-party libraries, all from Debian 12 by pkg-config name, as imported targets lib::<name>.
 find_package(PkgConfig REQUIRED)
 foreach(pair "uv=libuv" "hiredis=hiredis" "pq=libpq" "curl=libcurl" "jansson=jansson" "crypto=libcrypto" "pcre2=libpcre2-8"
-             "config=libconfig" "cmocka=cmocka")
+             "config=libconfig" "z=zlib" "cmocka=cmocka")
   string(REPLACE "=" ";" pair ${pair})
   list(GET pair 0 name)
   list(GET pair 1 module)
@@ -24,7 +24,7 @@ add_library(lib::llhttp ALIAS llhttp)
 set(PENSTOCK_UNDECLARED ${CMAKE_BINARY_DIR}/undeclared)
 foreach(header "uv=uv.h" "hiredis=hiredis/hiredis.h" "hiredis=hiredis/async.h" "pq=libpq-fe.h" "curl=curl/curl.h" "jansson=jansson.h"
                "crypto=openssl/crypto.h" "crypto=openssl/evp.h" "crypto=openssl/hmac.h" "crypto=openssl/rand.h" "crypto=openssl/sha.h"
-               "pcre2=pcre2.h" "config=libconfig.h" "cmocka=cmocka.h")
+               "pcre2=pcre2.h" "config=libconfig.h" "z=zlib.h" "cmocka=cmocka.h")
   string(REPLACE "=" ";" header ${header})
   list(GET header 0 library)
   list(GET header 1 name)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "record.h"
 #include "sampler.h"
 #include "server.h"
 
@@ -52,6 +53,7 @@ struct err acceptance_prepare(struct acceptance *a) {
 
 void acceptance_start(struct acceptance *a) {
     struct api *api = a->call->api;
+    a->began = loop_now(api->rt->loop);
     sampler_began(api->sampler, a);
     if (a->type->class == CLASS_STREAM) {
         enter_add(api->enter, a);
@@ -67,6 +69,9 @@ void acceptance_tell(struct acceptance *a, enum acceptance_verdict verdict, stru
     }
     a->told = true;
     sampler_decided(a->call->api->sampler, a, verdict == ACCEPTED_FRESH);
+    if (verdict == ACCEPTED_FRESH || verdict == ACCEPTED_FAILED) { /* a failed one may have been kept */
+        record_sending(a, err);
+    }
     a->verdict = verdict;
     a->err = err;
     if (verdict == ACCEPTED_FRESH) {
@@ -267,6 +272,7 @@ static void on_answer(void *arg, struct err err, const PGresult *res) {
     struct batch *b = arg;
     struct accept *s = b->accept;
     b->lane->flying = NULL;
+    record_accepted(b->rows, b->n, b->lane->sent, err);
     if (is_refusal(s, err)) {
         bool again = was_refused(s, s->refused_at);
         s->refused_at = loop_now(s->api->rt->loop);

@@ -42,7 +42,7 @@ struct acceptance {
     struct trace trace;
     double estimate_s;
     uint8_t key_hash[SHA256_BYTES]; /* stream class */
-    struct mono give_up;
+    struct mono began, give_up;
     bool told;  /* done ran */
     bool alone; /* its shared statement failed */
     unsigned races;

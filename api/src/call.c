@@ -11,6 +11,7 @@
 #include "declared.h"
 #include "door.h"
 #include "header.h"
+#include "record.h"
 #include "server.h"
 
 static const int64_t DEADLINE_MAX_MS = 30LL * 86400 * 1000;
@@ -182,11 +183,14 @@ void call_tagged(struct call *c, struct str etag, struct str body) {
 struct query {
     struct call *call;
     call_then *then;
+    const char *name; /* the statement's */
+    struct span_mark mark;
 };
 
 static void on_query(void *arg, struct err err, const PGresult *res) {
     struct query *q = arg;
     struct call *c = q->call;
+    record_query(c, q->name, &q->mark, err);
     if (err_is_set(err)) {
         call_fail(c, err);
     } else {
@@ -201,7 +205,8 @@ void call_query(struct call *c, const struct pg_stmt *stmt, const struct pg_valu
         call_fail(c, err_make(ERR_NOMEM, "%s", stmt->name));
         return;
     }
-    *q = (struct query){c, then};
+    *q = (struct query){.call = c, .then = then, .name = stmt->name};
+    span_begin_in(&q->mark, &c->scope);
     call_hold(c);
     pg_exec(c->api->rt->platform, stmt, values, 0, 0, on_query, q);
 }
@@ -264,6 +269,7 @@ static void count(const struct call *c, int status, int64_t us) {
 static void end(struct call *c, const struct http_request *req, int status, size_t bytes) {
     int64_t us = c->took_us > 0 ? c->took_us : loop_now(c->api->rt->loop).us - req->began.us;
     count(c, status, us);
+    record_request(c, req, status, bytes);
     log_call(c, req, status, bytes, us);
     call_release(c);
 }
@@ -279,7 +285,13 @@ static void on_gone(struct http_request *req) {
 static void read_trace(struct call *c) {
     struct trace parent;
     struct str text = http_request_header(c->req, "traceparent");
-    c->trace = text.p != NULL && trace_parse(str_trim(text), &parent) ? trace_child(&parent) : trace_new();
+    if (text.p != NULL && trace_parse(str_trim(text), &parent)) {
+        c->trace = trace_child(&parent);
+        memcpy(c->trace_parent, parent.span_id, sizeof c->trace_parent);
+    } else {
+        c->trace = span_root();
+    }
+    span_scope_open(&c->scope, &c->trace, &c->arena);
 }
 
 static bool find_route(struct call *c) {

@@ -7,7 +7,7 @@
 #ifndef API_CALL_H
 #define API_CALL_H
 
-#include <base/trace.h>
+#include <base/span.h>
 #include <io/http_server.h>
 #include <io/pg.h>
 #include <sys/queue.h>
@@ -28,7 +28,9 @@ struct call {
     struct str param; /* the path's, decoded; in the arena */
     struct str path;  /* in the arena */
     struct arena arena;
-    struct trace trace;
+    struct trace trace;      /* of the request's own span, */
+    uint8_t trace_parent[8]; /* which is part of this, the client's; zeros: it begins the trace */
+    struct span_scope scope;
     struct identity who;
     struct str key;                               /* Idempotency-Key, in the arena; p NULL: none */
     struct wall deadline;                         /* Penstock-Deadline; 0: none */

@@ -11,6 +11,8 @@ enum { EFFECT_VALUES_MAX = 32, RACE_LIMIT = 3, RESERVE_SHARE = 10, RESERVE_MAX_M
 
 bool attempt_is_stream(const struct attempt *a) { return id_job_place(a->job.id).stream_class; }
 
+const struct trace *attempt_trace(const struct attempt *a) { return a->scope.number != 0 ? &a->scope.trace : &a->job.trace; }
+
 static int64_t now_us(const struct attempt *a) { return loop_now(a->env->loop).us; }
 
 bool attempt_enter(struct attempt *a, struct dependency *d) {

@@ -6,6 +6,7 @@
 
 #include <base/fault.h>
 #include <jobs/module_sql.h>
+#include <jobs/sending.h>
 #include <stdlib.h>
 
 struct copying {
@@ -13,6 +14,7 @@ struct copying {
     struct module_env *env;
     outbox_cb *cb;
     void *arg;
+    struct mono began;
     size_t n;
     struct uuid ids[LIMIT_BATCH];
 };
@@ -69,6 +71,24 @@ static bool read_row(const PGresult *res, int row, struct arena *a, struct journ
     return true;
 }
 
+/* The row says what the job came of; the job itself comes of being sent. */
+static void begin_sending(struct copying *c, struct journal_job *j) {
+    struct trace parent = j->trace;
+    if (!span_is_on()) {
+        return;
+    }
+    j->trace = trace_child(&parent);
+    const struct sending s = {.trace = j->trace,
+                              .parent = &parent,
+                              .job = j->id,
+                              .queue = j->queue,
+                              .type = j->type,
+                              .tenant = j->tenant,
+                              .bytes = j->payload.n,
+                              .began = c->began};
+    sending_record(&s, NULL);
+}
+
 static void on_read(void *arg, struct err err, const PGresult *res) {
     struct copying *c = arg;
     struct journal_job jobs[LIMIT_BATCH];
@@ -81,6 +101,7 @@ static void on_read(void *arg, struct err err, const PGresult *res) {
     for (int row = 0; row < PQntuples(res) && row < LIMIT_BATCH; row++) {
         if (read_row(res, row, &a, &jobs[c->n])) {
             c->ids[c->n] = jobs[c->n].id;
+            begin_sending(c, &jobs[c->n]);
             c->n++;
         }
     }
@@ -98,6 +119,6 @@ void outbox_copy(const struct journal *j, struct module_env *env, outbox_cb *cb,
         cb(arg, err_make(ERR_NOMEM, "outbox"), 0, false);
         return;
     }
-    *c = (struct copying){.journal = j, .env = env, .cb = cb, .arg = arg};
+    *c = (struct copying){.journal = j, .env = env, .cb = cb, .arg = arg, .began = loop_now(env->loop)};
     pg_exec(env->db, &env->module->sql->outbox_read, NULL, 0, 0, on_read, c);
 }

@@ -5,6 +5,7 @@
 #include <base/json.h>
 #include <base/log.h>
 #include <base/metrics.h>
+#include <io/otlp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -100,6 +101,16 @@ static struct err open_connections(struct runtime *rt, const struct runtime_opti
     return http_client_new(rt->loop, &handlers, &rt->handlers);
 }
 
+static struct err open_telemetry(struct runtime *rt, const struct runtime_options *o) {
+    const struct otlp_options options = {
+        .endpoint = o->conf->otlp_endpoint,
+        .headers = o->conf->otlp_headers,
+        .sample_per_million = o->conf->otlp_sample_per_million,
+        .resource = {.role = str_c(o->role), .process = str_c(rt->process), .host = str_c(rt->host), .pid = getpid()},
+    };
+    return otlp_new(rt->loop, &options, &rt->otlp);
+}
+
 struct err runtime_open(const struct runtime_options *o, struct runtime **out) {
     struct runtime *rt = calloc(1, sizeof *rt);
     if (rt == NULL) {
@@ -113,6 +124,9 @@ struct err runtime_open(const struct runtime_options *o, struct runtime **out) {
     struct err e = dependencies_new(&rt->dependencies);
     if (!err_is_set(e)) {
         e = open_connections(rt, o);
+    }
+    if (!err_is_set(e) && o->conf->otlp_endpoint[0] != '\0') {
+        e = open_telemetry(rt, o);
     }
     for (size_t i = 0; i < o->registry->modules_n && i < RUNTIME_MODULES_MAX && !err_is_set(e); i++) {
         e = open_module(rt, o->registry->modules[i], &rt->modules[i]);
@@ -148,6 +162,7 @@ void runtime_close(struct runtime *rt) {
     heartbeat_free(rt->heartbeat);
     queue_table_free(rt->queues);
     dependencies_free(rt->dependencies);
+    otlp_close(rt->otlp);
     loop_free(rt->loop);
     free(rt->redis_password);
     free(rt->postgres_password);

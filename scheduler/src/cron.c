@@ -7,6 +7,7 @@
 #include <base/fault.h>
 #include <base/log.h>
 #include <base/metrics.h>
+#include <jobs/sending.h>
 #include <stdlib.h>
 
 #include "cron_plan.h"
@@ -71,6 +72,7 @@ struct making {
     struct cron_round *round;
     struct arena arena;
     struct cron_plan plan;
+    struct mono sent;
     struct journal_job jobs[LIMIT_BATCH];
     size_t n;             /* jobs: of the plan, then those that were new */
     size_t planned, each; /* of the plan, with a payload of so many bytes: in the scheduler's count of what is on its way */
@@ -136,6 +138,21 @@ static void count(const struct making *m) {
     }
 }
 
+/* A tick's trace begins with its job. */
+static void record(const struct making *m) {
+    for (size_t i = 0; i < m->n; i++) {
+        const struct journal_job *j = &m->jobs[i];
+        const struct sending s = {.trace = j->trace,
+                                  .job = j->id,
+                                  .queue = j->queue,
+                                  .type = j->type,
+                                  .tenant = j->tenant,
+                                  .bytes = j->payload.n,
+                                  .began = m->sent};
+        sending_record(&s, NULL);
+    }
+}
+
 static void on_made(void *arg, struct err err, const PGresult *res) {
     struct making *m = arg;
     if (err_is_set(err)) {
@@ -150,6 +167,7 @@ static void on_made(void *arg, struct err err, const PGresult *res) {
     m->round->more |= m->plan.next.ms <= m->round->now.ms;
     keep_new(m, res);
     count(m);
+    record(m);
     if (m->n == 0) {
         making_end(m);
         return;
@@ -196,6 +214,7 @@ static void send(struct making *m, struct uuid id, int64_t version, unsigned sha
             pg_int(shard, shard_room),
         };
         FAILPOINT(CRON_BEFORE_COMMIT);
+        m->sent = loop_now(m->round->scheduler->rt->loop);
         pg_exec(m->round->scheduler->rt->platform, &make_stmt, values, PG_SHARED, order_of(id), on_made, m);
     }
     for (size_t k = 0; k < 3; k++) {
@@ -262,7 +281,7 @@ static struct err add_jobs(struct making *m, const PGresult *res, int row, struc
     for (size_t i = 0; i < m->plan.n; i++) {
         m->jobs[i] = job;
         m->jobs[i].id = m->jobs[i].root = id_new_job(&rt->ids, place);
-        m->jobs[i].trace = trace_new();
+        m->jobs[i].trace = span_root();
     }
     m->n = m->planned = m->plan.n;
     m->each = job.payload.n;

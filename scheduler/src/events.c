@@ -8,10 +8,14 @@
 #include <base/json.h>
 #include <base/log.h>
 #include <base/metrics.h>
+#include <base/span.h>
 #include <jobs/event.h>
 #include <jobs/follow_up.h>
 #include <jobs/module_sql.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+enum { NAME_BYTES = 96 };
 
 struct delivery {
     struct event event;
@@ -33,6 +37,7 @@ struct handing {
     struct batch *batch;
     const struct event *event;
     const struct module *consumer;
+    struct event seen; /* as the consumer sees it: part of its own span, while spans are on */
     struct mono began;
 };
 
@@ -146,9 +151,35 @@ static void observe(const struct handing *h) {
                           (double)(loop_now(l).us - h->began.us) / 1e6, &h->event->trace, loop_wall(l));
 }
 
+static void record(const struct handing *h, struct err err) {
+    const struct event *e = &h->seen;
+    char name[NAME_BYTES], id[UUID_TEXT_BYTES];
+    if (!span_is_on() || !trace_is_sampled(&e->trace)) {
+        return;
+    }
+    int n = snprintf(name, sizeof name, "process %.*s", STR_ARG(e->type));
+    uuid_text(e->id, id);
+    struct span s = {
+        .trace = e->trace,
+        .kind = SPAN_CONSUMER,
+        .name = str_of(name, (size_t)n < sizeof name ? (size_t)n : sizeof name - 1),
+        .began = h->began,
+        .ended = loop_now(h->batch->scheduler->rt->loop),
+        .error = err_is_set(err) ? err_name(err.code) : NULL,
+        .message = str_c(err.detail),
+        SPAN_ATTRS(SA_C("messaging.system", "penstock.outbox"), SA_C("messaging.operation.name", "process"),
+                   SA_C("messaging.operation.type", "process"), SA_STR("messaging.destination.name", e->type),
+                   SA_C("messaging.consumer.group.name", h->consumer->name), SA_C("messaging.message.id", id),
+                   SA_STR("penstock.tenant", e->tenant)),
+    };
+    memcpy(s.parent, h->event->trace.span_id, sizeof s.parent);
+    span_emit(&s);
+}
+
 static void on_delivered(void *arg, struct err err, bool repeated) {
     struct handing *h = arg;
     const char *outcome = err_is_set(err) ? "failed" : repeated ? "repeated" : "done";
+    record(h, err);
     metric_inc(M_EVENTS_DELIVERED, h->consumer->name, outcome, NULL);
     observe(h);
     if (!err_is_set(err)) {
@@ -178,9 +209,13 @@ static void deliver(struct batch *b, struct delivery *d) {
                 d->delivered = false;
                 return;
             }
-            *h = (struct handing){b, &d->event, module, loop_now(rt->loop)};
+            *h = (struct handing){
+                .batch = b, .event = &d->event, .consumer = module, .seen = d->event, .began = loop_now(rt->loop)};
+            if (span_is_on()) {
+                h->seen.trace = trace_child(&d->event.trace);
+            }
             b->waiting++;
-            module->consumers[c].deliver(&rt->modules[m], &d->event, on_delivered, h);
+            module->consumers[c].deliver(&rt->modules[m], &h->seen, on_delivered, h);
         }
     }
 }

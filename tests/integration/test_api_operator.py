@@ -181,7 +181,7 @@ def test_log__given_a_request_then_one_line_says_it_all(stack, client):
     line = lines()[0]
     assert (line["method"], line["route"], line["status"], line["tenant"], line["key"]) == ("POST", "/v1/jobs", 202, "default", True)
     assert line["root"] == job["id"]
-    assert line["trace"] == job["trace_id"] and line["ms"] > 0 and line["bytes"] > 100
+    assert line["trace_id"] == job["trace_id"] and line["ms"] > 0 and line["bytes"] > 100
     assert key not in json.dumps(line)
 
 

@@ -231,8 +231,8 @@ def test_log__then_one_line_for_the_request_and_one_for_the_attempt(stack, clien
     job_id = answer.json()["id"]
 
     def lines() -> tuple[list, list]:
-        return ([line for line in log_lines(stack.api.log, "http.request", api) if line["trace"] == trace],
-                [line for line in attempts(stack, worker) if line["trace"] == trace])
+        return ([line for line in log_lines(stack.api.log, "http.request", api) if line["trace_id"] == trace],
+                [line for line in attempts(stack, worker) if line["trace_id"] == trace])
 
     assert ports.wait_until(lambda: all(lines()), WAIT_S)
     (request,), (attempt,) = lines()

@@ -33,7 +33,7 @@ size_t claim_room(const struct process *p) {
 }
 
 static void bury_undecodable(struct held *h, struct err err) {
-    struct str errors = failure_add(&h->arena, STR_NONE, err, loop_wall(h->process->rt->loop).ms);
+    struct str errors = failure_add(&h->arena, STR_NONE, err, loop_wall(h->process->rt->loop).ms, NULL);
     h->state = HELD_ENDING;
     h->next = NEXT_BURY;
     h->kind = kinds_find(h->process->kinds, STR(""));

@@ -2,6 +2,7 @@
  * is the entry settled in Redis. */
 #include "failure.h"
 #include "process.h"
+#include "record.h"
 
 #include <base/fault.h>
 #include <base/log.h>
@@ -12,6 +13,7 @@ enum { AGAIN_MS = 1000 };
 
 struct finishing {
     struct process *process;
+    struct mono began;
     size_t n;
     struct held *held[LIMIT_BATCH];
 };
@@ -59,6 +61,7 @@ static void on_finished(void *arg, struct err err) {
     struct finishing *f = arg;
     struct process *p = f->process;
     p->finishing_n -= f->n;
+    record_finish(f->held, f->n, f->began, err);
     if (err_is_set(err) && err_class(err.code) == ERR_CLASS_PERMANENT) {
         LOG(ERROR, "finish.refused", LF_C("queue", p->queue->name), LF_INT("jobs", f->n), LF_ERR(err));
     }
@@ -97,7 +100,7 @@ void finish_flush(struct process *p) {
         if (f == NULL) {
             return; /* the beat flushes again */
         }
-        *f = (struct finishing){.process = p};
+        *f = (struct finishing){.process = p, .began = loop_now(p->rt->loop)};
         while (f->n < LIMIT_BATCH && !STAILQ_EMPTY(&p->finishing)) {
             struct held *h = STAILQ_FIRST(&p->finishing);
             STAILQ_REMOVE_HEAD(&p->finishing, out);
@@ -150,7 +153,7 @@ void finish_bury(struct held *h, struct err err) {
     h->label = LABEL_DEAD;
     h->fingerprint = failure_group(&h->arena, h->attempt.job.type, err);
     h->died_after = h->attempt.job.attempt + 1;
-    h->died_errors = failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms);
+    h->died_errors = failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms, record_id(h));
     h->result = arena_printf(&h->arena, "{\"title\":\"Job is dead\",\"status\":500,\"code\":\"job_dead\",\"error\":\"%s\"}",
                              err_name(err.code));
     if (!journal) {

@@ -29,6 +29,7 @@ struct kind {
     struct module_env *env;        /* of its module */
     struct dependency *dependency; /* its type's; NULL: none */
     const char *queue;
+    double usual_us;       /* moving average of run times, while spans are on */
     struct schema *schema; /* of the payload; NULL: not needed so far */
     struct series *queue_wait, *duration, *attempts[LABEL_MAX], *finished[OUTCOME_MAX]; /* NULL: not needed so far */
 };

@@ -2,6 +2,7 @@
 #include "process.h"
 
 #include "limits.h"
+#include "record.h"
 
 #include <base/json.h>
 #include <base/log.h>
@@ -332,6 +333,7 @@ static struct err open_parts(struct process *p) {
     }
     (void)str_copy_c(str_c(p->consumer), p->table->consumer, sizeof p->table->consumer);
     loop_own_in(p->rt->loop, &p->table->owner);
+    record_open(p);
     struct redis_options reader = runtime_redis_options(p->rt, "penstock_worker", "reader");
     reader.on_state = on_reader;
     reader.arg = p;

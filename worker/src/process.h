@@ -31,8 +31,8 @@ struct held {
     struct slot_entry *slot; /* this entry's line of the slot table */
     struct stream_id id;
     const struct shard *shard;
-    struct arena arena; /* header, payload, and the attempt's memory */
-    struct str header;
+    struct arena arena;               /* header, payload, and the attempt's memory */
+    struct str header, errors_before; /* errors: of earlier attempts, as the header has them */
     struct attempt attempt;
     struct kind *kind; /* the attempt's type */
     struct mono started;

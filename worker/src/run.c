@@ -1,6 +1,7 @@
 /* Starting attempts, watching their time, and turning their endings into what is to be written. */
 #include "failure.h"
 #include "process.h"
+#include "record.h"
 
 #include <base/crypto.h>
 #include <base/fault.h>
@@ -30,7 +31,7 @@ static void log_attempt(const struct held *h, const struct attempt_end *end, uin
         LF_INT("attempt", attempt),
         LF_C("outcome", attempt_label_name(h->label)),
         LF_INT("ms", ms),
-        LF_TRACE(&job->trace),
+        LF_TRACE(attempt_trace(&h->attempt)),
         LF_C("error", has_error ? err_name(end->err.code) : ""),
         LF_C("detail", has_error ? end->err.detail : ""),
     };
@@ -90,7 +91,8 @@ static void end_again(struct held *h, int64_t delay_ms, enum attempt_label label
     }
     if (charge) {
         h->attempt.job.attempt++;
-        h->attempt.job.errors = failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms);
+        h->attempt.job.errors =
+            failure_add(&h->arena, h->attempt.job.errors, err, loop_wall(h->process->rt->loop).ms, record_id(h));
     }
     settle_add(h);
 }
@@ -161,6 +163,7 @@ static void ended(struct held *h, const struct attempt_end *end) {
         end_by_kind(h, end);
     }
     kind_attempt(h->kind, h->label);
+    record_attempt(h, end, attempt, us);
     log_attempt(h, end, attempt, us / 1000);
     process_wake(p);
 }
@@ -229,6 +232,7 @@ static void start(struct held *h) {
     h->slot->started = 1;
     h->started = loop_now(p->rt->loop);
     h->started_at = now;
+    record_begin(h);
     a->arena = &h->arena;
     a->on_end = on_end;
     int64_t ms = time_for(a, now);

@@ -1,6 +1,7 @@
 /* What leaves for Redis: each kind of ending has its list; a flush sends each list, per shard and in batches. A batch that Redis did
  * not take waits for the next beat and is sent again: the entries stay ours, or their lease ends and the fence says so. */
 #include "process.h"
+#include "record.h"
 
 #include <base/fault.h>
 #include <base/metrics.h>
@@ -9,6 +10,7 @@
 struct settling {
     struct process *process;
     enum held_next next;
+    struct mono began;
     size_t n;
     struct held *held[LIMIT_BATCH];
 };
@@ -32,6 +34,7 @@ static bool is_lost(const struct held *h, const struct stream_id *lost, size_t n
 static void answered(struct settling *s, struct err err, const struct stream_id *lost, size_t lost_n) {
     struct process *p = s->process;
     bool refused = err_class(err.code) == ERR_CLASS_INFRA && err.code != ERR_CLOSED;
+    record_settle(p, s->held, s->n, s->began, err);
     for (size_t i = 0; i < s->n; i++) {
         struct held *h = s->held[i];
         if (refused) { /* not at once: that would be a circle */
@@ -140,7 +143,7 @@ static struct settling *take_batch(struct process *p, enum held_next next, const
     if (s == NULL) {
         return NULL; /* the beat flushes again */
     }
-    *s = (struct settling){.process = p, .next = next};
+    *s = (struct settling){.process = p, .next = next, .began = loop_now(p->rt->loop)};
     *out_shard = TAILQ_FIRST(list)->shard;
     struct held *h, *after;
     for (h = TAILQ_FIRST(list); h != NULL && s->n < LIMIT_BATCH; h = after) {

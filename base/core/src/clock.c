@@ -17,6 +17,12 @@ static struct wall system_wall(void *self) {
     return (struct wall){(int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000};
 }
 
+int64_t clock_unix_us(struct mono m) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 - (system_mono(NULL).us - m.us);
+}
+
 const struct clock clock_system = {system_mono, system_wall, NULL};
 
 static char *put(char *to, int v, int digits, char behind) {

@@ -24,9 +24,11 @@ static struct {
     pid_t pid;
     int fd;
     bool is_socket, is_terminal;
-    bool may_block;            /* could not be opened again: look before writing */
-    bool torn;                 /* a line went out in part: the next begins with a newline */
-    bool holds;                /* lines wait for log_flush */
+    bool may_block; /* could not be opened again: look before writing */
+    bool torn;      /* a line went out in part: the next begins with a newline */
+    bool holds;     /* lines wait for log_flush */
+    log_sink *also;
+    void *also_arg;
     size_t n;                  /* bytes of lines held */
     char held[1 + HELD_BYTES]; /* a newline, so that before each line is one; the lines */
 } out = {.role = "penstock", .least = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
@@ -206,6 +208,16 @@ static void add_real(struct buf *b, const char *key, double d) {
     }
 }
 
+/* By the names that OpenTelemetry gives them outside of its own protocol. */
+static void add_trace(struct buf *b, const struct trace *t) {
+    char text[TRACEPARENT_BYTES];
+    trace_text(t, text);
+    add_key(b, "trace_id");
+    add_simple(b, str_of(text + 3, TRACE_ID_HEX_BYTES - 1));
+    add_key(b, "span_id");
+    add_simple(b, str_of(text + 36, SPAN_ID_HEX_BYTES - 1));
+}
+
 static void add_field(struct buf *b, const struct log_field *f) {
     char text[UUID_TEXT_BYTES];
     switch (f->kind) {
@@ -228,16 +240,14 @@ static void add_field(struct buf *b, const struct log_field *f) {
         add_simple(b, str_of(text, UUID_TEXT_BYTES - 1));
         break;
     case LOG_TRACE:
-        trace_id_text(f->p, text);
-        add_key(b, f->key);
-        add_simple(b, str_of(text, TRACE_ID_HEX_BYTES - 1));
+        add_trace(b, f->p);
         break;
     }
 }
 
-static void add_head(struct buf *b, enum log_level level, const char *event) {
+static void add_head(struct buf *b, enum log_level level, const char *event, struct wall at) {
     char ts[WALL_TEXT_BYTES];
-    wall_text(clock_wall(&clock_system), ts);
+    wall_text(at, ts);
     buf_add(b, out.is_terminal ? STR("ts=") : STR("{\"ts\":\""));
     buf_add_c(b, ts);
     buf_add(b, out.is_terminal ? STR(" level=") : STR("\",\"level\":\""));
@@ -250,12 +260,12 @@ static void add_head(struct buf *b, enum log_level level, const char *event) {
 
 /* A line into memory that is there, so that it needs none: the buffer is full from the start and never grows. Its tail is kept free for
  * the end. */
-static size_t build(char line[LINE_BYTES], enum log_level level, const char *event, const struct log_field *fields, size_t n) {
+static size_t build(char line[LINE_BYTES], const struct log_record *r) {
     struct buf b = {.p = line, .cap = LINE_BYTES, .max = LINE_BYTES - TAIL_BYTES};
-    add_head(&b, level, event);
-    for (size_t i = 0; i < n && b.failed == ERR_NONE; i++) {
+    add_head(&b, r->level, r->event, r->at);
+    for (size_t i = 0; i < r->n && b.failed == ERR_NONE; i++) {
         size_t before = b.n;
-        add_field(&b, &fields[i]);
+        add_field(&b, &r->fields[i]);
         b.n = b.failed == ERR_NONE ? b.n : before;
     }
     bool truncated = b.failed != ERR_NONE;
@@ -269,15 +279,40 @@ static size_t build(char line[LINE_BYTES], enum log_level level, const char *eve
     return b.n;
 }
 
+void log_also(log_sink *sink, void *arg) {
+    out.also = sink;
+    out.also_arg = arg;
+}
+
+static const struct trace *trace_of(const struct log_field *fields, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (fields[i].kind == LOG_TRACE) {
+            return fields[i].p;
+        }
+    }
+    return NULL;
+}
+
+static void tell_also(struct log_record *r) {
+    r->trace = trace_of(r->fields, r->n);
+    if (r->level >= LOG_LEVEL_WARN || r->trace == NULL || (r->trace->flags & 1) != 0) {
+        out.also(out.also_arg, r);
+    }
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n) {
     if (level < out.least) {
         return;
     }
+    struct log_record r = {.at = clock_wall(&clock_system), .level = level, .event = event, .fields = fields, .n = n};
     if (HELD_BYTES - out.n < LINE_BYTES) {
         log_flush();
     }
-    out.n += build(out.held + 1 + out.n, level, event, fields, n);
+    out.n += build(out.held + 1 + out.n, &r);
     if (!out.holds || level >= LOG_LEVEL_ERROR) {
         log_flush();
+    }
+    if (out.also != NULL) {
+        tell_also(&r);
     }
 }

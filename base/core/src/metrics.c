@@ -178,7 +178,7 @@ double metric_total(enum metric m, const char *with, const char *without, double
     return sum;
 }
 
-static void add_number(struct buf *out, double v) {
+void metric_add_number(struct buf *out, double v) {
     char text[32];
     if (isnan(v)) {
         buf_add_c(out, "NaN");
@@ -199,7 +199,7 @@ static void add_plain(struct buf *out, const struct family *f, const struct seri
         buf_addf(out, "{%.*s}", (int)s->labels_n, s->labels);
     }
     buf_add_char(out, ' ');
-    add_number(out, s->value);
+    metric_add_number(out, s->value);
     buf_add_char(out, '\n');
 }
 
@@ -230,7 +230,7 @@ static void add_histogram(struct buf *out, const struct family *f, const struct 
     }
     add_bucket(out, f, s, BOUNDS, s->count);
     buf_addf(out, "%.*s_sum%s%.*s%s ", STR_ARG(f->name), open, (int)s->labels_n, s->labels, close);
-    add_number(out, s->value);
+    metric_add_number(out, s->value);
     buf_addf(out, "\n%.*s_count%s%.*s%s %llu\n", STR_ARG(f->name), open, (int)s->labels_n, s->labels, close,
              (unsigned long long)s->count);
 }
@@ -245,5 +245,20 @@ void metrics_snapshot(struct buf *out) {
                 add_plain(out, f, s);
             }
         }
+    }
+}
+
+void metric_each(enum metric m, metric_visit *visit, void *arg) {
+    for (const struct series *s = registry[m]; s != NULL; s = s->hh.next) {
+        visit(arg, &(struct metric_point){str_of(s->labels, s->labels_n), s->value, s->count, s->buckets});
+    }
+}
+
+size_t metric_bounds_n(void) { return BOUNDS; }
+
+void metric_bounds_text(struct buf *out) {
+    for (size_t i = 0; i < BOUNDS; i++) {
+        buf_add_c(out, i > 0 ? "," : "");
+        buf_add_c(out, bounds[i].text);
     }
 }

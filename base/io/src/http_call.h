@@ -6,6 +6,7 @@
 #ifndef HTTP_CALL_H
 #define HTTP_CALL_H
 
+#include <base/span.h>
 #include <io/http_client.h>
 #include <io/timer.h>
 
@@ -41,6 +42,7 @@ struct http_call {
     void *arg;
     void *part;     /* the kind's */
     uint32_t owner; /* loop_owner when it was made */
+    struct span_mark mark;
 };
 TAILQ_HEAD(call_list, http_call);
 

@@ -84,6 +84,7 @@ struct http_call *http_call_new(struct http_client *c, const struct call_kind *k
     call->kind = kind;
     call->arg = arg;
     call->owner = loop_owner(c->loop);
+    span_begin(&call->mark, call->owner);
     if (call->spare) {
         set_err(call, err_make(ERR_NOMEM, "http call"));
     } else if (c->closed) {

@@ -25,6 +25,8 @@ struct request {
     struct buf answer;
     size_t answer_head_bytes;
     char retry_after[RETRY_AFTER_BYTES];
+    const char *method;     /* as the caller gave it, static */
+    bool is_secret;         /* what stands behind the host in the url: users name such urls, and some let in whoever knows them */
     bool is_public;         /* https on a public port: any allowed address will do */
     bool cut;               /* the answer passed max_answer_bytes */
     size_t opened, refused; /* sockets, of a vetted call */
@@ -129,7 +131,19 @@ static struct err add_header(struct request *r, const struct http_header *h) {
     return e;
 }
 
-static struct err set_headers(struct request *r, const struct http_spec *spec) {
+static struct err add_traceparent(struct request *r, const struct span_mark *mark, struct str given) {
+    char own[TRACEPARENT_BYTES];
+    if (given.p == NULL) {
+        return OK;
+    }
+    if (mark->scope != 0) {
+        trace_text(&mark->trace, own);
+        given = str_c(own);
+    }
+    return add_header(r, &(struct http_header){STR("traceparent"), given});
+}
+
+static struct err set_headers(struct request *r, const struct span_mark *mark, const struct http_spec *spec) {
     bool has_type = false;
     for (size_t i = 0; i < spec->headers_n; i++) {
         TRY(add_header(r, &spec->headers[i]));
@@ -138,6 +152,7 @@ static struct err set_headers(struct request *r, const struct http_spec *spec) {
     if (!has_type) {
         TRY(add_line(r, "Content-Type:")); /* libcurl would call it a form */
     }
+    TRY(add_traceparent(r, mark, spec->traceparent));
     return add_line(r, "Expect:");
 }
 
@@ -207,13 +222,15 @@ static struct err prepare(struct http_call *call, const struct http_spec *spec) 
     }
     call->part = r;
     r->client = call->client;
+    r->method = spec->method;
+    r->is_secret = spec->vetted;
     r->lane = spec->vetted ? call->client->vetted : call->client->plain;
     buf_init(&r->answer, spec->max_answer_bytes);
     if (strcmp(spec->method, "POST") != 0 && (strcmp(spec->method, "GET") != 0 || spec->body.n > 0)) {
         return err_make(ERR_INVALID, "neither POST nor GET without a body");
     }
     TRY(set_url(r, spec));
-    TRY(set_headers(r, spec));
+    TRY(set_headers(r, &call->mark, spec));
     TRY(set_body(r, spec));
     return set_options(call, spec);
 }
@@ -261,14 +278,58 @@ void http_send_ended(struct http_call *call, CURLcode rc) {
     http_call_finish(call, e);
 }
 
+/* The part in the arena; p NULL: there is none. */
+static struct str url_part(const struct request *r, CURLUPart part, struct arena *a) {
+    char *text = NULL;
+    if (curl_url_get(r->url, part, &text, part == CURLUPART_PORT ? CURLU_DEFAULT_PORT : 0) != CURLUE_OK) {
+        return STR_NONE;
+    }
+    struct str kept = arena_str(a, str_c(text));
+    curl_free(text);
+    return kept;
+}
+
+static struct str url_full(const struct request *r, struct arena *a, struct str host, struct str port) {
+    struct str scheme = url_part(r, CURLUPART_SCHEME, a);
+    struct str path = r->is_secret ? STR("/REDACTED") : url_part(r, CURLUPART_PATH, a);
+    return arena_printf(a, "%.*s://%.*s:%.*s%.*s", STR_ARG(scheme), STR_ARG(host), STR_ARG(port), STR_ARG(path));
+}
+
+static void end_span(const struct http_call *call, long status) {
+    struct span_scope *scope = span_mark_scope(&call->mark);
+    const struct request *r = call->part;
+    if (scope == NULL || r == NULL) {
+        return;
+    }
+    struct arena *a = scope->arena;
+    struct str host = url_part(r, CURLUPART_HOST, a), port = url_part(r, CURLUPART_PORT, a);
+    struct str code = arena_printf(a, "%ld", status);
+    int64_t number = 0;
+    (void)str_to_i64(port, &number);
+    struct span s = {
+        .kind = SPAN_CLIENT,
+        .name = str_c(r->method),
+        .error = err_is_set(call->err) ? err_name(call->err.code)
+                 : status >= 400       ? code.p
+                                       : NULL,
+        .message = err_is_set(call->err) ? arena_str(a, str_c(call->err.detail)) : STR(""),
+        SPAN_ATTRS(SA_C("http.request.method", r->method), SA_STR("server.address", host), SA_INT("server.port", number),
+                   SA_STR("url.full", url_full(r, a, host, port)), SA_INT("http.response.status_code", status)),
+    };
+    s.attrs_n -= status == 0; /* there was no answer */
+    span_end(&call->mark, &s);
+}
+
 static void request_deliver(struct http_call *call) {
     struct request *r = call->part;
     long status = 0;
     if (err_is_set(call->err)) {
+        end_span(call, 0);
         call->cb.http(call->arg, call->err, NULL);
         return;
     }
     (void)curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+    end_span(call, status);
     struct http_reply reply = {.status = (int)status, .body = buf_str(&r->answer)};
     if (r->retry_after[0] != '\0') {
         reply.retry_after = str_c(r->retry_after);

@@ -238,7 +238,26 @@ static struct err mail_stop(struct http_call *call, struct err why) {
     return verdict;
 }
 
-static void mail_deliver(struct http_call *call) { call->cb.mail(call->arg, call->err); }
+static void end_span(const struct http_call *call) {
+    struct span_scope *scope = span_mark_scope(&call->mark);
+    if (scope == NULL) {
+        return;
+    }
+    bool failed = err_is_set(call->err);
+    struct span s = {
+        .kind = SPAN_CLIENT,
+        .name = STR("send mail"),
+        .error = failed ? err_name(call->err.code) : NULL,
+        .message = failed ? arena_str(scope->arena, str_c(call->err.detail)) : STR(""),
+        SPAN_ATTRS(SA_C("network.protocol.name", "smtp")),
+    };
+    span_end(&call->mark, &s);
+}
+
+static void mail_deliver(struct http_call *call) {
+    end_span(call);
+    call->cb.mail(call->arg, call->err);
+}
 
 static void mail_free(struct http_call *call) {
     if (call->part != NULL) {

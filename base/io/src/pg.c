@@ -87,6 +87,7 @@ static void deliver_one(struct pg_pool *p) {
     p->calls_n--;
     struct pg_call copy = *c;
     uint32_t before = loop_own(p->loop, c->owner);
+    pg_call_end_span(c, p->conninfo.database);
     if (c->spare) {
         STAILQ_INSERT_HEAD(&p->spare, c, next);
         pg_call_run_callback(&copy);
@@ -326,6 +327,7 @@ void pg_exec(struct pg_pool *p, const struct pg_stmt *stmt, const struct pg_valu
         c->order = order;
         c->owner = loop_owner(p->loop);
         c->shared = (flags & PG_SHARED) != 0;
+        span_begin(&c->mark, c->owner);
         p->calls_n++;
         p->keep = true;
         STAILQ_INSERT_TAIL(&p->waiting, c, next);

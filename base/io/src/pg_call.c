@@ -79,6 +79,22 @@ void pg_call_run_callback(struct pg_call *c) {
     }
 }
 
+void pg_call_end_span(const struct pg_call *c, const char *database) {
+    struct span_scope *scope = span_mark_scope(&c->mark);
+    if (scope == NULL) {
+        return;
+    }
+    bool failed = c->failed != ERR_NONE;
+    struct span s = {
+        .kind = SPAN_CLIENT,
+        .name = str_c(c->stmt->name),
+        .error = failed ? err_name(c->failed) : NULL,
+        .message = failed && c->detail != NULL ? arena_str(scope->arena, str_c(c->detail)) : STR(""),
+        SPAN_ATTRS(SA_C("db.system.name", "postgresql"), SA_C("db.namespace", database), SA_C("db.query.summary", c->stmt->name)),
+    };
+    span_end(&c->mark, &s);
+}
+
 static enum err_code code_of(struct str sqlstate) {
     static const struct {
         struct str prefix;

@@ -115,6 +115,7 @@ static struct err parse_url(const char *url, struct pg_conninfo *c) {
 
 static struct err fill(const struct pg_options *o, int64_t idle_session_ms, struct pg_conninfo *c) {
     TRY(parse_url(o->url, c));
+    c->database = url_value(c, "dbname");
     TRY(copy(o->user, &c->user));
     TRY(copy(o->password, &c->password));
     TRY(copy(o->application_name, &c->application_name));

@@ -2,6 +2,7 @@
 #ifndef IO_PG_PRIVATE_H
 #define IO_PG_PRIVATE_H
 
+#include <base/span.h>
 #include <io/pg.h>
 #include <sys/queue.h>
 
@@ -16,6 +17,7 @@ struct pg_conninfo {
     int n;
     PQconninfoOption *parsed; /* the url; owned, as is what follows */
     char *user, *password, *application_name, *options, *hostaddr;
+    const char *database; /* of the url; NULL: the server's own idea */
 };
 /* idle_session_ms: server-side idle_session_timeout; 0: none. */
 MUST struct err pg_conninfo_make(const struct pg_options *o, int64_t idle_session_ms, struct pg_conninfo *out);
@@ -30,8 +32,9 @@ struct pg_call {
     void *arg;
     int64_t order;
     uint32_t owner; /* loop_owner when it was handed over */
-    bool shared;    /* may share a transaction; cleared when it must run alone */
-    bool spare;     /* preallocated for refusals without memory */
+    struct span_mark mark;
+    bool shared; /* may share a transaction; cleared when it must run alone */
+    bool spare;  /* preallocated for refusals without memory */
     enum err_code failed;
     char *detail;  /* of the failure; NULL without memory */
     PGresult *res; /* its answer, not yet committed until the call is done */
@@ -45,6 +48,7 @@ MUST struct err pg_call_new(const struct pg_stmt *stmt, const struct pg_value *v
 void pg_call_free(struct pg_call *c);
 void pg_call_fail(struct pg_call *c, enum err_code code, const char *detail);
 void pg_call_run_callback(struct pg_call *c);
+void pg_call_end_span(const struct pg_call *c, const char *database); /* before its callback; database is the pool's */
 
 /* The error behind a failed result: code by SQLSTATE, "SQLSTATE message". */
 struct err pg_result_err(const PGresult *res);

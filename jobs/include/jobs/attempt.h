@@ -8,6 +8,7 @@
 #define JOBS_ATTEMPT_H
 
 #include <base/arena.h>
+#include <base/span.h>
 #include <jobs/dependency.h>
 #include <jobs/type.h>
 #include <queues/envelope.h>
@@ -34,6 +35,7 @@ struct attempt {
     bool hurried;                  /* the producer's deadline leaves it less than its type's time */
     bool cancel_requested;         /* stream class: look at it between steps */
     void *state;                   /* the handler's */
+    struct span_scope scope;       /* the worker's: what is done in this attempt; closed while spans are off */
     struct dependency_place place; /* at the server that it calls; left by attempt_end */
     /* Set by the handler when it can stop early: called on cancellation, and when the attempt's time is up (timed_out). It must then
      * come to an ending soon. */
@@ -43,6 +45,9 @@ struct attempt {
 
 /* By its id, for good: the class of its type may have become another one since the job was made (types.conf). */
 bool attempt_is_stream(const struct attempt *a);
+
+/* What it does is part of this: its own span, or what the job came with. For rows that lead to other jobs and events. */
+const struct trace *attempt_trace(const struct attempt *a);
 
 /* What a call that ended without an answer says of its server. Of one that was cut short by the producer's deadline: nothing. */
 enum call_verdict attempt_call_verdict(const struct attempt *a, enum err_code code);

@@ -41,6 +41,7 @@ struct runtime {
     char process[96]; /* "<host>:<pid>" */
     char *redis_password, *postgres_password;
     struct runtime_beat *heartbeat;
+    struct otlp *otlp; /* NULL: otlp.endpoint is not set */
 };
 
 MUST struct err runtime_open(const struct runtime_options *o, struct runtime **out);

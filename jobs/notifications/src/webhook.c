@@ -73,13 +73,13 @@ static void send(struct delivery *d) {
             {STR("webhook-id"), str_c(id)},
             {STR("webhook-timestamp"), str_c(timestamp)},
             {STR("webhook-signature"), buf_str(&signature)},
-            {STR("traceparent"), str_c(trace)},
         };
         const struct http_spec spec = {
             .method = "POST",
             .url = d->recipient,
             .headers = headers,
             .headers_n = sizeof headers / sizeof headers[0],
+            .traceparent = str_c(trace),
             .body = buf_str(&body),
             .deadline_ms = left < CALL_MS ? left : CALL_MS,
             .max_answer_bytes = ANSWER_BYTES_MAX,

@@ -106,7 +106,7 @@ bool flow_payment(struct flow *f, struct payment_request *out) {
         .order_id = f->order,
         .amount = {.minor = f->row.total},
         .token = f->row.token,
-        .trace = f->a->job.trace,
+        .trace = *attempt_trace(f->a),
         .give_up = f->a->give_up,
     };
     memcpy(out->amount.currency, f->row.currency, sizeof out->amount.currency);

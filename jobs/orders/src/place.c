@@ -56,7 +56,7 @@ static struct err insert_order(struct flow *f, const struct order_request *r, st
     char order[PG_UUID_BYTES], total[PG_INT_BYTES], event[PG_UUID_BYTES], generation[PG_INT_BYTES], trace[TRACEPARENT_BYTES];
     struct err e = fill_arrays(&l, r);
     if (!err_is_set(e)) {
-        trace_text(&f->a->job.trace, trace);
+        trace_text(attempt_trace(f->a), trace);
         const struct pg_value values[] = {
             pg_uuid(f->order, order),
             pg_text(f->a->job.tenant),

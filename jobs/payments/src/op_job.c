@@ -243,7 +243,7 @@ static void start(struct attempt *a, enum op_kind kind) {
                                  .root = a->job.root,
                                  .generation = a->job.generation,
                                  .want = {.kind = kind},
-                                 .trace = a->job.trace};
+                                 .trace = *attempt_trace(a)};
     struct err e = read_payload(j, payload);
     json_decref(payload);
     if (err_is_set(e)) {

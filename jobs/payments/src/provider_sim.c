@@ -73,13 +73,13 @@ static void call(struct provider *p, const struct provider_call *c, provider_cb 
         const struct http_header headers[] = {
             {STR("Content-Type"), STR("application/json")},
             {STR("Penstock-Signature"), str_c(signature)},
-            {STR("traceparent"), c->traceparent},
         };
         const struct http_spec spec = {
             .method = "POST",
             .url = str_of(url, (size_t)n),
             .headers = headers,
             .headers_n = sizeof headers / sizeof headers[0],
+            .traceparent = c->traceparent,
             .body = buf_str(&body),
             .deadline_ms = c->deadline_ms > 0 ? c->deadline_ms : 1,
             .max_answer_bytes = ANSWER_BYTES_MAX,

@@ -93,7 +93,7 @@ static void test_log__given_fields_then_one_json_line_with_fixed_keys_first(void
         expected, sizeof expected,
         "\",\"level\":\"warn\",\"event\":\"job.done\",\"role\":\"worker\",\"pid\":%d,\"type\":\"order.place\",\"ms\":-3,"
         "\"s\":0.25,\"again\":true,\"none\":null,\"job\":\"017f22e2-79b0-7cc3-98c4-dc0c0c07398f\","
-        "\"trace\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"error\":\"redis_down\",\"detail\":\"connection refused\","
+        "\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\",\"span_id\":\"00f067aa0ba902b7\",\"error\":\"redis_down\",\"detail\":\"connection refused\","
         "\"empty\":\"\"}\n",
         (int)getpid());
     assert_memory_equal("{\"ts\":\"20", got, 9);

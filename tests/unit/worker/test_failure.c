@@ -22,7 +22,7 @@ static int teardown(void **state) {
 }
 
 static struct str add(struct str errors, const char *detail, int64_t at_ms) {
-    return failure_add(&arena, errors, (struct err){ERR_TRANSIENT, detail}, at_ms);
+    return failure_add(&arena, errors, (struct err){ERR_TRANSIENT, detail}, at_ms, NULL);
 }
 
 /* How many errors the list has; it must parse and fit an envelope. */
@@ -160,7 +160,7 @@ static void scenario(void *arg) {
     (void)arg;
     struct arena a;
     arena_init(&a, 256, 1 << 20);
-    struct str errors = failure_add(&a, STR("[{\"a\":1},{\"b\":2}]"), (struct err){ERR_TRANSIENT, "no"}, 1);
+    struct str errors = failure_add(&a, STR("[{\"a\":1},{\"b\":2}]"), (struct err){ERR_TRANSIENT, "no"}, 1, NULL);
     assert_true(errors.n > 0 || torture_is_failing());
     assert_true(errors.n == 0 || (errors.p[0] == '[' && memcmp(errors.p + errors.n - 2, "}]", 2) == 0));
     struct str group = failure_group(&a, STR("unit.job"), (struct err){ERR_TRANSIENT, "no"});

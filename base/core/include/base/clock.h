@@ -25,6 +25,9 @@ static inline struct mono clock_mono(const struct clock *c) { return c->mono(c->
 static inline struct wall clock_wall(const struct clock *c) { return c->wall(c->self); }
 static inline int64_t mono_ms_since(struct mono now, struct mono then) { return (now.us - then.us) / 1000; }
 
+/* Microseconds since 1970: when this moment was, by the clock on the wall as it stands now. */
+int64_t clock_unix_us(struct mono m);
+
 enum { WALL_TEXT_BYTES = 25 };
 /* "2026-11-28T21:13:34.123Z" and its NUL. */
 void wall_text(struct wall w, char out[WALL_TEXT_BYTES]);

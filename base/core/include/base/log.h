@@ -9,6 +9,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <base/clock.h>
 #include <base/err.h>
 #include <base/ids.h>
 #include <base/trace.h>
@@ -30,13 +31,28 @@ struct log_field {
 #define LF_REAL(k, v) ((struct log_field){.key = (k), .kind = LOG_REAL, .d = (v)})
 #define LF_BOOL(k, v) ((struct log_field){.key = (k), .kind = LOG_BOOL, .i = (v)})
 #define LF_UUID(k, v) ((struct log_field){.key = (k), .kind = LOG_UUID, .p = (v)})
-#define LF_TRACE(v) ((struct log_field){.key = "trace", .kind = LOG_TRACE, .p = (v)})
+/* trace_id and span_id; at most one in a line. */
+#define LF_TRACE(v) ((struct log_field){.key = "trace_id", .kind = LOG_TRACE, .p = (v)})
 #define LF_ERR(e) LF_C("error", err_name((e).code)), LF_C("detail", (e).detail)
 
 /* Call at start, and again in a forked child or when standard error was replaced. role is borrowed for ever. */
 void log_setup(const char *role, enum log_level least);
 bool log_level_parse(struct str s, enum log_level *out); /* "debug", "info", "warn" or "error" */
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
+
+/* What was written, for somebody else who takes it, too: nothing of it may be kept, and nothing logged meanwhile. Lines below the least
+ * level, and those below warn of a trace that is not sampled, do not come: their number would be that of the jobs. */
+struct log_record {
+    struct wall at;
+    enum log_level level;
+    const char *event;
+    const struct log_field *fields;
+    size_t n;
+    const struct trace *trace; /* NULL: of none */
+};
+typedef void log_sink(void *arg, const struct log_record *r);
+void log_also(log_sink *sink, void *arg); /* NULL: nobody */
+
 /* The loop's. true: lines below error, at most 64 KiB of them, wait for the next log_flush; false (at first): none waits. */
 void log_hold(bool hold);
 void log_flush(void);

@@ -29,6 +29,7 @@ struct http_spec {
     struct str url;
     const struct http_header *headers; /* CR, LF or NUL in one: ERR_INVALID */
     size_t headers_n;
+    struct str traceparent; /* header; p NULL: none. Where the call is recorded (base/span.h) it is that of its own span */
     struct str body;
     int64_t deadline_ms;
     size_t max_answer_bytes; /* the rest is not read */
