@@ -27,7 +27,7 @@ void record_request(struct call *c, const struct http_request *req, int status, 
                    SA_C("penstock.tenant", c->who.tenant), SA_C("penstock.problem", c->problem)),
     };
     memcpy(s.parent, c->trace_parent, sizeof s.parent);
-    (void)span_scope_close(&c->scope, &s, status >= 500);
+    (void)span_scope_close(&c->scope, &s, status >= 500 && status != 503);
 }
 
 void record_query(struct call *c, const char *statement, const struct span_mark *mark, struct err err) {

@@ -1,6 +1,7 @@
 /* enqueue_bench: a producer of stream-class jobs, by the call that the API makes for them (queues/enqueue.h). Everything that is done for
  * a job is in the time: its id, its trace, its header, with a key also the hashes of key and body.
- *   bulk   --jobs in calls of --batch, each awaited; --keyed 1 gives each job a key of its own; one line of JSON
+ *   bulk   --jobs in calls of --batch, each awaited; --keyed 1 gives each job a key of its own; of a thousand jobs the traces of --sampled
+ *          are recorded; one line of JSON
  *   paced  one job a call, --rate a second; a line "<us when it was to be sent, with --delay ms: when it is due> <job>" each
  * --type and --payload say what the jobs are: by default 256 bytes for demo.noop. */
 #include "redis_user.h"
@@ -31,7 +32,7 @@ static struct {
     struct id_maker ids;
     struct str type, payload;
     char key_prefix[2 * 8 + 1];
-    long jobs, batch, rate, delay, begun, done;
+    long jobs, batch, rate, delay, sampled, begun, done;
     bool keyed;
     double began, cpu;
     /* paced */
@@ -61,6 +62,7 @@ static struct uuid make(long number, const struct trace *call, struct made *m, s
                          .tenant = STR("default"),
                          .type = bench.type};
     e.root = e.id;
+    e.trace.flags &= (uint8_t)(number * bench.sampled % 1000 < bench.sampled ? 0xff : 0xfe);
     *out = (struct queue_item){.header = str_of(m->header, envelope_encode(&e, m->header)),
                                .payload = bench.payload,
                                .key_hash = STR(""),
@@ -196,6 +198,7 @@ static void set_up(int argc, char **argv) {
     bench.batch = option_long(argc, argv, "--batch", 50);
     bench.rate = option_long(argc, argv, "--rate", 1000);
     bench.delay = option_long(argc, argv, "--delay", 0);
+    bench.sampled = option_long(argc, argv, "--sampled", 1000);
     bench.keyed = option_long(argc, argv, "--keyed", 0) != 0;
     if (bench.jobs < 1 || bench.rate < 2 || bench.batch < 1 || bench.batch > LIMIT_BATCH) {
         die("enqueue_bench", "--jobs, --rate or --batch out of range");

@@ -1,9 +1,12 @@
 """An OpenTelemetry collector for tests: takes OTLP/HTTP as gzipped JSON, and refuses to understand what protobuf's own reader does not."""
 import base64
+import contextlib
 import gzip
 import json
 import re
+import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -67,6 +70,16 @@ class Record:
 
 
 @dataclass
+class Seen:
+    at: float
+    path: str
+    headers: dict
+    body: bytes
+    records: int
+    answered: int
+
+
+@dataclass
 class Collector:
     """answers: (status, headers, body) given to the next requests of a path, in order; then 200 {}."""
 
@@ -76,7 +89,7 @@ class Collector:
     metrics: dict = field(default_factory=dict)  # (process, name) → the metric as it came last
     faults: list = field(default_factory=list)
     answers: dict = field(default_factory=lambda: {path: [] for path in KINDS})
-    seen: list = field(default_factory=list)  # (path, headers, records, answered)
+    seen: list = field(default_factory=list)  # Seen
 
     def __post_init__(self):
         self.lock = threading.Lock()
@@ -84,6 +97,10 @@ class Collector:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                collector.connections.append(self.connection)
 
             def do_POST(self):
                 status, headers, body = collector.take(self.path, dict(self.headers), self.rfile.read(int(self.headers["Content-Length"])))
@@ -96,14 +113,23 @@ class Collector:
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer((ports.HOST, self.port), Handler)
+        self.handler = Handler
+        self.serve()
+        self.url = f"http://{ports.HOST}:{self.port}"
+
+    def serve(self):
+        self.connections = []
+        self.server = ThreadingHTTPServer((ports.HOST, self.port), self.handler)
         self.server.daemon_threads = True
-        self.url = f"http://{ports.HOST}:{self.server.server_port}"
+        self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def take(self, path, headers, body):
         with self.lock:
@@ -115,7 +141,7 @@ class Collector:
             except Exception as e:  # noqa: BLE001: the test shows it
                 self.faults.append(f"{path}: {e!r}")
                 n = -1
-            self.seen.append((path, headers, n, status))
+            self.seen.append(Seen(time.monotonic(), path, headers, body, n, status))
             return status, more, answer
 
     def read_traces(self, request, keep):
@@ -156,6 +182,10 @@ class Collector:
                 if keep:
                     self.metrics[process, m.name] = m
         return found
+
+    def requests(self, path: str, since: float = 0) -> list:
+        with self.lock:
+            return [s for s in self.seen if s.path == path and s.at >= since]
 
     def of_trace(self, trace: str) -> list:
         with self.lock:

@@ -1,11 +1,19 @@
 """Telemetry as a collector sees it: one order from its client's traceparent to the mail and the webhook that it leads to."""
 import secrets
+import socket
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from collector import Collector
+from observe import log_lines
 from penstock_ops import ports
 from stack import WAIT_S, Client, Stack, new_key, order
+from test_metrics import value
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 
@@ -40,6 +48,26 @@ def begin(sampled: bool = True) -> tuple[str, dict]:
     return trace, {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-0{int(sampled)}"}
 
 
+def broken(spans: list, names: Counter, root: str) -> str:
+    """Empty when these spans, and perhaps others, are a tree below the client's own span: each parent is there, and began before."""
+    by_id = {s.id: s for s in spans}
+    missing = names - Counter(s.name for s in spans)
+    if missing or len(by_id) < len(spans):
+        return f"missing: {dict(missing)}, or a span came twice"
+    for s in spans:
+        if s.parent != root and (s.parent not in by_id or s.begin < by_id[s.parent].begin - 2_000_000):
+            return f"{s.name} of {s.role}: its parent {s.parent} is nowhere, or began later"
+    return ""
+
+
+def tree(collector, headers: dict, *names: str) -> list:
+    """The spans of a trace, whole, with these names among them. They come from several processes, each in its own time."""
+    _, trace, root, _ = headers["traceparent"].split("-")
+    assert ports.wait_until(lambda: not broken(collector.of_trace(trace), Counter(names), root), WAIT_S), \
+        broken(collector.of_trace(trace), Counter(names), root)
+    return collector.of_trace(trace)
+
+
 def until(collector, trace: str, *names: str) -> list:
     assert ports.wait_until(lambda: {*names} <= {s.name for s in collector.of_trace(trace)}, WAIT_S), \
         sorted(s.name for s in collector.of_trace(trace))
@@ -52,23 +80,11 @@ def one(spans: list, name: str, **attributes):
     return found[0]
 
 
-def check_tree(spans: list, root_parent: str) -> None:
-    """Every parent is there, but for the client's own span; nothing begins before what it is part of."""
-    by_id = {s.id: s for s in spans}
-    assert len(by_id) == len(spans), "a span came twice"
-    for s in spans:
-        if s.parent == root_parent:
-            continue
-        assert s.parent in by_id, f"{s.name}: its parent {s.parent} is nowhere"
-        assert s.begin >= by_id[s.parent].begin - 2_000_000, f"{s.name} begins before {by_id[s.parent].name}"
-
-
 def test_tracing__a_job_then_request_send_and_process_are_one_tree(stack, client, collector):
     trace, headers = begin()
     job = client.post("/v1/jobs", {"type": "demo.note", "payload": {"text": "traced"}}, new_key(), headers=headers).json()
     assert job["trace_id"] == trace and client.ended(job["id"])["state"] == "done"
-    spans = until(collector, trace, "POST /v1/jobs", "send default", "process default", "ack default")
-    check_tree(spans, headers["traceparent"].split("-")[2])
+    spans = tree(collector, headers, "POST /v1/jobs", "send default", "process default", "ack default")
     server, send, process = (one(spans, name) for name in ("POST /v1/jobs", "send default", "process default"))
     assert (server.kind, send.kind, process.kind) == (SERVER, PRODUCER, CONSUMER)
     assert (send.parent, process.parent) == (server.id, send.id)
@@ -76,3 +92,204 @@ def test_tracing__a_job_then_request_send_and_process_are_one_tree(stack, client
     assert server.attributes["http.response.status_code"] == 202
     assert process.attributes["messaging.message.id"] == job["id"] == send.attributes["messaging.message.id"]
     assert process.attributes["penstock.outcome"] == "done" and not process.error and not process.links
+
+
+def note(client, headers: dict) -> dict:
+    job = client.post("/v1/jobs", {"type": "demo.note", "payload": {"text": "x"}}, new_key(), headers=headers).json()
+    return client.ended(job["id"])
+
+
+class Hooks:
+    """A receiver of webhooks: keeps their heads, and answers by the list first."""
+
+    def __init__(self):
+        self.heads, self.answers = [], []
+        hooks = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                hooks.heads.append(dict(self.headers))
+                self.send_response(hooks.answers.pop(0) if hooks.answers else 204)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer((ports.HOST, 0), Handler)
+        self.url = f"http://{ports.HOST}:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def hooks():
+    made = Hooks()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_tracing__an_order_then_one_trace_from_its_client_to_mail_and_webhook(stack, client, collector, hooks):
+    trace, headers = begin()
+    answer = client.post("/v1/orders", order(notify={"email": "c1@example.com", "webhook_url": f"{hooks.url}/secret/path?token=1"}), new_key(),
+                         headers=headers)
+    assert answer.status_code == 201, answer.text
+    spans = tree(collector, headers, "send mail", "ack orders", *["POST", "send notifications", "process notifications"] * 2)
+    ids = {s.id: s for s in spans}
+
+    def path(span) -> list:
+        found = [span.name]
+        while span.parent in ids:
+            span = ids[span.parent]
+            found.append(span.name)
+        return found[::-1]
+
+    to_place = ["POST /v1/orders", "send orders", "process orders"]
+    to_notify = [*to_place, "process order.confirmed", "send notifications", "process notifications"]
+    assert path(one(spans, "send mail")) == [*to_notify, "send mail"]
+    calls = [s for s in spans if s.name == "POST"]
+    authorize = one(calls, "POST", server__port=stack.sim.port)
+    assert path(authorize) == [*to_place, "POST"] and authorize.attributes["url.full"] == f"{stack.sim.url}/v1/authorize"
+    hook = one(calls, "POST", server__port=hooks.server.server_port)
+    assert path(hook) == [*to_notify, "POST"] and hook.attributes["http.response.status_code"] == 204
+    assert hook.attributes["url.full"] == f"{hooks.url}/REDACTED"  # who knows it may be let in
+    assert [h["traceparent"] for h in hooks.heads] == [f"00-{trace}-{hook.id}-01"]
+    place = one(spans, "process orders")
+    statements = {s.attributes["db.query.summary"] for s in spans if s.parent == place.id and "db.system.name" in s.attributes}
+    assert {"orders.insert", "payments.gate", "orders.confirm"} <= statements, statements
+    assert {s.role for s in spans} == {"api", "worker", "scheduler"}
+
+
+def test_tracing__a_failed_attempt_then_the_next_is_linked_to_it(stack, client, collector, hooks):
+    hooks.answers = [503]
+    trace, headers = begin()
+    payload = {"channel": "webhook", "url": hooks.url, "event_type": "a.b", "data": {}}
+    job = client.post("/v1/notifications", payload, new_key(), headers=headers).json()
+    assert client.ended(job["id"])["state"] == "done" and len(hooks.heads) == 2
+    spans = tree(collector, headers, *["process notifications", "POST"] * 2)
+    first = one(spans, "process notifications", penstock__attempt=1)
+    second = one(spans, "process notifications", penstock__attempt=2)
+    send = one(spans, "send notifications")
+    assert first.parent == second.parent == send.id
+    assert first.error and first.attributes["error.type"] == "transient" and "503" in first.message and not first.links
+    assert not second.error and second.links == [(trace, first.id)]
+    assert [s.attributes["http.response.status_code"] for s in spans if s.name == "POST"] == [503, 204]
+    assert [h["traceparent"].split("-")[2] for h in hooks.heads] == [s.id for s in sorted(spans, key=lambda s: s.begin) if s.name == "POST"]
+
+
+def test_tracing__not_sampled_then_only_what_failed_is_recorded(client, collector, hooks):
+    hooks.answers = [500]
+    trace, headers = begin(sampled=False)
+    payload = {"channel": "webhook", "url": hooks.url, "event_type": "a.b", "data": {}}
+    failing = client.post("/v1/notifications", payload, new_key(), headers=headers).json()
+    none = client.post("/v1/jobs", {"type": "demo.note", "payload": {"text": "not sampled"}}, new_key()).json()  # of a million traces 0
+    assert client.ended(failing["id"])["state"] == client.ended(none["id"])["state"] == "done"
+    spans = until(collector, trace, "process notifications")
+    process = one(spans, "process notifications")
+    assert process.error and process.attributes["penstock.attempt"] == 1
+    assert {s.name for s in spans if s.parent == process.id} >= {"POST"}
+    later, headers = begin()
+    note(client, headers)
+    until(collector, later, "process default", "POST /v1/jobs")  # whatever came before it is there
+    assert not collector.of_trace(none["trace_id"])
+    assert [s for s in collector.of_trace(trace) if s.name in ("POST /v1/notifications", "send notifications")] == []
+    assert hooks.heads[-1]["traceparent"].endswith("-00")
+
+
+def test_tracing__jobs_of_one_batch_then_their_statement_is_linked_to_all_of_them(client, collector):
+    began = [begin() for _ in range(24)]
+    with ThreadPoolExecutor(24) as pool:
+        made = list(pool.map(lambda b: client.post("/v1/jobs", {"type": "demo.note", "payload": {"text": "x"}}, new_key(), headers=b[1]).json(), began))
+    for job in made:
+        client.ended(job["id"])
+    for trace, _ in began:
+        until(collector, trace, "send default", "process default", "POST /v1/jobs")
+    traces = {trace for trace, _ in began}
+    assert ports.wait_until(lambda: covered(collector, "api.accept", "send default", traces), WAIT_S)
+    assert ports.wait_until(lambda: covered(collector, "journal.finish", "process default", traces), WAIT_S)
+
+
+def covered(collector, name: str, member: str, traces: set) -> bool:
+    """Each member has the shared span above or before it exactly once: as its child, or by a link."""
+    with collector.lock:
+        spans = list(collector.spans)
+    members = {(s.trace, s.id) for s in spans if s.name == member and s.trace in traces}
+    told = [pair for s in spans if s.name == name and s.trace in traces for pair in ((s.trace, s.parent), *s.links) if pair in members]
+    shared = [s for s in spans if s.name == name and s.trace in traces]
+    assert all(s.attributes.get("db.operation.batch.size", 1) >= 1 + len(s.links) for s in shared)
+    return sorted(told) == sorted(members)
+
+
+def test_tracing__logs_and_metrics_then_they_name_the_span(stack, client, collector):
+    trace, headers = begin()
+    job = note(client, headers)
+    spans = until(collector, trace, "process default", "POST /v1/jobs")
+    assert ports.wait_until(lambda: {r.event for r in logs_of(collector, trace)} >= {"http.request", "job.attempt"}, WAIT_S)
+    said = {r.event: r for r in logs_of(collector, trace)}
+    assert said["job.attempt"].span == one(spans, "process default").id and said["job.attempt"].attributes["job"] == job["id"]
+    assert said["http.request"].span in {s.id for s in spans if s.kind == SERVER} and said["http.request"].severity == 9
+    line = next(x for x in log_lines(stack.roles["worker"].log, "job.attempt") if x["job"] == job["id"])
+    assert (line["trace_id"], line["span_id"]) == (trace, said["job.attempt"].span)
+    assert ports.wait_until(lambda: any(name == "penstock.job_duration" for _, name in list(collector.metrics)), WAIT_S)
+    duration = next(m for (_, name), m in list(collector.metrics.items()) if name == "penstock.job_duration")
+    assert duration.unit == "s" and duration.histogram.aggregation_temporality == 2
+    assert {a.key for a in duration.histogram.data_points[0].attributes} == {"queue", "type"}
+    enqueued = next(m for (_, name), m in list(collector.metrics.items()) if name == "penstock.jobs_enqueued")
+    assert enqueued.sum.is_monotonic and enqueued.sum.data_points[0].as_double >= 1
+
+
+def logs_of(collector, trace: str) -> list:
+    with collector.lock:
+        return [r for r in collector.logs if r.trace == trace]
+
+
+def dropped(client, reason: str) -> float:
+    return value(client, "telemetry_dropped_total", signal="traces", reason=reason) or 0
+
+
+def test_tracing__told_to_wait_then_the_same_comes_again_and_nothing_before(client, collector):
+    since = time.monotonic()
+    collector.answers["/v1/traces"] = [(429, {"Retry-After": "3"}, b"")]
+    trace, headers = begin()
+    note(client, headers)
+    until(collector, trace, "POST /v1/jobs", "process default")
+    first = next(s for s in collector.requests("/v1/traces", since) if s.answered == 429)
+    again = next(s for s in collector.requests("/v1/traces", since) if s.body == first.body and s.answered == 200)
+    assert again.at - first.at >= 2.9
+
+
+def test_tracing__refused_for_good_then_dropped_and_counted(client, collector):
+    before = {reason: dropped(client, reason) for reason in ("refused", "rejected", "unsent")}
+    answers = [(400, {}, b"no"), (200, {}, b'{"partialSuccess":{"rejectedSpans":"1","errorMessage":"one is bad"}}'),
+               *[(503, {"Retry-After": "0"}, b"")] * 20]  # five for one of the processes
+    since = time.monotonic()
+    collector.answers["/v1/traces"] = list(answers)
+    while collector.answers["/v1/traces"]:  # each must find something to answer
+        note(client, begin()[1])
+    seen = collector.requests("/v1/traces", since)[:len(answers)]
+    times = Counter(s.body for s in seen)
+    records = {s.body: s.records for s in seen}
+    lost = {"refused": seen[0].records, "rejected": 1, "unsent": sum(records[body] for body, n in times.items() if n == 5)}
+    assert ports.wait_until(lambda: {reason: dropped(client, reason) - n for reason, n in before.items()} == lost, WAIT_S)
+    assert max(times.values()) == 5 and times[seen[0].body] == times[seen[1].body] == 1
+
+
+def test_tracing__dead_collector_then_jobs_go_on_and_the_next_one_is_spoken_to(client, collector):
+    collector.stop()
+    with socket.create_server((ports.HOST, collector.port)) as deaf:  # hangs up on everybody
+        deaf.settimeout(WAIT_S)
+        trace, headers = begin()
+        assert note(client, headers)["state"] == "done"
+        deaf.accept()[0].close()
+    collector.serve()
+    until(collector, trace, "POST /v1/jobs", "process default")  # what waited has come
+
+
+def test_tracing__a_worker_ends_then_what_it_did_last_is_there(stack, client, collector):
+    trace, headers = begin()
+    note(client, headers)
+    assert stack.roles["worker"].stop()
+    try:
+        assert {"process default", "ack default"} <= {s.name for s in collector.of_trace(trace)}
+    finally:
+        stack.roles["worker"].start()

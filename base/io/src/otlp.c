@@ -54,7 +54,6 @@ struct otlp {
     struct lane lanes[OTLP_SIGNALS];
     struct buf record; /* room for one */
     struct timer *tick;
-    struct turn_end early;
     struct mono began;
     unsigned ticks;
     bool closing, flushing, down;
@@ -81,7 +80,7 @@ static void land(struct lane *lane) {
     buf_free(&lane->flying);
     lane->flying_n = 0;
     lane->tries = 0;
-    if (lane->pile.records >= PILE_RECORDS / 2 || o->closing) {
+    if (o->closing) {
         send_pile(lane);
     }
     if (o->flushing && !is_any_flying(o)) {
@@ -207,37 +206,45 @@ static void send_pile(struct lane *lane) {
 
 /* ---- what comes in ---- */
 
+/* Room for a record of the lane; NULL: the pile is full, and nothing need be written. */
+static struct buf *begin(struct otlp *o, enum otlp_signal signal) {
+    if (pile_is_full(&o->lanes[signal].pile)) {
+        dropped(&o->lanes[signal], "full", 1);
+        return NULL;
+    }
+    buf_clear(&o->record);
+    return &o->record;
+}
+
 static void add(struct otlp *o, enum otlp_signal signal) {
     struct lane *lane = &o->lanes[signal];
-    size_t lost = 0;
-    bool fits = !err_is_set(buf_status(&o->record));
-    if (!fits || !pile_add(&lane->pile, buf_str(&lane->head), buf_str(&o->record), &lost)) {
-        dropped(lane, fits && lost == 0 ? "full" : "memory", 1 + lost);
-    }
-    if (lane->pile.records == PILE_RECORDS / 2 && !o->closing) {
-        loop_at_turn_end(o->loop, &o->early);
+    size_t lost = 1;
+    if (err_is_set(buf_status(&o->record)) || !pile_add(&lane->pile, buf_str(&lane->head), buf_str(&o->record), &lost)) {
+        dropped(lane, "memory", lost);
     }
 }
 
 static void on_span(void *arg, const struct span *s) {
-    struct otlp *o = arg;
-    buf_clear(&o->record);
-    otlp_add_span(&o->record, s);
-    add(o, OTLP_TRACES);
+    struct buf *record = begin(arg, OTLP_TRACES);
+    if (record != NULL) {
+        otlp_add_span(record, s);
+        add(arg, OTLP_TRACES);
+    }
 }
 
 static void on_log(void *arg, const struct log_record *r) {
-    struct otlp *o = arg;
-    buf_clear(&o->record);
-    otlp_add_log(&o->record, r);
-    add(o, OTLP_LOGS);
+    struct buf *record = begin(arg, OTLP_LOGS);
+    if (record != NULL) {
+        otlp_add_log(record, r);
+        add(arg, OTLP_LOGS);
+    }
 }
 
 /* Whole: as a heartbeat carries them, every two seconds. What could not leave before is the same, only older. */
 static void add_metrics(struct otlp *o) {
     struct lane *lane = &o->lanes[OTLP_METRICS];
     struct buf all;
-    size_t lost;
+    size_t lost = 1;
     if (lane->flying_n > 0 || lane->pile.records > 0) {
         return;
     }
@@ -249,8 +256,7 @@ static void add_metrics(struct otlp *o) {
     buf_free(&all);
 }
 
-static void send_all(void *arg) {
-    struct otlp *o = arg;
+static void send_all(struct otlp *o) {
     for (size_t i = 0; i < OTLP_SIGNALS; i++) {
         send_pile(&o->lanes[i]);
     }
@@ -271,14 +277,15 @@ static struct err read_headers(struct otlp *o, struct str list) {
     o->headers[o->headers_n++] = (struct http_header){STR("Content-Type"), STR("application/json")};
     o->headers[o->headers_n++] = (struct http_header){STR("Content-Encoding"), STR("gzip")};
     while (str_cut(&list, ',', &pair)) {
-        bool named = str_cut(&pair, '=', &name) && str_trim(name).n > 0;
+        bool named = pair.n > 0 && memchr(pair.p, '=', pair.n) != NULL && str_cut(&pair, '=', &name) && str_trim(name).n > 0;
         if (!named || o->headers_n == OWN_HEADERS + HEADERS_MAX) {
             return err_make(ERR_INVALID, "otlp.headers must be name=value, separated by commas, %d at most", HEADERS_MAX);
         }
         struct str value = http_decode(&o->arena, str_trim(pair));
         struct str kept = arena_str(&o->arena, str_trim(name));
         if (value.p == NULL || kept.p == NULL) {
-            return err_make(ERR_INVALID, "otlp.headers: %.*s is not percent-encoded rightly", STR_ARG(name));
+            return err_make(ERR_INVALID, "otlp.headers: %.*s is not percent-encoded rightly, or there is no memory",
+                            STR_ARG(name));
         }
         o->headers[o->headers_n++] = (struct http_header){kept, value};
     }
@@ -325,7 +332,6 @@ static void otlp_free(struct otlp *o) {
         buf_free(&o->lanes[i].flying);
     }
     timer_free(o->tick);
-    loop_cancel_turn_end(o->loop, &o->early);
     arena_free(&o->arena);
     buf_free(&o->record);
     free(o);
@@ -338,7 +344,6 @@ struct err otlp_new(struct loop *l, const struct otlp_options *options, struct o
     }
     o->loop = l;
     o->began = loop_now(l);
-    o->early = (struct turn_end){.run = send_all, .arg = o};
     arena_init(&o->arena, HEAD_BYTES, RECORD_BYTES);
     buf_init(&o->record, RECORD_BYTES);
     struct err e = open(o, options);

@@ -55,16 +55,14 @@ static void spoil(struct pile *p) {
     p->records = 0;
 }
 
+bool pile_is_full(const struct pile *p) { return p->records == PILE_RECORDS || p->body.n >= PILE_BYTES; }
+
 bool pile_add(struct pile *p, struct str head, struct str record, size_t *out_lost) {
     size_t before = p->records;
-    *out_lost = 0;
-    if (p->records == PILE_RECORDS || p->body.n >= PILE_BYTES) {
-        return false;
-    }
     bool packed = p->records > 0 ? pack(p, STR(","), Z_NO_FLUSH) : start(p) && pack(p, head, Z_NO_FLUSH);
     if (!packed || !pack(p, record, Z_NO_FLUSH)) {
         spoil(p);
-        *out_lost = before;
+        *out_lost = before + 1;
         return false;
     }
     p->records++;

@@ -16,6 +16,6 @@ struct sending {
 };
 
 /* Into the scope while that is open; otherwise (scope NULL, or its request is gone) at once, if the trace is sampled. */
-void sending_record(const struct sending *s, struct span_scope *scope);
+void sending_record(const struct sending *from, struct span_scope *scope);
 
 #endif

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import begin, beside, deep, effects, http, killed, memory, stream
+from . import begin, beside, deep, effects, http, killed, memory, stream, telemetry
 from .peers import Peer
 from .stage import Stage
 
@@ -69,6 +69,7 @@ ROWS = (
     Row("accept_cpu_journal", "the same, journal class", "us"),
     Row("deep_cpu", "CPU per 100k jobs, 1,000,000 queued; the same of a short queue", "s", ratio_at_most(1.1)),
     Row("deep_scrape", "GET /metrics, 1,000,000 queued; the same of a short queue", "ms", ratio_at_most(1.1)),
+    Row("telemetry", "drain while a collector is told: 1 % of traces, metrics, logs; without", "jobs/s", ratio_at_least(0.9)),
     Row("late_p99", "delayed jobs at 1,000/s, from due to the handler, p99", "ms", at_most(10), at_most(100)),
     Row("memory_idle", "a worker process's own memory, idle", "MiB", at_most(6), at_most(12)),
     Row("memory_slots", "the same with 1,000 jobs running", "MiB", at_most(24), at_most(48)),
@@ -95,6 +96,7 @@ GROUPS = (
     Group(("order_p50", "order_p99"), http.measure_orders),
     Group(("accept", "accept_cpu", "accept_cpu_journal", "bulk_http"), http.measure_accept),
     Group(("deep_cpu", "deep_scrape"), deep.measure),
+    Group(("telemetry",), telemetry.measure),
     Group(("late_p99",), begin.measure_delayed),
     Group(("memory_idle", "memory_slots"), memory.measure),
     Group(("rerun_p99", "rerun_lost", "rerun_doubled"), killed.measure),

@@ -140,9 +140,9 @@ class Stage:
             self.started.pop().stop()
 
     @contextlib.contextmanager
-    def worker(self, log_to: int | None = None):
-        """A fresh worker, reading; its log goes to the descriptor log_to, or to a file."""
-        arguments = (self.dir, self.build, "worker", self.conf)
+    def worker(self, log_to: int | None = None, settings: dict[str, str] | None = None):
+        """A fresh worker, reading; its log goes to the descriptor log_to, or to a file. settings: more of PENSTOCK_… for it."""
+        arguments = (self.dir, self.build, "worker", self.conf, settings)
         role = penstock.Role(*arguments) if log_to is None else PipedWorker(*arguments, log_to=log_to)
         role.start()
         try:

@@ -1,8 +1,8 @@
 /* Telemetry to a collector: spans, metrics and log lines of this process by OTLP/HTTP in JSON, gzipped. What is recorded is packed at once
- * into a bounded pile per signal, which leaves once a second, or sooner when half of it is full; metrics every ten seconds. One request per
- * signal is on its way at a time. 429, 502, 503, 504 and no answer: the same again, when Retry-After says or after a growing while, five
- * times; anything else is final. What finds the pile full, or does not arrive, is dropped and counted (telemetry_dropped_total): nothing
- * ever waits for a collector. */
+ * into a bounded pile per signal, which leaves once a second; metrics every ten seconds. One request per signal is on its way at a time.
+ * 429, 502, 503, 504 and no answer: the same again, when Retry-After says or after a growing while, five times in all; anything else is
+ * final. What finds the pile full, or does not arrive, is dropped and counted (telemetry_dropped_total): nothing ever waits for a
+ * collector. */
 #ifndef IO_OTLP_H
 #define IO_OTLP_H
 
