@@ -136,6 +136,7 @@ def test_commands__then_a_table_and_csv(stack, client, load):
     rows = [line.split() for line in cli(stack, "slo").splitlines()]
     assert rows[0] == ["NAME", "WITHIN", "TARGET", "ATTAINED", "BUDGET", "TOTAL", "RPS"]
     assert [row[0] for row in rows[1:]] == [o.name for o in objectives()] and rows[1][1:3] == ["5", "99%"]
+    assert {row[0]: row[1] for row in rows}["read-latency"] == "0.25"
     month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
     report = list(csv.DictReader(io.StringIO(cli(stack, "slo", "report", "--month", month))))
     by_name = {row["name"]: row for row in report}
