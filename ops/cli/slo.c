@@ -6,12 +6,12 @@
 
 static const struct column columns[] = {
     {"NAME", "name", COLUMN_TEXT, true},
-    {"WITHIN", "within_seconds", COLUMN_TEXT, false}, /* seconds; parts of one, too */
+    {"WITHIN", "within_seconds", COLUMN_NUMBER, false}, /* seconds */
     {"TARGET", "target", COLUMN_PERCENT, false},
     {"ATTAINED", "attained", COLUMN_PERCENT, false},
     {"BUDGET", "budget_left", COLUMN_PERCENT, false}, /* left */
     {"TOTAL", "total", COLUMN_TEXT, false},
-    {"RPS", "per_second", COLUMN_TEXT, false},
+    {"RPS", "per_second", COLUMN_NUMBER, false},
 };
 
 int cli_slo(const struct options *o) {

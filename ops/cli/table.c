@@ -91,6 +91,8 @@ void table_cell(const json_t *row, const struct column *c, struct wall now, char
         text_age(seconds < 1e12 ? (int64_t)(seconds * 1000) : INT64_MAX, out);
     } else if (c->kind == COLUMN_PERCENT && json_is_number(v)) {
         (void)snprintf(out, TABLE_CELL_BYTES, "%.5g%%", 100 * json_number_value(v));
+    } else if (c->kind == COLUMN_NUMBER && json_is_number(v)) {
+        (void)snprintf(out, TABLE_CELL_BYTES, "%.4g", json_number_value(v));
     } else if (c->kind == COLUMN_AGE && read_time(v, &then)) {
         text_age(now.ms - then.ms, out);
     }

@@ -10,6 +10,7 @@ enum column_kind {
     COLUMN_AGE,     /* since a time in text, in unix ms, or inside of an id (UUIDv7) */
     COLUMN_SECONDS, /* a number of seconds, shown as an age */
     COLUMN_PERCENT, /* a ratio, shown as percent */
+    COLUMN_NUMBER,  /* of which parts matter */
 };
 
 struct column {

@@ -2,15 +2,15 @@
 import re
 import subprocess
 import uuid
-from pathlib import Path
 
 import pytest
 
 from observe import attempts, log_lines, log_size
 from penstock_client import Client as ProtocolClient
 from penstock_client import Header, digest, new_job_id
-from penstock_ops import RUN, ports
+from penstock_ops import ports
 from penstock_ops.processes import children_of
+from penstock_ops.prometheus_server import program
 from stack import WAIT_S, new_key
 
 QUEUE, NUMBER = "default", 0
@@ -27,11 +27,6 @@ NAMES = {
 SAMPLE = re.compile(r'([a-z_]+)(\{(?:[a-z]+="(?:[^"\\]|\\.)*",?)+\})? (\S+)')
 EXEMPLAR = re.compile(r' # \{trace_id="([0-9a-f]{32})"\} (\S+) \d+\.\d{3}$')
 LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
-
-
-def promtool() -> Path:
-    installed = Path("/usr/bin/promtool")
-    return installed if installed.exists() else RUN / "pkg" / "prometheus" / "usr" / "bin" / "promtool"
 
 
 def scrape(client, headers: dict | None = None) -> str:
@@ -105,7 +100,7 @@ def busy(stack, client):
 def test_metrics__then_every_name_is_there_and_promtool_has_nothing_to_say(client, busy):
     assert ports.wait_until(lambda: NAMES <= set(families(scrape(client))), 2 * BEAT_S), NAMES - set(families(scrape(client)))
     text = scrape(client)
-    told = subprocess.run([promtool(), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    told = subprocess.run([program("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
     for job_type, outcome in (("demo.note", "done"), ("demo.echo", "done"), ("demo.fail", "dead")):
         assert ports.wait_until(lambda: value(client, "jobs_finished_total", type=job_type, outcome=outcome), 2 * BEAT_S)

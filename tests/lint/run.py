@@ -10,6 +10,9 @@ from pathlib import Path
 
 from tree import ROOT, code_only, files, without_comments
 
+sys.path.append(str(ROOT / "ops" / "lib"))
+from penstock_ops import monitoring
+
 Found = Iterator[tuple[int, str]]
 
 FILE_LINES, HEADER_LINES, FUNCTION_LINES, COMPLEXITY = 500, 150, 60, 15
@@ -199,9 +202,13 @@ def architecture(paths: list[str]) -> list[str]:
     return table_of_folders(table, folders, modules)
 
 
+def generated() -> list[str]:
+    return [f"{path}: not what ops/slo.def and the tables of ops/lib make now: python3 -m penstock_ops.monitoring" for path in monitoring.stale()]
+
+
 def main() -> int:
     paths = files()
-    said = [*blind(), *rules(paths), *functions(paths), *layout(paths), *architecture(paths)]
+    said = [*blind(), *rules(paths), *functions(paths), *layout(paths), *architecture(paths), *generated()]
     print("\n".join(said) if said else f"{len(paths)} files clean")
     return 1 if said else 0
 

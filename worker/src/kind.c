@@ -64,6 +64,21 @@ void kinds_free(struct kinds *k) {
     free(k);
 }
 
+static struct series *kept(struct series **where, enum metric m, const struct kind *k, const char *last) {
+    if (*where == NULL) {
+        *where = metric_series(m, k->queue, k->name.p, last);
+    }
+    return *where;
+}
+
+void kinds_show_zeros(struct kinds *k) {
+    for (size_t i = 1; i < k->n; i++) {
+        if (strcmp(k->kind[i].type->queue, k->kind[i].queue) == 0) {
+            series_add(kept(&k->kind[i].finished[OUTCOME_DEAD], M_JOBS_FINISHED, &k->kind[i], job_outcome_name(OUTCOME_DEAD)), 0);
+        }
+    }
+}
+
 struct dependency *kinds_dependency(const struct kinds *k) {
     struct dependency *shared = NULL;
     for (size_t i = 1; i < k->n; i++) {
@@ -113,13 +128,6 @@ struct err kind_check(struct kind *k, struct str payload) {
     bool valid = schema_check(k->schema, value, &error, 1) == 0;
     json_decref(value);
     return valid ? OK : err_make(ERR_INVALID, "payload: %s %s", error.pointer, error.detail);
-}
-
-static struct series *kept(struct series **where, enum metric m, const struct kind *k, const char *last) {
-    if (*where == NULL) {
-        *where = metric_series(m, k->queue, k->name.p, last);
-    }
-    return *where;
 }
 
 void kind_waited(struct kind *k, int64_t ms, const struct trace *t, struct wall now) {

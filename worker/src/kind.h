@@ -37,6 +37,8 @@ struct kind {
 struct kinds; /* of one queue's process */
 MUST struct err kinds_new(struct runtime *rt, const char *queue, struct kinds **out);
 void kinds_free(struct kinds *k);
+void kinds_show_zeros(
+    struct kinds *k); /* of dead jobs: an alert cannot see the first time of a series that was not there before */
 /* What every type of this queue needs: while that is away nothing need be read. NULL: there is no such server. */
 struct dependency *kinds_dependency(const struct kinds *k);
 struct kind *kinds_find(struct kinds *k, struct str type); /* never NULL: "unknown" */

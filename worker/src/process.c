@@ -292,12 +292,13 @@ static void add_beat(void *arg, struct buf *json) {
     buf_free(&open);
 }
 
-/* What may never happen is shown as 0: an alert cannot see the first time of a series that was not there before. */
+/* What may never happen is shown as 0, as kinds_show_zeros() does. */
 static void show_zeros(const struct process *p) {
     static const enum metric rare[] = {M_STALE_REFUSED, M_DUPLICATES_ABSORBED, M_ORPHANS};
     for (size_t i = 0; i < sizeof rare / sizeof rare[0]; i++) {
         series_add(metric_series(rare[i], p->queue->name, NULL, NULL), 0);
     }
+    kinds_show_zeros(p->kinds);
 }
 
 /* The queue table is there: the process knows its shards and begins. */

@@ -7,8 +7,9 @@
 #include "../../../worker/src/kind.h"
 #include "unit.h"
 
-static const struct job_type types_a[] = {{.name = "a.one", .schema = "{\"required\":[\"n\"]}"}, {.name = "a.two"}},
-                             types_b[] = {{.name = "b.one"}};
+static const struct job_type types_a[] = {{.name = "a.one", .queue = "q", .schema = "{\"required\":[\"n\"]}"},
+                                          {.name = "a.two", .queue = "other"}},
+                             types_b[] = {{.name = "b.one", .queue = "other"}};
 static const struct module a = {.name = "a", .types = types_a, .types_n = 2}, b = {.name = "b", .types = types_b, .types_n = 1};
 static const struct module *const modules[] = {&a, &b};
 static const struct registry registry = {.modules = modules, .modules_n = 2};
@@ -113,11 +114,15 @@ static void test_kind__what_is_counted_is_shown_under_queue_and_type(void **stat
     runtime_fill(&rt);
     assert_ok(kinds_new(&rt, "q", &kinds));
     struct kind *one = kinds_find(kinds, STR("a.one"));
+    struct trace trace = trace_new();
+    char exemplar[128], id[TRACE_ID_HEX_BYTES];
+    kinds_show_zeros(kinds);
+    assert_shown("penstock_jobs_finished_total{queue=\"q\",type=\"a.one\",outcome=\"dead\"} 0\n");
     for (int i = 0; i < 2; i++) {
         kind_attempt(one, LABEL_RETRY);
         kind_finished(one, OUTCOME_EXPIRED);
-        kind_waited(one, 1500, &(struct trace){0}, (struct wall){0});
-        kind_ran(one, 250000, &(struct trace){0}, (struct wall){0});
+        kind_waited(one, 1500, &trace, (struct wall){2000});
+        kind_ran(one, 250000, &trace, (struct wall){2000});
     }
     kind_attempt(one, attempt_label_of(OUTCOME_DEAD));
     kind_attempt(kinds_find(kinds, STR("?")), LABEL_LOST);
@@ -128,6 +133,11 @@ static void test_kind__what_is_counted_is_shown_under_queue_and_type(void **stat
     assert_shown("penstock_jobs_finished_total{queue=\"q\",type=\"a.one\",outcome=\"expired\"} 2\n");
     assert_shown("penstock_job_queue_wait_seconds_sum{queue=\"q\",type=\"a.one\"} 3\n");
     assert_shown("penstock_job_duration_seconds_sum{queue=\"q\",type=\"a.one\"} 0.5\n");
+    trace_id_text(&trace, id);
+    (void)snprintf(exemplar, sizeof exemplar, "{trace_id=\"%s\"} 1.5 2.000\n", id);
+    assert_shown(exemplar);
+    (void)snprintf(exemplar, sizeof exemplar, "{trace_id=\"%s\"} 0.25 2.000\n", id);
+    assert_shown(exemplar);
     kinds_free(kinds);
 }
 
