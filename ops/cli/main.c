@@ -1,5 +1,6 @@
 /* The one main() of penstock: roles and operators' commands, from one table (commands.def). */
 #include "cli.h"
+#include "settings.h"
 
 #include <base/fault.h>
 #include <base/log.h>
@@ -47,7 +48,8 @@ static void print_usage(FILE *to) {
     buf_add_c(
         &page,
         "\nSettings: PENSTOCK_CONFIG names the file, PENSTOCK_<GROUP>_<NAME> wins over it; penstock config prints them all.\n"
-        "The API is found by PENSTOCK_URL (default http://127.0.0.1:8080), the key in PENSTOCK_KEY.\n");
+        "The API is found by PENSTOCK_URL (default http://127.0.0.1:8080), the key in PENSTOCK_KEY; penstock config set keeps\n"
+        "both, and more, in profiles.\n");
     print(to, &page);
 }
 
@@ -127,6 +129,22 @@ static int help(const struct command *c) {
     return EXIT_SUCCESS;
 }
 
+static int act_settled(struct options *o, struct buf *why) {
+    struct settings settings;
+    int code = settings_load(o, &settings, why);
+    if (code == EXIT_SUCCESS) {
+        code = options_settle(o, why) ? EXIT_SUCCESS : EXIT_USAGE;
+    }
+    if (code != EXIT_SUCCESS) {
+        cli_complain(o, why);
+    } else {
+        o->settings = &settings;
+        code = o->command->act(o);
+    }
+    settings_free(&settings);
+    return code;
+}
+
 static int act(const struct command *c, int argc, char **argv) {
     struct options o = {.command = c};
     struct buf why;
@@ -136,7 +154,7 @@ static int act(const struct command *c, int argc, char **argv) {
         buf_add_c(&why, "; --help shows how");
         cli_complain(&o, &why);
     } else {
-        code = o.value[OPTION_HELP] != NULL ? help(c) : c->act(&o);
+        code = o.value[OPTION_HELP] != NULL ? help(c) : act_settled(&o, &why);
     }
     buf_free(&why);
     return code;
@@ -173,7 +191,8 @@ int cli_help(int argc, char **argv) {
 }
 
 int cli_version(const struct options *o) {
-    (void)printf(o->json ? "{\"version\":\"%s\"}\n" : o->quiet ? "%s\n" : "penstock %s\n", PENSTOCK_VERSION);
+    bool bare = o->quiet || o->output == OUTPUT_NAME;
+    (void)printf(o->json ? "{\"version\":\"%s\"}\n" : bare ? "%s\n" : "penstock %s\n", PENSTOCK_VERSION);
     return EXIT_SUCCESS;
 }
 
