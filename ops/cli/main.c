@@ -9,14 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct command commands[] = {
+const struct command cli_commands[] = {
 #define COMMAND(noun, verb, handler, arguments, help) {noun, verb, handler, NULL, arguments, "", help},
 #define OPERATOR(noun, verb, handler, arguments, more, help) {noun, verb, NULL, handler, arguments, more, help},
 #include "commands.def"
 #undef COMMAND
 #undef OPERATOR
 };
-enum { COMMANDS = sizeof commands / sizeof commands[0], PAGE_MAX_BYTES = 64 * 1024 };
+enum { COMMANDS = sizeof cli_commands / sizeof cli_commands[0], PAGE_MAX_BYTES = 64 * 1024 };
+const size_t cli_commands_n = COMMANDS;
 
 static void print(FILE *to, struct buf *page) {
     (void)fwrite(page->p, 1, page->n, to);
@@ -26,7 +27,7 @@ static void print(FILE *to, struct buf *page) {
 /* noun NULL: every command. */
 static void add_commands(struct buf *page, const char *noun) {
     for (size_t i = 0; i < COMMANDS; i++) {
-        const struct command *c = &commands[i];
+        const struct command *c = &cli_commands[i];
         if (noun == NULL || strcmp(c->noun, noun) == 0) {
             size_t before = page->n;
             buf_add_c(page, "  ");
@@ -87,9 +88,9 @@ int cli_fail(const struct options *o, int code, const char *fmt, ...) {
 static const struct command *find(int argc, char **argv, int *out_used) {
     for (int words = argc > 2 ? 2 : 1; words > 0; words--) {
         for (size_t i = 0; i < COMMANDS; i++) {
-            if (strcmp(commands[i].noun, argv[1]) == 0 && strcmp(commands[i].verb, words == 2 ? argv[2] : "") == 0) {
+            if (strcmp(cli_commands[i].noun, argv[1]) == 0 && strcmp(cli_commands[i].verb, words == 2 ? argv[2] : "") == 0) {
                 *out_used = words;
-                return &commands[i];
+                return &cli_commands[i];
             }
         }
     }

@@ -145,7 +145,7 @@ static void test_options__given_a_mistake_then_one_line_says_which(void **state)
         {&list, "--queue q", "there is no option --queue, or it is short for several"},
         {&list, "-d x", "there is no option -d"},
         {&list, "--quiet=yes", "--quiet takes no value"},
-        {&list, "--state", "--state needs a value, STATE"},
+        {&list, "--state", "--state needs a value, waiting|done|dead|cancelled|expired"},
         {&list, "-o", "--output needs a value, table|wide|json|jsonl|name"},
         {&list, "-o yaml", "--output must be one of table|wide|json|jsonl|name, not \"yaml\""},
         {&list, "--timeout 0", "--timeout must be a time like 500ms or 30s, at most 1h, not \"0\""},
@@ -189,7 +189,7 @@ static void test_options__given_a_command_then_its_help_has_its_options_alone(vo
     assert_ok(buf_status(&page));
     assert_non_null(strstr(page.p, "usage: penstock job list [options]\n\nlist jobs\n"));
     assert_non_null(strstr(page.p, "  -o, --output table|wide|json|jsonl|name "));
-    assert_non_null(strstr(page.p, "      --state STATE "));
+    assert_non_null(strstr(page.p, "      --state waiting|done|dead|cancelled|expired "));
     assert_null(strstr(page.p, "--data"));
     buf_clear(&page);
     options_describe(&role, &page);
