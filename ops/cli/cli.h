@@ -14,6 +14,9 @@
 #undef COMMAND
 #undef OPERATOR
 
+extern const struct command cli_commands[]; /* commands.def */
+extern const size_t cli_commands_n;
+
 /* One line on standard error; EXIT_USAGE. */
 int cli_usage(const char *why);
 

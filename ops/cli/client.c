@@ -9,7 +9,6 @@
 #include "text.h"
 
 enum { ANSWER_MAX_BYTES = 64 << 20, URL_MAX_BYTES = 8192, HEADER_MAX_BYTES = 1024, SECRET_MAX = 512 };
-static const char URL_DEFAULT[] = "http://127.0.0.1:8080";
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg) {
     struct client_answer *a = arg;
@@ -19,12 +18,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg) {
 
 /* ---- where and who ---- */
 
-static const char *base_url(void) {
-    const char *url = getenv("PENSTOCK_URL");
-    return url != NULL && url[0] != '\0' ? url : URL_DEFAULT;
-}
-
-static bool is_http(const char *url) {
+bool client_is_url(const char *url) {
     char *scheme = NULL;
     CURLU *u = curl_url();
     bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
@@ -62,8 +56,8 @@ static void add_escaped(struct buf *b, const char *s) {
     curl_free(text);
 }
 
-static void add_url(struct buf *b, const struct client_request *r) {
-    struct str base = str_c(base_url());
+static void add_url(struct buf *b, const struct options *o, const struct client_request *r) {
+    struct str base = str_c(o->url);
     char separator = '?';
     while (base.n > 0 && base.p[base.n - 1] == '/') {
         base.n--;
@@ -94,12 +88,11 @@ static bool add_header(struct curl_slist **list, const char *name, const char *v
     return longer != NULL;
 }
 
-static bool make_headers(const struct client_request *r, struct curl_slist **list) {
-    const char *secret = getenv("PENSTOCK_KEY");
+static bool make_headers(const struct options *o, const struct client_request *r, struct curl_slist **list) {
     char bearer[SECRET_MAX + 16];
     bool ok = add_header(list, "Accept", "application/json");
-    if (secret != NULL && secret[0] != '\0' && !r->anonymous) {
-        (void)snprintf(bearer, sizeof bearer, "Bearer %s", secret);
+    if (o->key != NULL && !r->anonymous) {
+        (void)snprintf(bearer, sizeof bearer, "Bearer %s", o->key);
         ok = ok && add_header(list, "Authorization", bearer);
     }
     if (r->body.p != NULL) {
@@ -111,15 +104,16 @@ static bool make_headers(const struct client_request *r, struct curl_slist **lis
     return ok;
 }
 
-/* What the environment says wrong. */
-static bool check_environment(struct buf *why) {
-    const char *secret = getenv("PENSTOCK_KEY");
-    if (!is_http(base_url())) {
-        buf_addf(why, "PENSTOCK_URL \"%.200s\" is no http:// or https:// address", base_url());
+bool client_is_key(const char *text) { return text_is_plain(text, SECRET_MAX); }
+
+/* What the environment or the profile says wrong. */
+static bool check_settings(const struct options *o, struct buf *why) {
+    if (!client_is_url(o->url)) {
+        buf_addf(why, "%s \"%.200s\" is no http:// or https:// address", o->url_from, o->url);
         return false;
     }
-    if (secret != NULL && secret[0] != '\0' && !text_is_plain(secret, SECRET_MAX)) {
-        buf_add_c(why, "PENSTOCK_KEY is no API key, pen_<id>_<secret>; penstock key create makes one");
+    if (o->key != NULL && !client_is_key(o->key)) {
+        buf_addf(why, "%s is no API key, pen_<id>_<secret>; penstock key create makes one", o->key_from);
         return false;
     }
     return true;
@@ -191,20 +185,20 @@ static CURLcode exchange(const char *url, const struct curl_slist *headers, cons
     return rc;
 }
 
-static int perform(const struct client_request *r, struct client_answer *out, struct buf *why) {
+static int perform(const struct options *o, const struct client_request *r, struct client_answer *out, struct buf *why) {
     char text[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = NULL;
     struct buf url;
     CURLcode rc = CURLE_OUT_OF_MEMORY;
     buf_init(&url, URL_MAX_BYTES);
-    add_url(&url, r);
-    if (!err_is_set(buf_status(&url)) && make_headers(r, &headers)) {
+    add_url(&url, o, r);
+    if (!err_is_set(buf_status(&url)) && make_headers(o, r, &headers)) {
         rc = exchange(url.p, headers, r, text, out);
     }
     curl_slist_free_all(headers);
     buf_free(&url);
     if (rc != CURLE_OK) {
-        buf_addf(why, "no answer from %.200s: %s", base_url(), text[0] != '\0' ? text : curl_easy_strerror(rc));
+        buf_addf(why, "no answer from %.200s: %s", o->url, text[0] != '\0' ? text : curl_easy_strerror(rc));
         buf_add_c(why, code_of(rc) == EXIT_UNAVAILABLE ? "; is penstock api running there? PENSTOCK_URL says where it is" : "");
         return code_of(rc);
     }
@@ -214,10 +208,10 @@ static int perform(const struct client_request *r, struct client_answer *out, st
     return answer_judge(out->status, out->json, why);
 }
 
-int client_ask(const struct client_request *r, struct client_answer *out, struct buf *why) {
+int client_ask(const struct options *o, const struct client_request *r, struct client_answer *out, struct buf *why) {
     *out = (struct client_answer){0};
     buf_init(&out->body, ANSWER_MAX_BYTES);
-    return check_environment(why) ? perform(r, out, why) : EXIT_CONFIG;
+    return check_settings(o, why) ? perform(o, r, out, why) : EXIT_CONFIG;
 }
 
 void client_answer_free(struct client_answer *a) {
@@ -229,7 +223,7 @@ void client_answer_free(struct client_answer *a) {
 int client_call(const struct options *o, const struct client_request *r, struct client_answer *out) {
     struct buf why;
     buf_init(&why, CLI_LINE_BYTES);
-    int code = client_ask(r, out, &why);
+    int code = client_ask(o, r, out, &why);
     if (code != EXIT_SUCCESS) {
         cli_complain(o, &why);
     }

@@ -1,5 +1,4 @@
-/* The API as the commands see it: one request, one answer, blocking. PENSTOCK_URL says where it is (default
- * http://127.0.0.1:8080), PENSTOCK_KEY who asks. */
+/* The API as the commands see it: one request, one answer, blocking. Where it is and who asks say o->url and o->key. */
 #ifndef OPS_CLI_CLIENT_H
 #define OPS_CLI_CLIENT_H
 
@@ -18,7 +17,7 @@ struct client_request {
     struct str body; /* JSON; p NULL: none */
     const char *key; /* Idempotency-Key; NULL: none */
     int64_t timeout_ms;
-    bool anonymous; /* without PENSTOCK_KEY */
+    bool anonymous; /* without the key */
 };
 
 struct client_answer {
@@ -27,8 +26,11 @@ struct client_answer {
     json_t *json; /* the body; NULL: it is none */
 };
 
+bool client_is_url(const char *url); /* of http or https */
+bool client_is_key(const char *text);
+
 /* The exit code; for a failure why gets its line. The answer is to be freed in any case. */
-int client_ask(const struct client_request *r, struct client_answer *out, struct buf *why);
+int client_ask(const struct options *o, const struct client_request *r, struct client_answer *out, struct buf *why);
 void client_answer_free(struct client_answer *a);
 
 /* The same, with the failure told on standard error. */

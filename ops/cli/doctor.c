@@ -93,7 +93,7 @@ static bool check_ready(struct doctor *d) {
     struct client_answer a;
     struct buf why;
     buf_init(&why, CLI_LINE_BYTES);
-    int code = client_ask(&r, &a, &why);
+    int code = client_ask(d->o, &r, &a, &why);
     bool ours = json_string_value(json_object_get(a.json, "status")) != NULL; /* a 503 of /readyz has the same shape */
     if (ours) {
         say_ready(d, &a);
@@ -107,17 +107,16 @@ static bool check_ready(struct doctor *d) {
 
 static void check_key(struct doctor *d) {
     const struct client_request r = {.method = "GET", .path = {"/v1/health"}, .timeout_ms = d->o->timeout_ms};
-    const char *key = getenv("PENSTOCK_KEY");
-    bool given = key != NULL && key[0] != '\0';
+    bool given = d->o->key != NULL;
     struct client_answer a;
     struct buf why;
     buf_init(&why, CLI_LINE_BYTES);
-    int code = client_ask(&r, &a, &why);
+    int code = client_ask(d->o, &r, &a, &why);
     if (code == EXIT_SUCCESS) {
-        doctor_say(d, DOCTOR_OK, "api.key", NULL, "%s", given ? "PENSTOCK_KEY is taken" : "none is asked for here");
+        doctor_say(d, DOCTOR_OK, "api.key", NULL, "%s", given ? "the key is taken" : "none is asked for here");
     } else if (code == EXIT_DENIED) {
-        doctor_say(d, DOCTOR_WARN, "api.key", "penstock key create --scopes view,enqueue,operate,replay makes one",
-                   "PENSTOCK_KEY is %s", given ? "refused" : "not set, and the API asks for one");
+        doctor_say(d, DOCTOR_WARN, "api.key", "penstock key create --scopes view,enqueue,operate,replay makes one", "%s is %s",
+                   given ? d->o->key_from : "PENSTOCK_KEY", given ? "refused" : "not set, and the API asks for one");
     } else {
         doctor_say(d, DOCTOR_FAIL, "api.key", NULL, "%.*s", STR_ARG(buf_str(&why)));
     }

@@ -58,7 +58,7 @@ static bool look(const struct options *o, const char *id, int64_t left_ms, int *
     const struct client_request r = {
         .method = "GET", .path = {"/v1/jobs/", id}, .query = {{"wait", wait}}, .timeout_ms = o->timeout_ms + look_ms};
     buf_clear(why);
-    *code = client_ask(&r, &a, why);
+    *code = client_ask(o, &r, &a, why);
     bool over = *code != EXIT_SUCCESS ? !may_mend(*code) : answer_job_end(a.json, &end, why);
     if (*code == EXIT_SUCCESS && over) {
         struct str state = json_opt_str(a.json, "state", STR("ended"));
@@ -112,7 +112,7 @@ static int send_job(const struct options *o, struct str body, const char *key, s
     const struct client_request r = {
         .method = "POST", .path = {"/v1/jobs"}, .body = body, .key = key, .timeout_ms = o->timeout_ms};
     buf_init(&why, CLI_LINE_BYTES);
-    int code = client_ask(&r, a, &why);
+    int code = client_ask(o, &r, a, &why);
     if (code == EXIT_SUCCESS && json_string_value(json_object_get(a->json, "id")) == NULL) {
         buf_add_c(&why, "the answer has no id; is PENSTOCK_URL right?");
         code = EXIT_PROTOCOL;
@@ -130,6 +130,10 @@ static int send_job(const struct options *o, struct str body, const char *key, s
 static int enqueue(const struct options *o, struct str body, int64_t wait_ms) {
     char fresh[UUID_TEXT_BYTES];
     struct client_answer a;
+    if (o->dry_run) {
+        const struct client_request r = {.method = "POST", .path = {"/v1/jobs"}, .body = body};
+        return show_dry(o, &r, "type", o->args[0], "enqueued", NULL);
+    }
     make_key(fresh);
     int code = send_job(o, body, o->value[OPTION_KEY] != NULL ? o->value[OPTION_KEY] : fresh, &a);
     if (code == EXIT_SUCCESS) {

@@ -5,13 +5,10 @@
 #include <stdlib.h>
 
 static const struct column columns[] = {
-    {"NAME", "process", COLUMN_TEXT, true},
-    {"STATUS", "status", COLUMN_TEXT, false},
-    {"JOURNAL", "accepts.journal", COLUMN_TEXT, false},
-    {"STREAM", "accepts.stream", COLUMN_TEXT, false},
-    {"DEGRADED", "degraded", COLUMN_TEXT, true},
-    {"VERSION", "version", COLUMN_TEXT, false},
-    {"AGE", "uptime_seconds", COLUMN_SECONDS, false},
+    {"NAME", "process", COLUMN_TEXT, COLUMN_CUT},      {"STATUS", "status", COLUMN_TEXT, 0},
+    {"JOURNAL", "accepts.journal", COLUMN_TEXT, 0},    {"STREAM", "accepts.stream", COLUMN_TEXT, 0},
+    {"DEGRADED", "degraded", COLUMN_TEXT, COLUMN_CUT}, {"VERSION", "version", COLUMN_TEXT, 0},
+    {"AGE", "uptime_seconds", COLUMN_SECONDS, 0},
 };
 
 /* An answer of "not_ready" is a 503 to probes, and the same here. */

@@ -3,8 +3,16 @@
 #include "show.h"
 
 static const struct column columns[] = {
-    {"NAME", "id", COLUMN_TEXT, false},     {"TYPE", "type", COLUMN_TEXT, true}, {"QUEUE", "queue", COLUMN_TEXT, true},
-    {"STATE", "state", COLUMN_TEXT, false}, {"AGE", "id", COLUMN_AGE, false},
+    {"NAME", "id", COLUMN_TEXT, 0},
+    {"TYPE", "type", COLUMN_TEXT, COLUMN_CUT},
+    {"QUEUE", "queue", COLUMN_TEXT, COLUMN_CUT},
+    {"STATE", "state", COLUMN_TEXT, 0},
+    {"TENANT", "tenant", COLUMN_TEXT, COLUMN_WIDE},
+    {"DUE", "due_at", COLUMN_TEXT, COLUMN_WIDE},
+    {"FINISHED", "finished_at", COLUMN_TEXT, COLUMN_WIDE},
+    {"STATUS", "status", COLUMN_TEXT, COLUMN_WIDE},
+    {"TRACE", "trace_id", COLUMN_TEXT, COLUMN_WIDE},
+    {"AGE", "id", COLUMN_AGE, 0},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
@@ -29,10 +37,11 @@ int cli_job_get(const struct options *o) {
 
 int cli_job_cancel(const struct options *o) {
     const struct client_request r = {.method = "DELETE", .path = {"/v1/jobs/", o->args[0]}, .timeout_ms = o->timeout_ms};
-    return show_changed(o, &r, "job", o->args[0], NULL);
+    return o->dry_run ? show_dry(o, &r, "job", o->args[0], "cancelled", "delayed waiting running parked")
+                      : show_changed(o, &r, "job", o->args[0], NULL);
 }
 
 int cli_job_retry(const struct options *o) {
     const struct client_request r = {.method = "POST", .path = {"/v1/jobs/", o->args[0], "/retry"}, .timeout_ms = o->timeout_ms};
-    return show_changed(o, &r, "job", o->args[0], "retried");
+    return o->dry_run ? show_dry(o, &r, "job", o->args[0], "retried", "dead") : show_changed(o, &r, "job", o->args[0], "retried");
 }

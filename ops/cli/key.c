@@ -24,12 +24,17 @@ static const char create_sql[] = "WITH k AS (INSERT INTO platform.api_key (id, s
                                  "($1, decode($2, 'hex'), $3, string_to_array($4, ','), $5) RETURNING *)" AUDITED("key.create");
 static const char revoke_sql[] = "WITH k AS (UPDATE platform.api_key SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 "
                                  "RETURNING *)" AUDITED("key.revoke");
+static const char look_sql[] = "SELECT " KEY_JSON " FROM platform.api_key WHERE id = $1 AND revoked_at IS NULL";
 static const char list_sql[] =
     "SELECT json_build_object('items', coalesce(json_agg(" KEY_JSON " ORDER BY created_at, id), '[]')) FROM platform.api_key";
 
 static const struct column columns[] = {
-    {"NAME", "id", COLUMN_TEXT, false}, {"TENANT", "tenant", COLUMN_TEXT, true},      {"SCOPES", "scopes", COLUMN_TEXT, true},
-    {"FOR", "name", COLUMN_TEXT, true}, {"REVOKED", "revoked_at", COLUMN_AGE, false}, {"AGE", "created_at", COLUMN_AGE, false},
+    {"NAME", "id", COLUMN_TEXT, 0},
+    {"TENANT", "tenant", COLUMN_TEXT, COLUMN_CUT},
+    {"SCOPES", "scopes", COLUMN_TEXT, COLUMN_CUT},
+    {"FOR", "name", COLUMN_TEXT, COLUMN_CUT},
+    {"REVOKED", "revoked_at", COLUMN_AGE, 0},
+    {"AGE", "created_at", COLUMN_AGE, 0},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
@@ -226,11 +231,11 @@ int cli_key_list(const struct options *o) {
 int cli_key_revoke(const struct options *o) {
     const char *const values[] = {o->args[0]};
     struct client_answer a;
-    int code = query(o, revoke_sql, 1, values, &a);
+    int code = query(o, o->dry_run ? look_sql : revoke_sql, 1, values, &a);
     if (code == EXIT_SUCCESS) {
-        code = a.json != NULL ? show_change(o, &a, "key", o->args[0], "revoked")
+        code = a.json != NULL ? show_change(o, &a, "key", o->args[0], o->dry_run ? "revoked (dry run)" : "revoked")
                               : cli_fail(o, EXIT_NO_INPUT, "there is no key %.80s", o->args[0]);
     }
     client_answer_free(&a);
-    return code;
+    return code == EXIT_SUCCESS && o->dry_run ? EXIT_WORK : code;
 }

@@ -1,5 +1,6 @@
 /* The one main() of penstock: roles and operators' commands, from one table (commands.def). */
 #include "cli.h"
+#include "settings.h"
 
 #include <base/fault.h>
 #include <base/log.h>
@@ -8,14 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct command commands[] = {
+const struct command cli_commands[] = {
 #define COMMAND(noun, verb, handler, arguments, help) {noun, verb, handler, NULL, arguments, "", help},
 #define OPERATOR(noun, verb, handler, arguments, more, help) {noun, verb, NULL, handler, arguments, more, help},
 #include "commands.def"
 #undef COMMAND
 #undef OPERATOR
 };
-enum { COMMANDS = sizeof commands / sizeof commands[0], PAGE_MAX_BYTES = 64 * 1024 };
+enum { COMMANDS = sizeof cli_commands / sizeof cli_commands[0], PAGE_MAX_BYTES = 64 * 1024 };
+const size_t cli_commands_n = COMMANDS;
 
 static void print(FILE *to, struct buf *page) {
     (void)fwrite(page->p, 1, page->n, to);
@@ -25,7 +27,7 @@ static void print(FILE *to, struct buf *page) {
 /* noun NULL: every command. */
 static void add_commands(struct buf *page, const char *noun) {
     for (size_t i = 0; i < COMMANDS; i++) {
-        const struct command *c = &commands[i];
+        const struct command *c = &cli_commands[i];
         if (noun == NULL || strcmp(c->noun, noun) == 0) {
             size_t before = page->n;
             buf_add_c(page, "  ");
@@ -47,7 +49,8 @@ static void print_usage(FILE *to) {
     buf_add_c(
         &page,
         "\nSettings: PENSTOCK_CONFIG names the file, PENSTOCK_<GROUP>_<NAME> wins over it; penstock config prints them all.\n"
-        "The API is found by PENSTOCK_URL (default http://127.0.0.1:8080), the key in PENSTOCK_KEY.\n");
+        "The API is found by PENSTOCK_URL (default http://127.0.0.1:8080), the key in PENSTOCK_KEY; penstock config set keeps\n"
+        "both, and more, in profiles.\n");
     print(to, &page);
 }
 
@@ -85,9 +88,9 @@ int cli_fail(const struct options *o, int code, const char *fmt, ...) {
 static const struct command *find(int argc, char **argv, int *out_used) {
     for (int words = argc > 2 ? 2 : 1; words > 0; words--) {
         for (size_t i = 0; i < COMMANDS; i++) {
-            if (strcmp(commands[i].noun, argv[1]) == 0 && strcmp(commands[i].verb, words == 2 ? argv[2] : "") == 0) {
+            if (strcmp(cli_commands[i].noun, argv[1]) == 0 && strcmp(cli_commands[i].verb, words == 2 ? argv[2] : "") == 0) {
                 *out_used = words;
-                return &commands[i];
+                return &cli_commands[i];
             }
         }
     }
@@ -127,6 +130,22 @@ static int help(const struct command *c) {
     return EXIT_SUCCESS;
 }
 
+static int act_settled(struct options *o, struct buf *why) {
+    struct settings settings;
+    int code = settings_load(o, &settings, why);
+    if (code == EXIT_SUCCESS) {
+        code = options_settle(o, why) ? EXIT_SUCCESS : EXIT_USAGE;
+    }
+    if (code != EXIT_SUCCESS) {
+        cli_complain(o, why);
+    } else {
+        o->settings = &settings;
+        code = o->command->act(o);
+    }
+    settings_free(&settings);
+    return code;
+}
+
 static int act(const struct command *c, int argc, char **argv) {
     struct options o = {.command = c};
     struct buf why;
@@ -136,7 +155,7 @@ static int act(const struct command *c, int argc, char **argv) {
         buf_add_c(&why, "; --help shows how");
         cli_complain(&o, &why);
     } else {
-        code = o.value[OPTION_HELP] != NULL ? help(c) : c->act(&o);
+        code = o.value[OPTION_HELP] != NULL ? help(c) : act_settled(&o, &why);
     }
     buf_free(&why);
     return code;
@@ -173,7 +192,8 @@ int cli_help(int argc, char **argv) {
 }
 
 int cli_version(const struct options *o) {
-    (void)printf(o->json ? "{\"version\":\"%s\"}\n" : o->quiet ? "%s\n" : "penstock %s\n", PENSTOCK_VERSION);
+    bool bare = o->quiet || o->output == OUTPUT_NAME;
+    (void)printf(o->json ? "{\"version\":\"%s\"}\n" : bare ? "%s\n" : "penstock %s\n", PENSTOCK_VERSION);
     return EXIT_SUCCESS;
 }
 

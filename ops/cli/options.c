@@ -6,10 +6,7 @@
 
 #include "text.h"
 
-static const struct {
-    int letter; /* 0: none */
-    const char *name, *value, *help;
-} rows[OPTION_MAX] = {
+const struct option_row option_rows[OPTION_MAX] = {
 #define OPTION(id, letter, name, value, help) [OPTION_##id] = {letter, name, value, help},
 #include "options.def"
 #undef OPTION
@@ -18,12 +15,12 @@ static const struct {
 enum { EVERYBODYS = OPTION_HELP + 1, LONG_BASE = 256, LETTERS_BYTES = 2 + 2 * OPTION_MAX };
 static const int64_t TIMEOUT_DEFAULT_MS = 30000, TIMEOUT_MAX_MS = 3600000;
 
-static bool is_taken(const struct command *c, int id) {
+bool option_is_taken(const struct command *c, enum option_id id) {
     struct str rest = str_c(c->options);
     struct str name;
-    bool taken = id < EVERYBODYS;
+    bool taken = (int)id < EVERYBODYS;
     while (!taken && str_cut(&rest, ' ', &name)) {
-        taken = str_is(name, rows[id].name);
+        taken = str_is(name, option_rows[id].name);
     }
     return taken;
 }
@@ -38,14 +35,14 @@ static void make_tables(const struct command *c, struct option names[OPTION_MAX 
     size_t n = 0, at = 0;
     letters[at++] = ':'; /* a missing value is told apart from an unknown option */
     for (int id = 0; id < OPTION_MAX; id++) {
-        if (!is_taken(c, id)) {
+        if (!option_is_taken(c, (enum option_id)id)) {
             continue;
         }
-        names[n++] =
-            (struct option){rows[id].name, rows[id].value != NULL ? required_argument : no_argument, NULL, LONG_BASE + id};
-        if (rows[id].letter != 0) {
-            letters[at++] = (char)rows[id].letter;
-            if (rows[id].value != NULL) {
+        names[n++] = (struct option){option_rows[id].name, option_rows[id].value != NULL ? required_argument : no_argument, NULL,
+                                     LONG_BASE + id};
+        if (option_rows[id].letter != 0) {
+            letters[at++] = (char)option_rows[id].letter;
+            if (option_rows[id].value != NULL) {
                 letters[at++] = ':';
             }
         }
@@ -60,7 +57,7 @@ static int id_of(int got) {
         return got - LONG_BASE;
     }
     int id = 0;
-    while (id < OPTION_MAX && (rows[id].letter == 0 || rows[id].letter != got)) {
+    while (id < OPTION_MAX && (option_rows[id].letter == 0 || option_rows[id].letter != got)) {
         id++;
     }
     return id;
@@ -70,9 +67,9 @@ static int id_of(int got) {
 static void refuse(const struct command *c, int got, const char *word, struct buf *why) {
     int id = id_of(optopt);
     if (got == ':') {
-        buf_addf(why, "--%s needs a value, %s", rows[id].name, rows[id].value);
-    } else if (id < OPTION_MAX && is_taken(c, id)) {
-        buf_addf(why, "--%s takes no value", rows[id].name);
+        buf_addf(why, "--%s needs a value, %s", option_rows[id].name, option_rows[id].value);
+    } else if (id < OPTION_MAX && option_is_taken(c, (enum option_id)id)) {
+        buf_addf(why, "--%s takes no value", option_rows[id].name);
     } else if (optopt != 0) {
         buf_addf(why, "there is no option -%c", optopt);
     } else {
@@ -97,22 +94,47 @@ static bool check_count(const struct command *c, int n, struct buf *why) {
     return true;
 }
 
-static bool check_common(struct options *o, struct buf *why) {
-    const char *output = o->value[OPTION_OUTPUT], *timeout = o->value[OPTION_TIMEOUT];
-    o->json = output != NULL && strcmp(output, "json") == 0;
-    o->headers = o->value[OPTION_NO_HEADERS] == NULL;
-    o->quiet = o->value[OPTION_QUIET] != NULL;
-    o->timeout_ms = TIMEOUT_DEFAULT_MS;
-    if (output != NULL && !o->json && strcmp(output, "table") != 0) {
-        buf_addf(why, "--output must be table or json, not \"%.60s\"", output);
+/* The place of word among those of the list "table|wide"; negative: none. */
+static int place_in(const char *list, const char *word) {
+    struct str rest = str_c(list), one;
+    for (int i = 0; str_cut(&rest, '|', &one); i++) {
+        if (str_is(one, word)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool settle_output(struct options *o, struct buf *why) {
+    const char *output = o->value[OPTION_OUTPUT], *field = o->value[OPTION_FIELD];
+    int place = output != NULL ? place_in(option_rows[OPTION_OUTPUT].value, output) : OUTPUT_TABLE;
+    if (place < 0) {
+        buf_addf(why, "--output must be one of %s, not \"%.60s\"", option_rows[OPTION_OUTPUT].value, output);
         return false;
     }
+    if (field != NULL && (field[0] != '.' || field[1] == '\0')) {
+        buf_addf(why, "--field must begin with a dot, as .state, not \"%.60s\"", field);
+        return false;
+    }
+    o->output = (enum output)place;
+    o->json = o->output == OUTPUT_JSON || o->output == OUTPUT_JSONL;
+    o->field = field != NULL ? field + 1 : NULL;
+    return true;
+}
+
+bool options_settle(struct options *o, struct buf *why) {
+    const char *timeout = o->value[OPTION_TIMEOUT];
+    o->headers = o->value[OPTION_NO_HEADERS] == NULL;
+    o->quiet = o->value[OPTION_QUIET] != NULL;
+    o->watch = o->value[OPTION_WATCH] != NULL;
+    o->dry_run = o->value[OPTION_DRY_RUN] != NULL;
+    o->timeout_ms = TIMEOUT_DEFAULT_MS;
     if (timeout != NULL &&
         (!text_duration(str_c(timeout), &o->timeout_ms) || o->timeout_ms < 1 || o->timeout_ms > TIMEOUT_MAX_MS)) {
         buf_addf(why, "--timeout must be a time like 500ms or 30s, at most 1h, not \"%.60s\"", timeout);
         return false;
     }
-    return true;
+    return settle_output(o, why);
 }
 
 bool options_read(const struct command *c, int argc, char **argv, struct options *out, struct buf *why) {
@@ -132,7 +154,7 @@ bool options_read(const struct command *c, int argc, char **argv, struct options
     }
     o.args = argv + optind;
     o.args_n = argc - optind;
-    if (o.value[OPTION_HELP] == NULL && (!check_count(c, o.args_n, why) || !check_common(&o, why))) {
+    if (o.value[OPTION_HELP] == NULL && !check_count(c, o.args_n, why)) {
         return false;
     }
     *out = o;
@@ -142,16 +164,16 @@ bool options_read(const struct command *c, int argc, char **argv, struct options
 static void describe(struct buf *out, int id) {
     enum { COLUMN = 30 };
     size_t before = out->n;
-    if (rows[id].letter != 0) {
-        buf_addf(out, "  -%c, --%s", rows[id].letter, rows[id].name);
+    if (option_rows[id].letter != 0) {
+        buf_addf(out, "  -%c, --%s", option_rows[id].letter, option_rows[id].name);
     } else {
-        buf_addf(out, "      --%s", rows[id].name);
+        buf_addf(out, "      --%s", option_rows[id].name);
     }
-    if (rows[id].value != NULL) {
-        buf_addf(out, " %s", rows[id].value);
+    if (option_rows[id].value != NULL) {
+        buf_addf(out, " %s", option_rows[id].value);
     }
     size_t width = out->n - before;
-    buf_addf(out, "%*s%s\n", width < COLUMN ? (int)(COLUMN - width) : 1, "", rows[id].help);
+    buf_addf(out, "%*s%s\n", width < COLUMN ? (int)(COLUMN - width) : 1, "", option_rows[id].help);
 }
 
 void options_describe(const struct command *c, struct buf *out) {
@@ -164,7 +186,7 @@ void options_describe(const struct command *c, struct buf *out) {
     }
     buf_add_char(out, '\n');
     for (int id = 0; id < OPTION_MAX; id++) {
-        if (is_taken(c, id)) {
+        if (option_is_taken(c, (enum option_id)id)) {
             describe(out, id);
         }
     }

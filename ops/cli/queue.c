@@ -5,26 +5,26 @@
 #include <stdlib.h>
 
 static const struct column listed[] = {
-    {"NAME", "name", COLUMN_TEXT, true},
-    {"PAUSED", "paused", COLUMN_TEXT, false},
-    {"WAITING", "depth.waiting", COLUMN_TEXT, false},
-    {"RUNNING", "depth.running", COLUMN_TEXT, false},
-    {"DELAYED", "depth.delayed", COLUMN_TEXT, false},
-    {"PARKED", "depth.parked", COLUMN_TEXT, false},
-    {"DEAD", "depth.dead", COLUMN_TEXT, false},
-    {"WORKERS", "workers.desired", COLUMN_TEXT, false},
-    {"AGE", "oldest_age_seconds", COLUMN_SECONDS, false}, /* of the oldest waiting job */
+    {"NAME", "name", COLUMN_TEXT, COLUMN_CUT},
+    {"PAUSED", "paused", COLUMN_TEXT, 0},
+    {"WAITING", "depth.waiting", COLUMN_TEXT, 0},
+    {"RUNNING", "depth.running", COLUMN_TEXT, 0},
+    {"DELAYED", "depth.delayed", COLUMN_TEXT, 0},
+    {"PARKED", "depth.parked", COLUMN_TEXT, 0},
+    {"DEAD", "depth.dead", COLUMN_TEXT, 0},
+    {"WORKERS", "workers.desired", COLUMN_TEXT, 0},
+    {"SLOTS", "slots", COLUMN_TEXT, COLUMN_WIDE},
+    {"DONE/S", "done_per_second", COLUMN_TEXT, COLUMN_WIDE},
+    {"DRAIN", "drain_seconds", COLUMN_SECONDS, COLUMN_WIDE},
+    {"ADMISSION", "admission.state", COLUMN_TEXT, COLUMN_WIDE},
+    {"AGE", "oldest_age_seconds", COLUMN_SECONDS, 0}, /* of the oldest waiting job */
 };
 static const struct column shown[] = {
-    {"NAME", "name", COLUMN_TEXT, true},
-    {"PAUSED", "paused", COLUMN_TEXT, false},
-    {"WAITING", "depth.waiting", COLUMN_TEXT, false},
-    {"RUNNING", "depth.running", COLUMN_TEXT, false},
-    {"WORKERS", "workers.desired", COLUMN_TEXT, false},
-    {"AGE", "oldest_age_seconds", COLUMN_SECONDS, false},
-    {"DRAIN", "drain_seconds", COLUMN_SECONDS, false}, /* until a job that comes now would start */
-    {"ADMISSION", "admission.state", COLUMN_TEXT, false},
-    {"WHY", "admission.reason", COLUMN_TEXT, false},
+    {"NAME", "name", COLUMN_TEXT, COLUMN_CUT},        {"PAUSED", "paused", COLUMN_TEXT, 0},
+    {"WAITING", "depth.waiting", COLUMN_TEXT, 0},     {"RUNNING", "depth.running", COLUMN_TEXT, 0},
+    {"WORKERS", "workers.desired", COLUMN_TEXT, 0},   {"AGE", "oldest_age_seconds", COLUMN_SECONDS, 0},
+    {"DRAIN", "drain_seconds", COLUMN_SECONDS, 0}, /* until a job that comes now would start */
+    {"ADMISSION", "admission.state", COLUMN_TEXT, 0}, {"WHY", "admission.reason", COLUMN_TEXT, 0},
 };
 enum { REASON_MAX_BYTES = 4096 };
 

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 static const struct column columns[] = {
-    {"NAME", "name", COLUMN_TEXT, true},      {"TYPE", "type", COLUMN_TEXT, true},
-    {"CRON", "cron", COLUMN_TEXT, true},      {"TIMEZONE", "timezone", COLUMN_TEXT, true},
-    {"PAUSED", "paused", COLUMN_TEXT, false}, {"NEXT", "next_at", COLUMN_TEXT, false},
-    {"AGE", "last_at", COLUMN_AGE, false}, /* of the latest tick */
+    {"NAME", "name", COLUMN_TEXT, COLUMN_CUT}, {"TYPE", "type", COLUMN_TEXT, COLUMN_CUT},
+    {"CRON", "cron", COLUMN_TEXT, COLUMN_CUT}, {"TIMEZONE", "timezone", COLUMN_TEXT, COLUMN_CUT},
+    {"PAUSED", "paused", COLUMN_TEXT, 0},      {"NEXT", "next_at", COLUMN_TEXT, 0},
+    {"AGE", "last_at", COLUMN_AGE, 0}, /* of the latest tick */
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0], REASON_MAX_BYTES = 4096 };
 
@@ -119,6 +119,9 @@ int cli_schedule_run(const struct options *o) {
                                      .path = {"/v1/schedules/", o->args[0], "/run"},
                                      .key = key != NULL ? key : fresh,
                                      .timeout_ms = o->timeout_ms};
+    if (o->dry_run) {
+        return show_dry(o, &r, "schedule", o->args[0], "run", NULL);
+    }
     int code = client_call(o, &r, &a);
     if (code == EXIT_SUCCESS) {
         code = show_change(o, &a, "job", json_opt_str(a.json, "id", STR("?")).p, "enqueued");

@@ -9,12 +9,18 @@ enum { GAP = 2, CUT_LEAST = 6 };
 
 /* ---- one cell ---- */
 
-static const json_t *member(const json_t *v, const char *path) {
+static const json_t *element(const json_t *list, struct str name) {
+    size_t n = json_array_size(list);
+    uint64_t i = n - 1;
+    return n > 0 && (str_is(name, "last") || str_to_u64(name, &i)) ? json_array_get(list, (size_t)i) : NULL;
+}
+
+const json_t *table_member(const json_t *v, const char *path) {
     struct str rest = str_c(path);
     struct str name;
     while (v != NULL && str_cut(&rest, '.', &name)) {
         if (json_is_array(v)) {
-            v = str_is(name, "last") && json_array_size(v) > 0 ? json_array_get(v, json_array_size(v) - 1) : NULL;
+            v = element(v, name);
         } else {
             v = json_object_getn(v, name.p, name.n);
         }
@@ -80,7 +86,7 @@ static void clean(char out[TABLE_CELL_BYTES]) {
 }
 
 void table_cell(const json_t *row, const struct column *c, struct wall now, char out[TABLE_CELL_BYTES]) {
-    const json_t *v = member(row, c->path);
+    const json_t *v = table_member(row, c->path);
     struct wall then;
     out[0] = '\0';
     if (c->kind == COLUMN_TEXT) {
@@ -127,20 +133,37 @@ static void shorten(char *s, size_t n) {
     memcpy(s, "..", 3); /* at least three characters were there */
 }
 
+/* The columns of a form, in order. */
+struct shown {
+    const struct column *columns[TABLE_COLUMNS_MAX];
+    size_t widths[TABLE_COLUMNS_MAX];
+    size_t n;
+};
+
+static void choose(struct shown *s, const struct column *columns, size_t n, bool wide) {
+    s->n = 0;
+    for (size_t i = 0; i < n && s->n < TABLE_COLUMNS_MAX; i++) {
+        if (wide || (columns[i].flags & COLUMN_WIDE) == 0) {
+            s->columns[s->n++] = &columns[i];
+        }
+    }
+}
+
 /* Takes from the widest of those that may be cut until the table fits. */
-static void fit(const struct column *columns, size_t n, size_t widths[TABLE_COLUMNS_MAX]) {
+static void fit(struct shown *s) {
     for (;;) {
-        size_t total = 0, widest = n;
-        for (size_t i = 0; i < n; i++) {
-            total += widths[i] + (i > 0 ? GAP : 0);
-            if (columns[i].cut && widths[i] > CUT_LEAST && (widest == n || widths[i] > widths[widest])) {
+        size_t total = 0, widest = s->n;
+        for (size_t i = 0; i < s->n; i++) {
+            total += s->widths[i] + (i > 0 ? GAP : 0);
+            if ((s->columns[i]->flags & COLUMN_CUT) != 0 && s->widths[i] > CUT_LEAST &&
+                (widest == s->n || s->widths[i] > s->widths[widest])) {
                 widest = i;
             }
         }
-        if (total <= TABLE_WIDTH || widest == n) {
+        if (total <= TABLE_WIDTH || widest == s->n) {
             return;
         }
-        widths[widest]--;
+        s->widths[widest]--;
     }
 }
 
@@ -148,18 +171,19 @@ static void fit(const struct column *columns, size_t n, size_t widths[TABLE_COLU
 static size_t rows_n(const json_t *rows) { return json_is_array(rows) ? json_array_size(rows) : 1; }
 static const json_t *rows_at(const json_t *rows, size_t i) { return json_is_array(rows) ? json_array_get(rows, i) : rows; }
 
-static void measure(const struct column *columns, size_t n, const json_t *rows, struct wall now, bool headers,
-                    size_t widths[TABLE_COLUMNS_MAX]) {
+static void measure(struct shown *s, const json_t *rows, struct wall now, struct table_form form) {
     char cell[TABLE_CELL_BYTES];
-    for (size_t i = 0; i < n; i++) {
-        widths[i] = headers ? strlen(columns[i].title) : 1;
+    for (size_t i = 0; i < s->n; i++) {
+        s->widths[i] = form.headers ? strlen(s->columns[i]->title) : 1;
         for (size_t row = 0; row < rows_n(rows); row++) {
-            table_cell(rows_at(rows, row), &columns[i], now, cell);
+            table_cell(rows_at(rows, row), s->columns[i], now, cell);
             size_t width = characters(cell);
-            widths[i] = width > widths[i] ? width : widths[i];
+            s->widths[i] = width > s->widths[i] ? width : s->widths[i];
         }
     }
-    fit(columns, n, widths);
+    if (!form.wide) {
+        fit(s);
+    }
 }
 
 static void add_cell(struct buf *out, char *cell, size_t width, bool last) {
@@ -167,19 +191,21 @@ static void add_cell(struct buf *out, char *cell, size_t width, bool last) {
     buf_addf(out, "%s%*s", cell, last ? 0 : (int)(width - characters(cell) + GAP), "");
 }
 
-void table_write(struct buf *out, const struct column *columns, size_t n, const json_t *rows, struct wall now, bool headers) {
-    size_t widths[TABLE_COLUMNS_MAX];
+void table_write(struct buf *out, const struct column *columns, size_t n, const json_t *rows, struct wall now,
+                 struct table_form form) {
+    struct shown s;
     char cell[TABLE_CELL_BYTES];
-    measure(columns, n, rows, now, headers, widths);
-    for (size_t i = 0; headers && i < n; i++) {
-        (void)snprintf(cell, sizeof cell, "%s", columns[i].title);
-        add_cell(out, cell, widths[i], i + 1 == n);
+    choose(&s, columns, n, form.wide);
+    measure(&s, rows, now, form);
+    for (size_t i = 0; form.headers && i < s.n; i++) {
+        (void)snprintf(cell, sizeof cell, "%s", s.columns[i]->title);
+        add_cell(out, cell, s.widths[i], i + 1 == s.n);
     }
-    buf_add_c(out, headers ? "\n" : "");
+    buf_add_c(out, form.headers ? "\n" : "");
     for (size_t row = 0; row < rows_n(rows); row++) {
-        for (size_t i = 0; i < n; i++) {
-            table_cell(rows_at(rows, row), &columns[i], now, cell);
-            add_cell(out, cell, widths[i], i + 1 == n);
+        for (size_t i = 0; i < s.n; i++) {
+            table_cell(rows_at(rows, row), s.columns[i], now, cell);
+            add_cell(out, cell, s.widths[i], i + 1 == s.n);
         }
         buf_add_char(out, '\n');
     }

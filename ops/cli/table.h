@@ -5,6 +5,9 @@
 #include <base/clock.h>
 #include <base/json.h>
 
+/* The member of v at path, "depth.waiting"; at a list a number or "last" is one of its elements. NULL: there is none. */
+const json_t *table_member(const json_t *v, const char *path);
+
 enum column_kind {
     COLUMN_TEXT,    /* text, number, true or false; a list with commas */
     COLUMN_AGE,     /* since a time in text, in unix ms, or inside of an id (UUIDv7) */
@@ -15,15 +18,23 @@ enum column_kind {
 
 struct column {
     const char *title; /* no spaces */
-    const char *path;  /* of members, "depth.waiting"; at a list "last" is its last element */
+    const char *path;  /* as table_member takes it */
     enum column_kind kind;
-    bool cut; /* its texts may be shortened ("..") where the table would be too wide */
+    unsigned flags; /* enum column_flag */
+};
+enum column_flag {
+    COLUMN_CUT = 1,  /* its texts may be shortened ("..") where the table would be too wide */
+    COLUMN_WIDE = 2, /* only in the wide form */
 };
 
-enum { TABLE_WIDTH = 80, TABLE_COLUMNS_MAX = 12 };
+enum { TABLE_WIDTH = 80, TABLE_COLUMNS_MAX = 16 };
 
-/* rows: a list of objects, or one object. What is not there shows as "-". */
-void table_write(struct buf *out, const struct column *columns, size_t n, const json_t *rows, struct wall now, bool headers);
+/* rows: a list of objects, or one object. What is not there shows as "-". wide: every column, as wide as it wants to be. */
+struct table_form {
+    bool headers, wide;
+};
+void table_write(struct buf *out, const struct column *columns, size_t n, const json_t *rows, struct wall now,
+                 struct table_form form);
 
 /* The text of one cell, where names alone are wanted. Control characters show as "?". */
 enum { TABLE_CELL_BYTES = 256 };

@@ -3,11 +3,18 @@
 #include "show.h"
 
 static const struct column columns[] = {
-    {"NAME", "process", COLUMN_TEXT, true},       {"ROLE", "role", COLUMN_TEXT, false},
-    {"QUEUE", "queue", COLUMN_TEXT, true},        {"SLOTS", "slots", COLUMN_TEXT, false},
-    {"BUSY", "busy", COLUMN_TEXT, false},         {"QUIET", "quiet", COLUMN_TEXT, false},
-    {"DRAINING", "draining", COLUMN_TEXT, false}, {"OPEN", "circuit_open", COLUMN_TEXT, true},
-    {"AGE", "started_ms", COLUMN_AGE, false},
+    {"NAME", "process", COLUMN_TEXT, COLUMN_CUT},
+    {"ROLE", "role", COLUMN_TEXT, 0},
+    {"QUEUE", "queue", COLUMN_TEXT, COLUMN_CUT},
+    {"SLOTS", "slots", COLUMN_TEXT, 0},
+    {"BUSY", "busy", COLUMN_TEXT, 0},
+    {"QUIET", "quiet", COLUMN_TEXT, 0},
+    {"DRAINING", "draining", COLUMN_TEXT, 0},
+    {"OPEN", "circuit_open", COLUMN_TEXT, COLUMN_CUT},
+    {"HOST", "host", COLUMN_TEXT, COLUMN_WIDE},
+    {"PID", "pid", COLUMN_TEXT, COLUMN_WIDE},
+    {"VERSION", "version", COLUMN_TEXT, COLUMN_WIDE},
+    {"AGE", "started_ms", COLUMN_AGE, 0},
 };
 
 int cli_worker_list(const struct options *o) {

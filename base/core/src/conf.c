@@ -33,9 +33,12 @@ const size_t conf_settings_count = sizeof conf_settings / sizeof conf_settings[0
 
 /* Variables with our prefix that are not settings. Each has its reader; anything else with the prefix is a typing error. */
 static const char *const foreign_variables[] = {
-    VARIABLE_PREFIX "CONFIG",             /* the file to load: ops/cli */
-    VARIABLE_PREFIX "URL",                /* the API that the commands talk to: ops/cli */
-    VARIABLE_PREFIX "KEY",                /* their API key: ops/cli */
+    VARIABLE_PREFIX "CONFIG",  /* the file to load: ops/cli */
+    VARIABLE_PREFIX "URL",     /* the API that the commands talk to: ops/cli */
+    VARIABLE_PREFIX "KEY",     /* their API key: ops/cli */
+    VARIABLE_PREFIX "PROFILE", /* what else they take from here: ops/cli/settings.def */
+    VARIABLE_PREFIX "OUTPUT",
+    VARIABLE_PREFIX "TIMEOUT",
     VARIABLE_PREFIX "ADMIN_POSTGRES_URL", /* penstock migrate */
     VARIABLE_PREFIX "ADMIN_REDIS_URL",
 #ifdef PENSTOCK_FAULTS

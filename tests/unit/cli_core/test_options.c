@@ -44,7 +44,10 @@ static bool reads(const struct command *c, const char *line, struct words *w, st
     struct buf text;
     split(w, line);
     buf_init(&text, 4096);
-    bool ok = options_read(c, w->argc, w->argv, o, &text);
+    struct options read = *o;
+    bool ok =
+        options_read(c, w->argc, w->argv, &read, &text) && (read.value[OPTION_HELP] != NULL || options_settle(&read, &text));
+    *o = ok ? read : *o;
     assert_true(ok == (text.n == 0));
     assert_true(str_copy_c(buf_str(&text), why, 256));
     buf_free(&text);
@@ -54,7 +57,7 @@ static bool reads(const struct command *c, const char *line, struct words *w, st
 static void test_options__given_none_then_the_defaults(void **state) {
     (void)state;
     struct words w;
-    struct options o;
+    struct options o = {0};
     char why[256];
     assert_true(reads(&list, "", &w, &o, why));
     assert_ptr_equal(&list, o.command);
@@ -72,7 +75,7 @@ static void test_options__given_all_forms_then_they_mean_the_same(void **state) 
                                         "--output=json x -q --timeout 300s", "--out json -q --timeo 5m -- x"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct words w;
-        struct options o;
+        struct options o = {0};
         char why[256];
         assert_true(reads(&get, lines[i], &w, &o, why));
         assert_true(o.json && o.quiet);
@@ -85,7 +88,7 @@ static void test_options__given_all_forms_then_they_mean_the_same(void **state) 
 static void test_options__given_values_then_the_command_has_them(void **state) {
     (void)state;
     struct words w;
-    struct options o;
+    struct options o = {0};
     char why[256];
     assert_true(reads(&enqueue, "demo.note -d {} --key k-1 --wait 30s", &w, &o, why));
     assert_string_equal("{}", o.value[OPTION_DATA]);
@@ -101,6 +104,36 @@ static void test_options__given_values_then_the_command_has_them(void **state) {
     assert_int_equal(0, o.args_n);
 }
 
+static void test_options__given_each_form_of_output_then_what_it_means(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        enum output output;
+        bool json;
+    } rows[] = {{"x", OUTPUT_TABLE, false},       {"-o table x", OUTPUT_TABLE, false}, {"-o wide x", OUTPUT_WIDE, false},
+                {"-o json x", OUTPUT_JSON, true}, {"-o jsonl x", OUTPUT_JSONL, true},  {"-o name x", OUTPUT_NAME, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct words w;
+        struct options o = {0};
+        char why[256];
+        assert_true(reads(&get, rows[i].line, &w, &o, why));
+        assert_int_equal(rows[i].output, o.output);
+        assert_true(rows[i].json == o.json);
+        assert_null(o.field);
+    }
+}
+
+static void test_options__given_a_field_a_watch_and_a_dry_run_then_the_command_has_them(void **state) {
+    (void)state;
+    static const struct command both = {"q", "get", NULL, act, "ID", "watch dry-run", "show"};
+    struct words w;
+    struct options o = {0};
+    char why[256];
+    assert_true(reads(&both, "--field .depth.waiting -w x --dry-run", &w, &o, why));
+    assert_string_equal("depth.waiting", o.field);
+    assert_true(o.watch && o.dry_run);
+}
+
 static void test_options__given_a_mistake_then_one_line_says_which(void **state) {
     (void)state;
     static const struct {
@@ -112,11 +145,15 @@ static void test_options__given_a_mistake_then_one_line_says_which(void **state)
         {&list, "--queue q", "there is no option --queue, or it is short for several"},
         {&list, "-d x", "there is no option -d"},
         {&list, "--quiet=yes", "--quiet takes no value"},
-        {&list, "--state", "--state needs a value, STATE"},
-        {&list, "-o", "--output needs a value, table|json"},
-        {&list, "-o yaml", "--output must be table or json, not \"yaml\""},
+        {&list, "--state", "--state needs a value, waiting|done|dead|cancelled|expired"},
+        {&list, "-o", "--output needs a value, table|wide|json|jsonl|name"},
+        {&list, "-o yaml", "--output must be one of table|wide|json|jsonl|name, not \"yaml\""},
         {&list, "--timeout 0", "--timeout must be a time like 500ms or 30s, at most 1h, not \"0\""},
         {&list, "--timeout 2h", "--timeout must be a time like 500ms or 30s, at most 1h, not \"2h\""},
+        {&list, "--field state", "--field must begin with a dot, as .state, not \"state\""},
+        {&list, "--field .", "--field must begin with a dot, as .state, not \".\""},
+        {&list, "-w", "there is no option -w"},
+        {&list, "--dry-run", "there is no option --dry-run, or it is short for several"},
         {&list, "x", "wants no arguments, not 1 argument"},
         {&get, "", "wants ID, not 0 arguments"},
         {&get, "a b", "wants ID, not 2 arguments"},
@@ -135,7 +172,7 @@ static void test_options__given_a_mistake_then_one_line_says_which(void **state)
 static void test_options__given_help_then_nothing_else_is_checked(void **state) {
     (void)state;
     struct words w;
-    struct options o;
+    struct options o = {0};
     char why[256];
     assert_true(reads(&get, "--help", &w, &o, why));
     assert_non_null(o.value[OPTION_HELP]);
@@ -151,8 +188,8 @@ static void test_options__given_a_command_then_its_help_has_its_options_alone(vo
     buf_add_char(&page, '\0');
     assert_ok(buf_status(&page));
     assert_non_null(strstr(page.p, "usage: penstock job list [options]\n\nlist jobs\n"));
-    assert_non_null(strstr(page.p, "  -o, --output table|json "));
-    assert_non_null(strstr(page.p, "      --state STATE "));
+    assert_non_null(strstr(page.p, "  -o, --output table|wide|json|jsonl|name "));
+    assert_non_null(strstr(page.p, "      --state waiting|done|dead|cancelled|expired "));
     assert_null(strstr(page.p, "--data"));
     buf_clear(&page);
     options_describe(&role, &page);
@@ -185,6 +222,8 @@ int main(void) {
         cmocka_unit_test(test_options__given_none_then_the_defaults),
         cmocka_unit_test(test_options__given_all_forms_then_they_mean_the_same),
         cmocka_unit_test(test_options__given_values_then_the_command_has_them),
+        cmocka_unit_test(test_options__given_each_form_of_output_then_what_it_means),
+        cmocka_unit_test(test_options__given_a_field_a_watch_and_a_dry_run_then_the_command_has_them),
         cmocka_unit_test(test_options__given_a_mistake_then_one_line_says_which),
         cmocka_unit_test(test_options__given_help_then_nothing_else_is_checked),
         cmocka_unit_test(test_options__given_a_command_then_its_help_has_its_options_alone),

@@ -6,9 +6,11 @@
 static const int64_t ID_MS = 0x01932c3a7b00;
 
 static const struct column columns[] = {
-    {"NAME", "id", COLUMN_TEXT, false},    {"TYPE", "type", COLUMN_TEXT, true},
-    {"QUEUE", "queue", COLUMN_TEXT, true}, {"WAITING", "depth.waiting", COLUMN_TEXT, false},
-    {"AGE", "id", COLUMN_AGE, false},
+    {"NAME", "id", COLUMN_TEXT, 0},
+    {"TYPE", "type", COLUMN_TEXT, COLUMN_CUT},
+    {"QUEUE", "queue", COLUMN_TEXT, COLUMN_CUT},
+    {"WAITING", "depth.waiting", COLUMN_TEXT, 0},
+    {"AGE", "id", COLUMN_AGE, 0},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
@@ -22,7 +24,7 @@ static void assert_table(const char *expected, const char *json, bool headers) {
     struct buf out;
     json_t *rows = read(json);
     buf_init(&out, 1 << 20);
-    table_write(&out, columns, COLUMNS, rows, (struct wall){ID_MS + 5000}, headers);
+    table_write(&out, columns, COLUMNS, rows, (struct wall){ID_MS + 5000}, (struct table_form){.headers = headers});
     assert_ok(buf_status(&out));
     assert_str(expected, buf_str(&out));
     buf_free(&out);
@@ -50,7 +52,7 @@ static void test_table__given_long_texts_then_it_fits_80_columns_and_names_stay_
     json_t *rows = read("[{\"id\":\"" ID "\",\"type\":\"a.type.with.a.very.long.name.that.nobody.should.choose\","
                         "\"queue\":\"a-queue-with-a-very-long-name-too\",\"depth\":{\"waiting\":1000000}}]");
     buf_init(&out, 1 << 20);
-    table_write(&out, columns, COLUMNS, rows, (struct wall){ID_MS}, true);
+    table_write(&out, columns, COLUMNS, rows, (struct wall){ID_MS}, (struct table_form){.headers = true});
     assert_ok(buf_status(&out));
     struct str text = buf_str(&out), line;
     for (int n = 0; str_cut(&text, '\n', &line); n++) {
@@ -110,7 +112,7 @@ static void test_cell__given_any_value_then_its_text(void **state) {
 
 static void test_cell__given_too_long_a_text_then_it_ends_between_characters(void **state) {
     (void)state;
-    static const struct column c = {"A", "a", COLUMN_TEXT, false};
+    static const struct column c = {"A", "a", COLUMN_TEXT, 0};
     for (size_t lead = 0; lead < 4; lead++) {
         char cell[TABLE_CELL_BYTES];
         struct buf text;
@@ -133,7 +135,7 @@ static void test_cell__given_too_long_a_text_then_it_ends_between_characters(voi
 static void scenario(void *arg) {
     struct buf out;
     buf_init(&out, 1 << 20);
-    table_write(&out, columns, COLUMNS, arg, (struct wall){ID_MS}, true);
+    table_write(&out, columns, COLUMNS, arg, (struct wall){ID_MS}, (struct table_form){.headers = true});
     assert_true(torture_is_failing() || !err_is_set(buf_status(&out)));
     buf_free(&out);
 }

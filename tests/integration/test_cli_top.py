@@ -1,0 +1,206 @@
+"""penstock top in a terminal: a pseudo-terminal, and pyte to see what a person would see."""
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import pyte
+import pytest
+
+from penstock_ops import ports
+from stack import BUILD, Stack
+from test_cli import Cli, cli_of, kill_one
+from test_cli_weather import answering
+
+WAIT_S = 20
+
+
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory):
+    stack = Stack(tmp_path_factory.mktemp("top"))
+    try:
+        yield cli_of(stack.start())
+    finally:
+        stack.stop()
+
+
+class Terminal:
+    """A program in a terminal of so many rows and columns."""
+
+    def __init__(self, cli: Cli, *words: str, program: str = str(BUILD / "penstock"), rows: int = 24, columns: int = 100, **env: str):
+        self.screen = pyte.Screen(columns, rows)
+        self.stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.master, self.slave = pty.openpty()
+        self.resize(rows, columns, tell=False)
+        self.before = termios.tcgetattr(self.slave)
+        self.process = subprocess.Popen([program, *words], stdin=self.slave, stdout=self.slave, stderr=self.slave,
+                                        env=cli.env | {"TERM": "xterm"} | env, start_new_session=True,
+                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+
+    def resize(self, rows: int, columns: int, tell: bool = True) -> None:
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        if tell:
+            self.screen.resize(rows, columns)
+
+    def read(self, seconds: float = 0.05) -> None:
+        while select.select([self.master], [], [], seconds)[0]:
+            data = os.read(self.master, 65536)
+            self.raw += data
+            self.stream.feed(data)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.screen.display)
+
+    def row(self, name: str) -> str:
+        return next((line for line in self.screen.display if line.startswith(f"{name} ")), "")
+
+    def selected(self) -> str:
+        return next(("".join(self.screen.buffer[y][x].data for x in range(self.screen.columns)).split()[0]
+                     for y in range(self.screen.lines) if self.screen.buffer[y][0].reverse), "")
+
+    def shows(self, what) -> bool:
+        def look() -> bool:
+            self.read()
+            return bool(what())
+        return ports.wait_until(look, WAIT_S)
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def ended(self) -> int:
+        deadline = time.monotonic() + WAIT_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            self.read()
+        self.read()
+        return self.process.wait(1)
+
+    def is_restored(self) -> bool:
+        """The first screen, the cursor, and the mode of the line are back."""
+        return termios.tcgetattr(self.slave) == self.before and self.raw.rstrip().endswith(b"\x1b[0m\x1b[?25h\x1b[?1049l")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@contextlib.contextmanager
+def top(cli: Cli, **more):
+    terminal = Terminal(cli, "top", **more)
+    try:
+        assert terminal.shows(lambda: terminal.row("default")), terminal.text
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def test_top_shows_queues_and_leaves_the_terminal_as_it_was(cli):
+    kill_one(cli)
+    with top(cli) as t:
+        assert t.raw.startswith(b"\x1b[?1049h\x1b[?25l")
+        assert t.shows(lambda: t.row("default").split()[5] != "0" and t.row("default").split()[-1] == "1/1"), t.text
+        assert {"NAME", "STATE", "WAITING", "WORKERS"} <= set(t.screen.display[2].split())
+        assert t.screen.display[0].startswith("penstock ready  http://") and "q quit" in t.screen.display[-1]
+        t.type("q")
+        assert t.ended() == 0 and t.is_restored()
+
+
+def test_top_selects_sorts_pauses_and_scales(cli):
+    with top(cli) as t:
+        first = t.selected()
+        t.type("\x1b[B")
+        assert t.shows(lambda: t.selected() not in ("", first)), t.text
+        t.type("\x1bOA")
+        assert t.shows(lambda: t.selected() == first), t.text
+        for order in ("age", "waiting", "dead", "name"):
+            t.type("s")
+            assert t.shows(lambda: f"sort ({order})" in t.text), t.text
+        while t.selected() != "notifications":
+            before = t.selected()
+            t.type("j")
+            assert t.shows(lambda: t.selected() != before), t.text
+        t.type("p")
+        assert t.shows(lambda: "queue/notifications paused" in t.text and " paused " in t.row("notifications")), t.text
+        assert cli("queue", "get", "notifications", "--field", ".paused").out == "true\n"
+        t.type("p")
+        assert t.shows(lambda: "queue/notifications resumed" in t.text and " open " in t.row("notifications")), t.text
+        t.type("+")
+        assert t.shows(lambda: "scaled to 2" in t.text and t.row("notifications").split()[-1] == "2/2"), t.text
+        t.type("-")
+        assert t.shows(lambda: "scaled to 1" in t.text and t.row("notifications").split()[-1] == "1/1"), t.text
+        t.type("q")
+        assert t.ended() == 0 and t.is_restored()
+    assert cli("scale", "notifications", "--field", ".reason").out == "penstock top\n"
+
+
+def test_top_follows_the_size_of_the_terminal(cli):
+    with top(cli, rows=12, columns=90) as t:
+        for rows, columns in ((30, 140), (6, 40), (2, 10), (24, 80)):
+            t.resize(rows, columns)
+            os.kill(t.process.pid, signal.SIGWINCH)
+            wanted = "q quit" if rows > 3 else "penstock"
+            assert t.shows(lambda: wanted in (t.screen.display[-1] if rows > 3 else t.screen.display[0])), (rows, columns, t.text)
+        t.type("q")
+        assert t.ended() == 0 and t.is_restored()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGSEGV])
+def test_top_restores_the_terminal_when_it_is_ended(cli, sig):
+    with top(cli) as t:
+        if sig == signal.SIGINT:
+            t.type("\x03")
+        else:
+            os.kill(t.process.pid, sig)
+        assert t.ended() == -sig and t.is_restored(), t.raw[-200:]
+
+
+def test_top_is_stopped_and_goes_on(cli):
+    """By Ctrl-Z, as a job of a shell."""
+    t = Terminal(cli, "--norc", "-mc", f"{BUILD}/penstock top; echo STOPPED; read -r; fg > /dev/null", program="bash")
+    try:
+        assert t.shows(lambda: t.row("default")), t.text
+        t.type("\x1a")
+        assert t.shows(lambda: t.raw.endswith(b"STOPPED\r\n")), t.raw[-300:]
+        assert termios.tcgetattr(t.slave) == t.before and b"\x1b[?25h\x1b[?1049l" in t.raw
+        t.screen.reset()
+        t.type("\n")
+        assert t.shows(lambda: t.row("default")), t.text
+        t.type("q")
+        assert t.ended() == 0 and t.is_restored()
+    finally:
+        t.close()
+
+
+def test_top_outlives_an_api_that_goes_away(cli):
+    queue = {"name": "default", "paused": False, "depth": {"waiting": 3}, "admission": {"state": "open"}, "workers": {"desired": 1}}
+    with contextlib.ExitStack() as stack:
+        with answering((200, json.dumps({"items": [queue], "status": "ready"}).encode())) as fake:
+            t = stack.enter_context(top(fake))
+        assert t.shows(lambda: "no answer from http://" in t.screen.display[1] and t.row("default")), t.text
+        t.type("q")
+        assert t.ended() == 0 and t.is_restored()
+
+
+def test_top_needs_an_api_at_first():
+    t = Terminal(Cli({"PENSTOCK_URL": f"http://{ports.HOST}:{ports.any_free()}"}), "top")
+    assert t.ended() == 69 and "no answer" in t.text and b"\x1b[?1049h" not in t.raw
+    t.close()
+
+
+def test_top_without_color_and_without_a_terminal(cli):
+    with top(cli, NO_COLOR="1") as t:
+        assert b"\x1b[3" not in t.raw and b"\x1b[1m" not in t.raw and b"\x1b[7m" in t.raw
+        t.type("q")
+        assert t.ended() == 0
+    assert "wants a terminal" in cli("top", code=64).err
