@@ -153,6 +153,9 @@ CREATE TABLE IF NOT EXISTS platform.audit (
     target text NOT NULL,
     detail jsonb NOT NULL DEFAULT '{}'
 );
+CREATE INDEX IF NOT EXISTS audit_target ON platform.audit (target, seq);
+CREATE INDEX IF NOT EXISTS audit_action ON platform.audit (action, seq);
+CREATE INDEX IF NOT EXISTS audit_author ON platform.audit (author, seq);
 REVOKE ALL ON ALL TABLES IN SCHEMA platform FROM PUBLIC;
 
 -- The types whose jobs penstock.enqueue takes: class journal, as the API processes know them (they write it when they start and when they
