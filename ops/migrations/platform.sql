@@ -54,6 +54,10 @@ ALTER TABLE platform.job ADD COLUMN IF NOT EXISTS unchecked boolean NOT NULL DEF
 CREATE INDEX IF NOT EXISTS job_open ON platform.job (queue, shard, id) INCLUDE (epoch) WHERE state = 'waiting';
 CREATE INDEX IF NOT EXISTS job_unmarked ON platform.job (id) WHERE state = 'waiting' AND epoch IS NULL;
 CREATE INDEX IF NOT EXISTS job_root ON platform.job (root_id);
+CREATE INDEX IF NOT EXISTS job_replay ON platform.job (replay_of) WHERE replay_of IS NOT NULL;
+-- What an order, or anything else, has sent is found by its trace.
+CREATE INDEX IF NOT EXISTS job_notices ON platform.job (substr(traceparent, 4, 32)) WHERE queue = 'notifications';
+CREATE INDEX IF NOT EXISTS job_ended ON platform.job (state, id) WHERE state IN ('dead', 'cancelled', 'expired');
 CREATE INDEX IF NOT EXISTS job_finished ON platform.job (finished_at) WHERE state <> 'waiting';
 
 -- How far a job is, as its handler said last; forgotten with the job.
@@ -94,7 +98,10 @@ CREATE TABLE IF NOT EXISTS platform.dead_job (
     discarded_at timestamptz
 );
 CREATE INDEX IF NOT EXISTS dead_open ON platform.dead_job (queue, died_at) WHERE replayed_at IS NULL AND discarded_at IS NULL;
-CREATE INDEX IF NOT EXISTS dead_group ON platform.dead_job (fingerprint) WHERE replayed_at IS NULL AND discarded_at IS NULL;
+DROP INDEX IF EXISTS platform.dead_group;
+CREATE INDEX IF NOT EXISTS dead_groups ON platform.dead_job (queue, fingerprint, died_at) INCLUDE (tenant)
+    WHERE replayed_at IS NULL AND discarded_at IS NULL;
+CREATE INDEX IF NOT EXISTS dead_discarded ON platform.dead_job (queue, discarded_at) WHERE replayed_at IS NULL AND discarded_at IS NOT NULL;
 
 -- How many worker processes a queue should have, who said so and why.
 CREATE TABLE IF NOT EXISTS platform.desired_workers (
@@ -187,6 +194,9 @@ CREATE TABLE IF NOT EXISTS platform.audit (
     target text NOT NULL,
     detail jsonb NOT NULL DEFAULT '{}'
 );
+CREATE INDEX IF NOT EXISTS audit_target ON platform.audit (target, seq);
+CREATE INDEX IF NOT EXISTS audit_action ON platform.audit (action, seq);
+CREATE INDEX IF NOT EXISTS audit_author ON platform.audit (author, seq);
 
 -- What was counted for each objective (ops/slo.def), by day in UTC. Each process adds what has come since it added last, with a number of its
 -- own that grows: a statement that is sent again adds nothing (jobs/src/slo_keep.c).
