@@ -8,6 +8,7 @@
 #include "accept.h"
 #include "declared.h"
 #include "keys.h"
+#include "limits.h"
 #include "sampler.h"
 #include "server.h"
 #include "types.h"
@@ -58,6 +59,7 @@ static void on_table(void *arg) {
     struct api *api = arg;
     api->ready = true;
     sampler_start(api->sampler);
+    limits_start(api->limits);
     declared_tell(api);
     LOG(INFO, "api.ready", LF_C("process", api->rt->process));
 }
@@ -109,6 +111,7 @@ static struct err open_parts(struct api *api) {
     TRY(types_new(api->options->registry, &api->types));
     TRY(keys_new(api, &api->keys));
     TRY(sampler_new(api, &api->sampler));
+    TRY(limits_new(api, &api->limits));
     TRY(wait_table_new(api, &api->waits));
     TRY(accept_new(api, &api->accept));
     TRY(enter_new(api, &api->enter));
@@ -128,6 +131,7 @@ static void close_parts(struct api *api) {
         enter_stop(api->enter);
         wait_table_stop(api->waits);
         sampler_stop(api->sampler);
+        limits_stop(api->limits);
         calls_free_spare(api);
         runtime_close(api->rt);
     }
@@ -135,6 +139,7 @@ static void close_parts(struct api *api) {
     enter_free(api->enter);
     wait_table_free(api->waits);
     sampler_free(api->sampler);
+    limits_free(api->limits);
     keys_free(api->keys);
     types_free(api->types);
     declared_forget(api, true);

@@ -11,6 +11,7 @@
 struct accept;
 struct enter;
 struct keys;
+struct limits;
 struct sampler;
 struct types;
 struct wait_table;
@@ -23,6 +24,7 @@ struct api {
     struct keys *keys;
     struct types *types;
     struct sampler *sampler;
+    struct limits *limits;
     struct redis_watch redis;
     struct accept *accept; /* journal class */
     struct enter *enter;   /* stream class */
