@@ -13,6 +13,7 @@ struct accept;
 struct enter;
 struct keys;
 struct live;
+struct limits;
 struct sampler;
 struct slo_board;
 struct types;
@@ -27,6 +28,7 @@ struct api {
     struct live *live;
     struct types *types;
     struct sampler *sampler;
+    struct limits *limits;
     struct redis_watch redis;
     struct dead_groups dead;
     struct accept *accept; /* journal class */

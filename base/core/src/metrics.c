@@ -207,7 +207,7 @@ static void add_exemplar(struct buf *out, const struct series *s) {
     char id[TRACE_ID_HEX_BYTES];
     trace_id_text(&s->exemplar.trace, id);
     buf_addf(out, EXEMPLAR_MARK "{trace_id=\"%s\"} ", id);
-    add_number(out, s->exemplar.value);
+    metric_add_number(out, s->exemplar.value);
     buf_addf(out, " %lld.%03lld\n", (long long)(s->exemplar.at.ms / 1000), (long long)(s->exemplar.at.ms % 1000));
 }
 
