@@ -32,7 +32,7 @@ CLOCKS = ("time", "clock", "clock_gettime", "gettimeofday", "timespec_get", "uv_
 CLOCK_OWNER = "base/core/src/clock.c"
 UV_OWNERS = ("base/io/", "worker/", "tests/unit/base_io/", "tests/lib/", "tests/fault/")
 CLOCK_READERS = (CLOCK_OWNER, "tests/lib/")  # fixtures wait for other processes, with deadlines
-AS_IT_CAME = "tests/fuzz/corpus/"  # inputs, not text of ours
+AS_IT_CAME = ("tests/fuzz/corpus/", "api/dashboard/dist/")  # inputs and what a bundler wrote, not text of ours
 OWN_RULES = ("tests/bench/",)  # probes and floor clients are bare on purpose
 
 
