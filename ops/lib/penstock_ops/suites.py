@@ -51,6 +51,7 @@ SUITES = (
     Suite("contract", "schemas, OpenAPI, the protocol page", "tests/contract", 600, ("dev",)),
     Suite("integration", "real servers, sanitized binaries", "tests/integration", 1200, ("dev", "fault")),
     Suite("slo", "objectives, alerts, runbooks, dashboards: on a real Prometheus", "tests/slo", 300, ("dev",)),
+    Suite("browser", "the dashboard in Chromium: every page and action, accessibility, security policy", "tests/browser/run.py", 300, ("release",)),
     Suite("overload", "ten times what the workers can do", "tests/overload/run.py", 300, ("release",)),
     Suite("brokers", "contract and life of a job on Valkey 8 and Redis 8.2", "tests/brokers/run.py", 900, ("dev",)),
     Suite("fuzz", "libFuzzer: what comes from outside", "tests/fuzz/run.py", 600, ("fuzz",)),

@@ -1,0 +1,136 @@
+// Every action by mouse: what it does is asked of the API, not of the page.
+import {api, ask, button, check, confirm, equal, press, scene, sees, settled, tab, taken, text, until, visit} from './browser.mjs';
+
+const fill = async (page, selector, value) => {
+  await page.waitForSelector(selector);
+  await page.$eval(selector, (field) => field.select?.());
+  await page.type(selector, value);
+};
+
+async function steering(page) {
+  await check('mouse: a queue is paused and resumed, and the dialog shows the commands', async () => {
+    await visit(page, '/ui/');
+    await press(page, 'Pause default');
+    await fill(page, '#field-reason', "it's a test");
+    const said = await text(page, 'dialog');
+    for (const wanted of ['curl -X POST', '/v1/queues/default/pause', '$PENSTOCK_KEY', "penstock queue pause default --reason 'it'\\''s a test'"]) {
+      equal(said.includes(wanted), true, `the dialog says ${wanted}`);
+    }
+    await confirm(page, 'Pause default');
+    await until('paused', async () => (await api('GET', '/v1/queues/default')).body.paused);
+    await sees(page, 'default is paused', '.troubles');
+    await press(page, 'Resume default', '.queues');
+    await confirm(page, 'Resume default');
+    await until('resumed', async () => !(await api('GET', '/v1/queues/default')).body.paused);
+  });
+  await check('mouse: a queue is scaled', async () => {
+    await press(page, 'One worker more for default');
+    await fill(page, '#field-workers', '2');
+    await confirm(page, 'Set workers');
+    const {body} = await api('GET', '/v1/scale/default');
+    equal([body.workers, body.pinned], [2, true], 'scale');
+    await until('two run', async () => /2\s+of 2/.test(await text(page, '.queues tr:has([aria-label="Pause default"]) .workers')));
+    await press(page, 'One worker fewer for default');
+    await fill(page, '#field-workers', 'auto');
+    await confirm(page, 'Set workers');
+  });
+}
+
+async function jobs(page) {
+  await check('mouse: a job is cancelled', async () => {
+    await visit(page, `/ui/jobs/${scene.delayed[1]}`);
+    await press(page, 'Cancel');
+    await confirm(page, 'Cancel the job');
+    equal((await api('GET', `/v1/jobs/${scene.delayed[1]}`)).body.state, 'cancelled', 'state');
+  });
+  await check('mouse: a stale page is told that the job is not dead any more, and nothing is done', async () => {
+    await visit(page, `/ui/jobs/${scene.dead[1]}`);
+    await press(page, 'Retry', '.page-head');
+    equal((await api('POST', '/v1/dlq/default/discard', {ids: [scene.dead[1]]})).body.discarded, 1, 'another operator was faster');
+    await press(page, 'Retry', 'dialog');
+    await sees(page, 'The job is not dead', 'dialog');
+    await press(page, 'Cancel', 'dialog');
+    equal((await api('POST', '/v1/dlq/default/restore', {ids: [scene.dead[1]]})).body.restored, 1, 'back');
+  });
+  await check('mouse: a broken filter says what is wrong', async () => {
+    await visit(page, `/ui/jobs?q=${encodeURIComponent('state:asleep hello')}`);
+    await sees(page, 'not understood', 'main');
+  });
+  await check('mouse: a dead job is edited and replayed as a new one', async () => {
+    await visit(page, `/ui/jobs/${scene.dead[0]}`);
+    await press(page, 'Edit and replay');
+    await page.$eval('#field-payload', (field) => field.select());
+    await page.keyboard.type('{"n": ');
+    await until('no command for half a payload', async () => !(await text(page, 'dialog')).includes('curl'));
+    await page.keyboard.type('99}');
+    await sees(page, '/replay', 'dialog');
+    await press(page, 'Replay as a new job', 'dialog');
+    await until('the new job is shown', () => /\/ui\/jobs\/[0-9a-f-]{36}$/.test(page.url()) && !page.url().endsWith(scene.dead[0]));
+    await sees(page, 'Replay of', 'main');
+    await sees(page, '99', '.json');
+  });
+}
+
+async function dead(page) {
+  const {body} = await api('GET', '/v1/dlq');
+  const fingerprint = body.items.find((one) => one.id === scene.dead[3]).fingerprint;
+  await check('mouse: one dead job is retried', async () => {
+    await visit(page, '/ui/dead');
+    await sees(page, scene.alone[1], 'main');
+    const box = await page.waitForSelector(`tr:has(a[href="/ui/jobs/${scene.alone[1]}"]) [aria-label="Retry this job"]`);
+    await box.click();
+    await confirm(page, 'Retry');
+    await sees(page, 'waits again', '.toasts');
+  });
+  await check('mouse: a discard is undone', async () => {
+    const box = await page.waitForSelector(`tr:has(a[href="/ui/jobs/${scene.dead[4]}"]) [aria-label="Discard this job"]`);
+    await box.click();
+    await confirm(page, 'Discard');
+    await until('it is gone', async () => !(await api('GET', '/v1/dlq')).body.items.some((one) => one.id === scene.dead[4]));
+    await press(page, 'Undo', '.toasts');
+    await until('it is back', async () => (await api('GET', '/v1/dlq')).body.items.some((one) => one.id === scene.dead[4]));
+  });
+  await check('mouse: a group is retried: dry run, canary, the rest', async () => {
+    await visit(page, `/ui/dead/group?queue=default&fingerprint=${encodeURIComponent(fingerprint)}`);
+    await press(page, 'Dry run');
+    await sees(page, /\d+ jobs match/, '.bulk');
+    await ask('mend');
+    await press(page, 'Try one');
+    await sees(page, 'It worked', '.bulk');
+    const more = await until('the rest', () => page.$('.bulk .buttons .primary'));
+    await more.click();
+    const n = /Type (\d+) to confirm/.exec(await text(page, 'dialog'))[1];
+    equal(await page.$eval('dialog button[type=submit]', (one) => one.disabled), true, 'locked until it is typed');
+    await fill(page, '#field-rate', '64');
+    await fill(page, '#confirm', n);
+    await confirm(page, 'Retry the rest');
+    await sees(page, /run again\./, '.bulk');
+    await until('none is dead', async () => (await api('GET', `/v1/jobs/${scene.dead[3]}?wait=5s`)).body.state === 'done');
+  });
+}
+
+async function schedules(page) {
+  await check('mouse: a schedule is run now', async () => {
+    await visit(page, '/ui/schedules');
+    await press(page, 'Run now, nightly');
+    await confirm(page, 'Run now');
+    await until('its job is shown', () => /\/ui\/jobs\/[0-9a-f-]{36}$/.test(page.url()));
+  });
+  await check('mouse: colours are turned, and kept', async () => {
+    await press(page, 'Colours: system');
+    await press(page, 'Colours: light');
+    await visit(page, '/ui/');
+    await button(page, 'Colours: dark');
+    equal(await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme), 'dark', 'scheme');
+  });
+}
+
+export async function mouse(browser) {
+  const page = await tab(browser);
+  await steering(page);
+  await jobs(page);
+  await dead(page);
+  await schedules(page);
+  await check('mouse: nothing broke a policy', () => equal(taken(), [], 'breaches'));
+  await page.browserContext().close();
+}
