@@ -103,6 +103,12 @@ def test_exemplars__then_prometheus_keeps_traces(prometheus, load):
         assert all(re.fullmatch("[0-9a-f]{32}", e["labels"]["trace_id"]) for row in found for e in row["exemplars"])
 
 
+def test_overrun__then_the_longest_running_attempt_shows(client, prometheus, load):
+    client.enqueue("demo.sleep", {"ms": 8000})
+    ours = 'max(penstock_job_overrun_ratio{queue="default"}) > 0.01'
+    assert ports.wait_until(lambda: prometheus.query(ours), WAIT_S)
+
+
 # The API's own account
 
 def cli(stack, *words: str) -> str:

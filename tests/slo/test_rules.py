@@ -36,6 +36,11 @@ def test_configuration__then_promtool_accepts_it():
 def test_alertmanager__then_amtool_accepts_it():
     said = run(program("amtool", "prometheus-alertmanager"), "check-config", SHIPPED / "alertmanager.yml")
     assert "SUCCESS" in said and "2 receivers" in said, said
+    severities = set(re.findall(r"severity: (\w+)", "".join(path.read_text(encoding="utf-8") for path in SHIPPED.glob("*.rules.yml"))))
+    assert severities == {"page", "ticket"}
+    for severity in severities:
+        run(program("amtool", "prometheus-alertmanager"), "config", "routes", "test", f"--config.file={SHIPPED / 'alertmanager.yml'}",
+            f"--verify.receivers={severity}", f"severity={severity}", "alertname=NoWorkers")
 
 
 @pytest.mark.parametrize("cases", CASES, ids=lambda path: path.stem)

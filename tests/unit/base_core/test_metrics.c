@@ -366,7 +366,8 @@ static void test_metrics__given_malformed_lines_then_they_are_left_out(void **st
 
 static void test_metrics__given_any_cut_or_changed_byte_then_no_line_is_forged(void **state) {
     (void)state;
-    static const char whole[] = "penstock_workers{queue=\"q\",state=\"busy\"} 1\npenstock_loop_lag_seconds_sum 0.5\n";
+    static const char whole[] = "penstock_workers{queue=\"q\",state=\"busy\"} 1\n" EXEMPLAR(
+        "1", "0.3 1.5") "penstock_loop_lag_seconds_bucket{le=\"0.5\"} 1\n";
     for (size_t n = 0; n < sizeof whole - 1; n++) {
         for (int c = 0; c < 256; c++) {
             char text[sizeof whole];
@@ -377,7 +378,7 @@ static void test_metrics__given_any_cut_or_changed_byte_then_no_line_is_forged(v
             assert_non_null(copy);
             memcpy(copy, text, n + 1);
             const struct metrics_part parts[] = {{"p", str_of(text, sizeof text - 1)}, {"p", str_of(copy, n + 1)}};
-            char *out = render(parts, 2, false);
+            char *out = render(parts, 2, true);
             for (const char *line = out; *line != '\0'; line = strchr(line, '\n') + 1) {
                 assert_true(line[0] == '#' || strncmp(strchr(line, '{'), "{process=\"p\"", 12) == 0);
             }

@@ -176,6 +176,18 @@ static void test_retain__changes_of_scale_and_supervisors_then_the_old_ones_go(v
     assert_int_equal(1, sql_int(db.admin, "SELECT count(*) FROM platform.supervisor"));
 }
 
+static void test_retain__what_was_counted_for_objectives_then_a_year_stays(void **state) {
+    (void)state;
+    sql_run(
+        db.admin,
+        "TRUNCATE platform.slo_day, platform.slo_process; "
+        "INSERT INTO platform.slo_day SELECT (now() AT TIME ZONE 'UTC')::date - n, 'x', n, n FROM unnest('{0,400,401,500}'::int[]) n; "
+        "INSERT INTO platform.slo_process SELECT n::text, 1, now() - make_interval(hours => n) FROM unnest('{0,23,25}'::int[]) n");
+    forget();
+    assert_string_equal("0 400", sql_text(db.admin, "SELECT string_agg(good::text, ' ' ORDER BY good) FROM platform.slo_day"));
+    assert_string_equal("0 23", sql_text(db.admin, "SELECT string_agg(process, ' ' ORDER BY process) FROM platform.slo_process"));
+}
+
 static void test_retain__not_the_leader_then_nothing(void **state) {
     (void)state;
     const char *id = add_old_job(40, "done", 40);
@@ -206,6 +218,7 @@ int main(void) {
         cmocka_unit_test_setup(test_retain__dead_jobs_effects_events_and_inboxes_then_the_old_ones_go, reset),
         cmocka_unit_test_setup(test_retain__more_than_one_statement_takes_then_goes_on, reset),
         cmocka_unit_test_setup(test_retain__changes_of_scale_and_supervisors_then_the_old_ones_go, reset),
+        cmocka_unit_test_setup(test_retain__what_was_counted_for_objectives_then_a_year_stays, reset),
         cmocka_unit_test_setup(test_retain__not_the_leader_then_nothing, reset),
         cmocka_unit_test_setup(test_retain__any_allocation_fails_then_a_later_tick_takes_the_rest, reset),
     };
