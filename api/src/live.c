@@ -53,8 +53,7 @@ static void on_ended(struct call *c) {
 }
 
 /* A session ends when its time is up or its key is revoked. */
-static bool may_stay(struct viewer *v) {
-    const struct call *c = v->call;
+bool live_may_stay(const struct call *c, unsigned *unsure) {
     const struct api_key *key;
     if (!c->who.keyed) {
         return true;
@@ -63,15 +62,15 @@ static bool may_stay(struct viewer *v) {
         return false;
     }
     if (!keys_know(c->api->keys, str_c(c->who.author), &key)) {
-        return ++v->unsure < UNSURE_MAX;
+        return ++*unsure < UNSURE_MAX;
     }
-    v->unsure = 0;
+    *unsure = 0;
     return key != NULL;
 }
 
 static void send_to(struct viewer *v, struct str event) {
     struct http_request *req = v->call->req;
-    if (!may_stay(v)) {
+    if (!live_may_stay(v->call, &v->unsure)) {
         http_stream_end(req);
     } else if (http_stream_send(req, event)) {
         v->misses = 0; /* the viewer may be gone by now: its call is held by send_all */

@@ -43,8 +43,9 @@ struct api {
     struct call_list open, spare;
     size_t open_n, spare_n;
     struct mono started;
-    bool loopback; /* listens there only */
-    bool ready;    /* the queue table is loaded */
+    size_t followers_n; /* of jobs */
+    bool loopback;      /* listens there only */
+    bool ready;         /* the queue table is loaded */
     bool draining, leaving, closing;
     int status; /* of the process */
 };

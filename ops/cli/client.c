@@ -8,12 +8,28 @@
 #include "cli.h"
 #include "text.h"
 
-enum { ANSWER_MAX_BYTES = 64 << 20, URL_MAX_BYTES = 8192, HEADER_MAX_BYTES = 1024, SECRET_MAX = 512 };
+enum { ANSWER_MAX_BYTES = 64 << 20, URL_MAX_BYTES = 8192, HEADER_MAX_BYTES = 1024, SECRET_MAX = 512, STREAM_SILENCE_S = 60 };
+
+struct exchange {
+    CURL *curl;
+    const struct client_request *request;
+    struct client_answer *answer;
+    bool enough; /* of a stream */
+};
+
+static bool is_stream(const struct client_request *r, int64_t status) { return r->on_part != NULL && status == 200; }
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg) {
-    struct client_answer *a = arg;
-    buf_add(&a->body, str_of(p, size * n));
-    return err_is_set(buf_status(&a->body)) ? 0 : size * n;
+    struct exchange *x = arg;
+    struct str part = str_of(p, size * n);
+    long status = 0;
+    (void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (is_stream(x->request, status)) {
+        x->enough = !x->request->on_part(x->request->arg, part);
+        return x->enough ? 0 : part.n;
+    }
+    buf_add(&x->answer->body, part);
+    return err_is_set(buf_status(&x->answer->body)) ? 0 : part.n;
 }
 
 /* ---- where and who ---- */
@@ -90,7 +106,10 @@ static bool add_header(struct curl_slist **list, const char *name, const char *v
 
 static bool make_headers(const struct options *o, const struct client_request *r, struct curl_slist **list) {
     char bearer[SECRET_MAX + 16];
-    bool ok = add_header(list, "Accept", "application/json");
+    bool ok = add_header(list, "Accept", r->on_part != NULL ? "text/event-stream" : "application/json");
+    if (r->last_event != NULL) {
+        ok = ok && add_header(list, "Last-Event-ID", r->last_event);
+    }
     if (o->key != NULL && !r->anonymous) {
         (void)snprintf(bearer, sizeof bearer, "Bearer %s", o->key);
         ok = ok && add_header(list, "Authorization", bearer);
@@ -148,18 +167,23 @@ static int code_of(CURLcode rc) {
 }
 
 /* Out of memory is all that can go wrong. */
-static CURLcode configure(CURL *curl, const char *url, const struct curl_slist *headers, const struct client_request *r,
-                          char *text, struct client_answer *out) {
+static CURLcode configure(struct exchange *x, const char *url, const struct curl_slist *headers, char *text) {
+    CURL *curl = x->curl;
+    const struct client_request *r = x->request;
     unsigned rc = curl_easy_setopt(curl, CURLOPT_URL, url);
     rc |= curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, r->method);
     rc |= curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     rc |= curl_easy_setopt(curl, CURLOPT_USERAGENT, "penstock-cli/" PENSTOCK_VERSION);
     rc |= curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     rc |= curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    rc |= curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    rc |= curl_easy_setopt(curl, r->on_part != NULL ? CURLOPT_CONNECTTIMEOUT_MS : CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    if (r->on_part != NULL) { /* every 15 s there is a comment at least */
+        rc |= curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        rc |= curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STREAM_SILENCE_S);
+    }
     rc |= curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, text);
     rc |= curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    rc |= curl_easy_setopt(curl, CURLOPT_WRITEDATA, out);
+    rc |= curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
     if (needs_no_proxy(url)) {
         rc |= curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     }
@@ -172,16 +196,17 @@ static CURLcode configure(CURL *curl, const char *url, const struct curl_slist *
 
 static CURLcode exchange(const char *url, const struct curl_slist *headers, const struct client_request *r, char *text,
                          struct client_answer *out) {
+    struct exchange x = {.curl = curl_easy_init(), .request = r, .answer = out};
     long status = 0;
-    CURL *curl = curl_easy_init();
-    if (curl == NULL) {
+    if (x.curl == NULL) {
         return CURLE_OUT_OF_MEMORY;
     }
-    CURLcode rc = configure(curl, url, headers, r, text, out);
-    rc = rc != CURLE_OK ? rc : curl_easy_perform(curl);
-    rc = rc != CURLE_OK ? rc : curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    CURLcode rc = configure(&x, url, headers, text);
+    rc = rc != CURLE_OK ? rc : curl_easy_perform(x.curl);
+    rc = x.enough ? CURLE_OK : rc;
+    rc = rc != CURLE_OK ? rc : curl_easy_getinfo(x.curl, CURLINFO_RESPONSE_CODE, &status);
     out->status = (int)status;
-    curl_easy_cleanup(curl);
+    curl_easy_cleanup(x.curl);
     return rc;
 }
 
@@ -201,6 +226,9 @@ static int perform(const struct options *o, const struct client_request *r, stru
         buf_addf(why, "no answer from %.200s: %s", o->url, text[0] != '\0' ? text : curl_easy_strerror(rc));
         buf_add_c(why, code_of(rc) == EXIT_UNAVAILABLE ? "; is penstock api running there? PENSTOCK_URL says where it is" : "");
         return code_of(rc);
+    }
+    if (is_stream(r, out->status) || out->status == 204) {
+        return EXIT_SUCCESS;
     }
     if (err_is_set(json_read(buf_str(&out->body), &out->json))) {
         out->json = NULL;

@@ -18,6 +18,10 @@ struct client_request {
     const char *key; /* Idempotency-Key; NULL: none */
     int64_t timeout_ms;
     bool anonymous; /* without the key */
+    /* A stream of events: taken as it comes, for as long as it lasts; timeout_ms is for its beginning. False: enough. */
+    bool (*on_part)(void *arg, struct str part);
+    void *arg;
+    const char *last_event; /* NULL: from now on */
 };
 
 struct client_answer {
