@@ -159,6 +159,7 @@ static void close_parts(struct api *api) {
     types_free(api->types);
     declared_forget(api, true);
     buf_free(&api->openapi);
+    dead_groups_free(&api->dead);
 }
 
 static struct err run(struct api *api) {
@@ -185,6 +186,7 @@ int api_main(const struct api_options *o) {
     TAILQ_INIT(&api.spare);
     STAILQ_INIT(&api.retired);
     buf_init(&api.openapi, 4 << 20);
+    dead_groups_init(&api.dead);
     struct err e = open_parts(&api);
     if (!err_is_set(e)) {
         e = run(&api);

@@ -1,11 +1,13 @@
 /* Dead jobs: listed, and run again. */
 #include <base/json.h>
 
+#include "dead_groups.h"
+#include "dlq.h"
 #include "handlers.h"
 #include "replay.h"
 #include "server.h"
 
-enum { LIST_BYTES_MAX = 4 << 20, IDS_BYTES_MAX = 64 * 1024 };
+enum { LIST_BYTES_MAX = 4 << 20 };
 
 /* ---- GET /v1/dlq ---- */
 
@@ -15,10 +17,10 @@ static const struct pg_stmt list_stmt = {
     "SELECT id, root_id, generation, class, tenant, queue, type, type_version, attempts, errors, fingerprint, "
     "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32) FROM platform.queue q CROSS JOIN LATERAL "
     "(SELECT * FROM platform.dead_job WHERE queue = q.name AND replayed_at IS NULL AND discarded_at IS NULL "
-    "AND ($1::text IS NULL OR tenant = $1) AND ($4::uuid IS NULL OR (died_at, id) < (SELECT died_at, id FROM platform.dead_job "
+    "AND ($1::text IS NULL OR tenant = $1) AND ($5::text IS NULL OR fingerprint = $5) AND ($4::uuid IS NULL OR (died_at, id) < (SELECT died_at, id FROM platform.dead_job "
     "WHERE id = $4)) ORDER BY died_at DESC, id DESC LIMIT $3::int) d WHERE ($2::text IS NULL OR q.name = $2) "
     "ORDER BY died_at DESC, id DESC LIMIT $3::int",
-    4,
+    5,
 };
 
 static void write_dead(struct call *c, struct buf *b, const PGresult *res, int row) {
@@ -46,7 +48,8 @@ static void on_dead(struct call *c, const PGresult *res) {
 void handle_dlq_list(struct call *c) {
     const struct page *p = call_page(c);
     if (p != NULL) {
-        const struct pg_value values[] = {call_tenant(c), pg_text_or_null(http_query(c->req, "queue")), p->rows, p->after};
+        const struct pg_value values[] = {call_tenant(c), pg_text_or_null(http_query(c->req, "queue")), p->rows, p->after,
+                                          pg_text_or_null(http_query(c->req, "fingerprint"))};
         call_query(c, &list_stmt, values, on_dead);
     }
 }
@@ -122,41 +125,24 @@ static void on_left(struct call *c, const PGresult *res) {
 }
 
 static void on_all_retried(struct replay *r) {
+    dead_groups_expire(r->call->api);
     const struct pg_value values[] = {pg_text(r->queue), call_tenant(r->call)};
     call_query(r->call, &left_stmt, values, on_left);
 }
 
-/* The ids of the body as a Postgres array; p NULL: none were given, or no memory. */
-static struct str ids_of(struct call *c, const json_t *ids) {
-    struct buf b;
-    const json_t *id;
-    size_t i;
-    if (!json_is_array(ids)) {
-        return STR_NONE;
-    }
-    buf_init(&b, IDS_BYTES_MAX);
-    pg_array_begin(&b);
-    json_array_foreach(ids, i, id) { pg_array_add(&b, pg_text(str_c(json_string_value(id)))); }
-    pg_array_end(&b);
-    struct str out = err_is_set(buf_status(&b)) ? STR_NONE : arena_str(&c->arena, buf_str(&b));
-    buf_free(&b);
-    return out;
-}
-
-static void retry_all(struct call *c, const struct queue_info *q, const json_t *body) {
+static void retry_all(struct call *c, const struct queue_info *q, const struct dead_filter *f) {
     struct replay *r = ARENA_NEW(&c->arena, struct replay);
-    const json_t *ids = json_object_get(body, "ids");
-    struct str array = ids_of(c, ids);
-    if (r == NULL || (ids != NULL && array.p == NULL)) {
+    if (r == NULL) {
         call_fail(c, err_make(ERR_NOMEM, "retry"));
         return;
     }
     *r = (struct replay){
         .call = c,
         .queue = str_c(q->name),
-        .ids = array,
-        .reason = arena_str(&c->arena, json_opt_str(body, "reason", STR(""))),
-        .limit = (size_t)json_opt_i64(body, "limit", LIMIT_BATCH),
+        .fingerprint = f->fingerprint,
+        .ids = f->ids,
+        .reason = f->reason,
+        .limit = (size_t)f->limit,
         .done = on_all_retried,
     };
     replay_start(r);
@@ -164,12 +150,13 @@ static void retry_all(struct call *c, const struct queue_info *q, const json_t *
 
 void handle_dlq_retry(struct call *c) {
     const struct queue_info *q = call_param_queue(c);
-    json_t *body = q != NULL ? call_body(c) : NULL;
-    if (body == NULL) {
+    struct dead_filter f;
+    if (q == NULL || !dead_filter_read(c, "DeadRetry", LIMIT_BATCH, &f)) {
         return;
     }
-    if (call_check(c, types_body(c->api->types, "DeadRetry"), body, "")) {
-        retry_all(c, q, body);
+    if (f.dry_run) {
+        dead_filter_show(c, q, &f, DEAD_YOUNG);
+    } else {
+        retry_all(c, q, &f);
     }
-    json_decref(body);
 }

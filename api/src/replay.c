@@ -9,17 +9,18 @@
 #include "handlers.h"
 #include "server.h"
 
-enum { IDS_BYTES_MAX = 64 * 1024, PARAMS = 8 };
+enum { IDS_BYTES_MAX = 64 * 1024, PARAMS = 9 };
 
-/* $1 tenant or NULL, $2 queue or NULL, $3 ids or NULL, $4 limit. Effects are kept for 30 days: what is older than 25 is not run again. */
-#define PICK(class, which)                                                                                                       \
+/* $1 tenant or NULL, $2 queue or NULL, $3 ids or NULL, $4 limit, group: a fingerprint or NULL. Effects are kept for 30 days: what is older than 25 is not run again. */
+#define PICK(class, group, which)                                                                                                \
     "SELECT * FROM platform.dead_job d WHERE replayed_at IS NULL AND discarded_at IS NULL AND class = '" class                   \
         "' AND ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR queue = $2) AND ($3::uuid[] IS NULL OR id = ANY($3)) " \
-        "AND died_at > now() - interval '25 days' " which "ORDER BY died_at LIMIT $4::int FOR UPDATE SKIP LOCKED"
+        "AND (" group "::text IS NULL OR fingerprint = " group ") AND died_at > now() - interval '25 days' " which               \
+        "ORDER BY died_at LIMIT $4::int FOR UPDATE SKIP LOCKED"
 #define STILL_DEAD \
     "AND EXISTS (SELECT FROM platform.job j WHERE j.id = d.id AND j.state = 'dead' AND j.generation = d.generation) "
-#define PICK_JOURNAL PICK("journal", STILL_DEAD)
-#define PICK_STREAM PICK("stream", "")
+#define PICK_JOURNAL PICK("journal", "$9", STILL_DEAD)
+#define PICK_STREAM PICK("stream", "$5", "")
 #define AUDIT(source, p1, p2, p3, p4)             \
     AUDIT_CTE(source, p1, p2, "'job.replay'", p3, \
               "jsonb_build_object('reason', " p4 "::text, 'jobs', (SELECT jsonb_agg(id) FROM " source "))")
@@ -41,7 +42,7 @@ static const struct pg_stmt journal_stmt = {
 static const struct pg_stmt stream_stmt = {
     "api.replay_stream",
     "SELECT id, root_id, generation + 1, tenant, queue, type, type_version, payload, traceparent FROM (" PICK_STREAM ") p",
-    4,
+    5,
 };
 
 /* One that has died again meanwhile, in a newer generation, stays. */
@@ -206,7 +207,7 @@ static void on_journal(struct call *c, const PGresult *res) {
     }
     char limit[PG_INT_BYTES];
     const struct pg_value values[] = {call_tenant(c), pg_text_or_null(r->queue), pg_text_or_null(r->ids),
-                                      pg_int((int64_t)(r->limit - r->n), limit)};
+                                      pg_int((int64_t)(r->limit - r->n), limit), pg_text_or_null(r->fingerprint)};
     call_query(c, &stream_stmt, values, on_stream);
 }
 
@@ -222,6 +223,7 @@ void replay_start(struct replay *r) {
         pg_text(str_c(c->who.author)),
         pg_text(target(r)),
         pg_text(r->reason),
+        pg_text_or_null(r->fingerprint),
     };
     c->state = r;
     call_query(c, &journal_stmt, values, on_journal);

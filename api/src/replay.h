@@ -18,6 +18,7 @@ struct replayed {
 struct replay {
     struct call *call;
     struct str queue;               /* p NULL: any */
+    struct str fingerprint;         /* p NULL: any */
     struct str ids;                 /* Postgres array of uuid, in the arena; p NULL: any */
     struct str reason;              /* for the audit; may be empty */
     size_t limit;                   /* at most LIMIT_BATCH; the oldest first */

@@ -21,6 +21,7 @@ struct slot {
     bool failed;
     int64_t ended;
     int64_t died; /* since the last reading */
+    bool counted; /* its dead jobs were, once */
 };
 
 struct sampler {
@@ -28,21 +29,19 @@ struct sampler {
     struct timer *timer;
     struct slot *slots[LIMIT_QUEUES];
     size_t n;
-    bool counting, counted; /* counted: at least once */
+    bool counting;
     struct mono count_began, count_next;
     unsigned ticks;
 };
 
-/* What Postgres knows better. Each part goes by an index over a few rows: journal rows that Redis has not seen, open dead jobs. */
+/* What Postgres knows better, by an index over a few rows: journal rows that Redis has not seen. */
 static const struct pg_stmt counts_stmt = {
     "api.counts",
-    "SELECT q.name, coalesce(u.n, 0), coalesce(d.n, 0), coalesce(w.workers, 0), coalesce(w.pinned, false), "
+    "SELECT q.name, coalesce(u.n, 0), coalesce(w.workers, 0), coalesce(w.pinned, false), "
     "left(w.reason, 200), w.author, (extract(epoch FROM w.at) * 1000)::bigint FROM platform.queue q "
     "LEFT JOIN (SELECT queue, count(*) AS n FROM platform.job WHERE state = 'waiting' AND epoch IS NULL "
     "AND created_at < now() - interval '1 second' GROUP BY queue) u "
-    "ON u.queue = q.name "
-    "LEFT JOIN (SELECT queue, count(*) AS n FROM platform.dead_job WHERE replayed_at IS NULL AND discarded_at IS NULL GROUP BY queue) d "
-    "ON d.queue = q.name LEFT JOIN platform.desired_workers w ON w.queue = q.name",
+    "ON u.queue = q.name LEFT JOIN platform.desired_workers w ON w.queue = q.name",
     0,
 };
 
@@ -245,11 +244,11 @@ static void read_queue(struct sampler *s, const struct queue_info *q) {
 /* ---- reading Postgres ---- */
 
 static void take_desired(struct desired *d, const PGresult *res, int row) {
-    d->workers = pg_col_int(res, row, 3);
-    d->pinned = pg_col_bool(res, row, 4);
-    (void)str_copy_c(pg_col(res, row, 5), d->reason, sizeof d->reason);
-    (void)str_copy_c(pg_col(res, row, 6), d->author, sizeof d->author);
-    d->at.ms = pg_col_int(res, row, 7);
+    d->workers = pg_col_int(res, row, 2);
+    d->pinned = pg_col_bool(res, row, 3);
+    (void)str_copy_c(pg_col(res, row, 4), d->reason, sizeof d->reason);
+    (void)str_copy_c(pg_col(res, row, 5), d->author, sizeof d->author);
+    d->at.ms = pg_col_int(res, row, 6);
 }
 
 static void take_counts(struct sampler *s, const PGresult *res) {
@@ -258,13 +257,20 @@ static void take_counts(struct sampler *s, const PGresult *res) {
         struct slot *slot = q != NULL ? slot_of(s, q) : NULL;
         if (slot != NULL) {
             slot->sample.unmarked = pg_col_int(res, row, 1);
-            int64_t dead = pg_col_int(res, row, 2);
-            slot->died += s->counted ? larger(dead - slot->sample.dead, 0) : 0;
-            slot->sample.dead = dead;
             take_desired(&slot->sample.desired, res, row);
-            series_set(metric_series(M_DLQ_JOBS, q->name, NULL, NULL), (double)slot->sample.dead);
             series_set(metric_series(M_WORKERS, q->name, "desired", NULL), (double)slot->sample.desired.workers);
         }
+    }
+}
+
+void sampler_dead(struct sampler *s, struct str queue, int64_t n) {
+    const struct queue_info *q = queue_table_find(s->api->rt->queues, queue);
+    struct slot *slot = q != NULL ? slot_of(s, q) : NULL;
+    if (slot != NULL) {
+        slot->died += slot->counted ? larger(n - slot->sample.dead, 0) : 0;
+        slot->counted = true;
+        slot->sample.dead = n;
+        series_set(metric_series(M_DLQ_JOBS, q->name, NULL, NULL), (double)n);
     }
 }
 
@@ -275,7 +281,6 @@ static void on_counts(void *arg, struct err err, const PGresult *res) {
     s->count_next = (struct mono){now.us + COUNTS_SHARE * (now.us - s->count_began.us)};
     if (!err_is_set(err)) {
         take_counts(s, res);
-        s->counted = true;
     }
 }
 
@@ -310,6 +315,7 @@ static void on_tick(void *arg) {
     }
     redis_watch_look(s->api);
     read_counts(s);
+    dead_groups_look(s->api);
     accept_probe(s->api->accept);
     series_set(metric_series(M_HTTP_CONNECTIONS, NULL, NULL, NULL),
                s->api->server != NULL ? (double)http_server_connections(s->api->server) : 0);

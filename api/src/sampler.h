@@ -67,6 +67,9 @@ double sampler_estimate_s(struct sampler *s, const struct queue_info *q, struct 
 struct queue_sample *sampler_slot(struct sampler *s, const struct queue_info *q);
 int64_t sampler_max_open(const struct sampler *s); /* of any queue */
 
+/* How many open dead jobs the queue has (dead_groups.h). */
+void sampler_dead(struct sampler *s, struct str queue, int64_t n);
+
 /* A job was let in; and it was decided what becomes of it. */
 void sampler_began(struct sampler *s, const struct acceptance *a);
 void sampler_decided(struct sampler *s, const struct acceptance *a, bool accepted);

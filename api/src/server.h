@@ -6,6 +6,7 @@
 #include <jobs/runtime.h>
 
 #include "call.h"
+#include "dead_groups.h"
 #include "redis_watch.h"
 
 struct accept;
@@ -27,6 +28,7 @@ struct api {
     struct types *types;
     struct sampler *sampler;
     struct redis_watch redis;
+    struct dead_groups dead;
     struct accept *accept; /* journal class */
     struct enter *enter;   /* stream class */
     struct wait_table *waits;

@@ -94,7 +94,10 @@ CREATE TABLE IF NOT EXISTS platform.dead_job (
     discarded_at timestamptz
 );
 CREATE INDEX IF NOT EXISTS dead_open ON platform.dead_job (queue, died_at) WHERE replayed_at IS NULL AND discarded_at IS NULL;
-CREATE INDEX IF NOT EXISTS dead_group ON platform.dead_job (fingerprint) WHERE replayed_at IS NULL AND discarded_at IS NULL;
+DROP INDEX IF EXISTS platform.dead_group;
+CREATE INDEX IF NOT EXISTS dead_groups ON platform.dead_job (queue, fingerprint, died_at) INCLUDE (tenant)
+    WHERE replayed_at IS NULL AND discarded_at IS NULL;
+CREATE INDEX IF NOT EXISTS dead_discarded ON platform.dead_job (queue, discarded_at) WHERE replayed_at IS NULL AND discarded_at IS NOT NULL;
 
 -- How many worker processes a queue should have, who said so and why.
 CREATE TABLE IF NOT EXISTS platform.desired_workers (

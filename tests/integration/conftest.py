@@ -1,4 +1,6 @@
 """One stack for all tests that leave it as they found it; a module with others brings its own."""
+import hashlib
+import secrets
 import sys
 from pathlib import Path
 
@@ -23,3 +25,20 @@ def stack(tmp_path_factory):
 @pytest.fixture
 def client(stack):
     return Client(stack.api.url)
+
+
+@pytest.fixture
+def make_key(stack):
+    """API keys, for this test."""
+    made = []
+
+    def make(tenant: str = "default", *scopes: str) -> str:
+        key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+        stack.sql("INSERT INTO platform.api_key (id, secret_hash, tenant, scopes, name) VALUES (%s, %s, %s, %s, 'test')", key_id,
+                  hashlib.sha256(secret.encode()).digest(), tenant, list(scopes))
+        made.append(key_id)
+        return f"pen_{key_id}_{secret}"
+
+    yield make
+    for key_id in made:
+        stack.sql("DELETE FROM platform.api_key WHERE id = %s", key_id)

@@ -1,6 +1,4 @@
 """API keys: who may do what, whose rows are seen, and when the API refuses to listen."""
-import hashlib
-import secrets
 import socket
 import subprocess
 import time
@@ -14,22 +12,6 @@ from penstock_ops.processes import clean_environment
 from stack import BUILD, WAIT_S, Client, new_key, problem
 
 ALL = ["view", "enqueue", "operate", "replay", "admin"]
-
-
-@pytest.fixture
-def make_key(stack):
-    made = []
-
-    def make(tenant: str = "default", *scopes: str) -> str:
-        key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
-        stack.sql("INSERT INTO platform.api_key (id, secret_hash, tenant, scopes, name) VALUES (%s, %s, %s, %s, 'test')", key_id,
-                  hashlib.sha256(secret.encode()).digest(), tenant, list(scopes))
-        made.append(key_id)
-        return f"pen_{key_id}_{secret}"
-
-    yield make
-    for key_id in made:
-        stack.sql("DELETE FROM platform.api_key WHERE id = %s", key_id)
 
 
 def test_loopback__given_no_key_then_everything_is_allowed_for_the_default_tenant(client):

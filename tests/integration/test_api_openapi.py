@@ -33,7 +33,7 @@ def check_answer(document: dict, operation: dict, answer) -> None:
         return
     media = answer.headers["Content-Type"].split(";")[0]
     assert media in content, f"{answer.status_code} {media} {answer.text}"
-    if media == "text/plain":
+    if media.startswith("text/"):
         return
     for text in answer.text.splitlines() if media == "application/x-ndjson" else [answer.text]:
         schema_check(document, content[media]["schema"], json.loads(text))
@@ -120,14 +120,16 @@ EXPECTED = {"jobs_post": 202, "jobs_batch": 200, "jobs_list": 200, "jobs_get": 2
             "schedules_run": 202, "schedules_delete": 200, "dlq_list": 200, "dlq_retry": 202,
             "workers_list": 200, "slo_list": 200, "slo_report": 200, "scale_list": 200, "scale_get": 200, "scale_put": 200,
             "health": 200, "livez": 200, "readyz": 200, "metrics": 200,
-            "openapi": 200}
+            "openapi": 200, "dlq_groups": 200, "dlq_discard": 200, "dlq_restore": 200, "session_post": 401, "session_get": 200,
+            "session_delete": 204, "live": 200, "live_history": 200}
+ENDLESS = {"live"}
 
 
 def test_document__has_no_operation_that_is_not_tried(operations):
     assert set(operations) == set(EXPECTED)
 
 
-@pytest.mark.parametrize("name", [n for n in EXPECTED if n != "queues_pause"])
+@pytest.mark.parametrize("name", [n for n in EXPECTED if n != "queues_pause" and n not in ENDLESS])
 def test_example__works_as_it_stands(client, document, operations, name):
     if name == "queues_resume":  # one leaves the queue paused, the other takes that back
         assert run(client, document, operations, "queues_pause").status_code == EXPECTED["queues_pause"]

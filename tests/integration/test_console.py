@@ -1,7 +1,5 @@
 """The dashboard's server side: its files, sessions, the stream of snapshots."""
-import hashlib
 import json
-import secrets
 import socket
 import threading
 import time
@@ -13,22 +11,6 @@ from penstock_ops import ports
 from stack import WAIT_S, Client, problem
 
 PAGE = {"Sec-Fetch-Site": "same-origin"}  # what a browser says for our own pages
-
-
-@pytest.fixture
-def make_key(stack):
-    made = []
-
-    def make(*scopes: str) -> str:
-        key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
-        stack.sql("INSERT INTO platform.api_key (id, secret_hash, tenant, scopes, name) VALUES (%s, %s, 'default', %s, 'console')", key_id,
-                  hashlib.sha256(secret.encode()).digest(), list(scopes))
-        made.append(key_id)
-        return f"pen_{key_id}_{secret}"
-
-    yield make
-    for key_id in made:
-        stack.sql("DELETE FROM platform.api_key WHERE id = %s", key_id)
 
 
 def sign_in(stack, key: str) -> Client:
@@ -128,9 +110,9 @@ def test_home__given_a_browser_then_to_the_dashboard(client):
 # ---- sessions ----
 
 def test_session__given_a_key_then_a_cookie_that_no_script_and_no_other_site_has(stack, make_key):
-    key = make_key("view", "operate")
+    key = make_key("default", "view", "operate")
     answer = Client(stack.api.url).post("/v1/session", {"key": key}, headers=PAGE)
-    assert answer.status_code == 200 and answer.json()["scopes"] == ["view", "operate"] and answer.json()["name"] == "console"
+    assert answer.status_code == 200 and answer.json()["scopes"] == ["view", "operate"] and answer.json()["name"] == "test"
     cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith("penstock_session=") and key.split("_")[2] not in cookie
     assert {"HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"} <= set(cookie.split("; ")) and "Secure" not in cookie
@@ -139,7 +121,7 @@ def test_session__given_a_key_then_a_cookie_that_no_script_and_no_other_site_has
 
 
 def test_session__given_its_cookie_then_the_keys_scopes_and_author(stack, make_key):
-    key = make_key("view", "operate")
+    key = make_key("default", "view", "operate")
     browser = sign_in(stack, key)
     who = browser.get("/v1/session").json()
     assert who["author"] == key.split("_")[1] and who["expires_at"]
@@ -154,13 +136,13 @@ def test_session__given_its_cookie_then_the_keys_scopes_and_author(stack, make_k
     {}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://evil.example"},
     {"Origin": "null"}])
 def test_session__given_a_change_that_no_page_of_ours_asks_for_then_403_and_nothing_done(stack, make_key, headers):
-    browser = sign_in(stack, make_key("view", "operate"))
+    browser = sign_in(stack, make_key("default", "view", "operate"))
     problem(browser.post("/v1/queues/default/pause", {}, headers=headers), 403, "cross_site")
     assert browser.get("/v1/queues/default").json()["paused"] is False
 
 
 def test_session__given_an_old_browser_then_its_origin_counts(stack, make_key):
-    browser = sign_in(stack, make_key("view", "operate"))
+    browser = sign_in(stack, make_key("default", "view", "operate"))
     answer = browser.post("/v1/queues/default/resume", {}, headers={"Origin": stack.api.url})
     assert answer.status_code == 200, answer.text
 
@@ -174,7 +156,7 @@ def changed(cookie: str, how: str) -> str:
 
 @pytest.mark.parametrize("how", ["mac", "later", "past", "another key", "short", "no parts", "empty"])
 def test_session__given_a_cookie_that_is_not_ours_then_401_and_it_is_taken_away(stack, make_key, how):
-    browser = sign_in(stack, make_key("view"))
+    browser = sign_in(stack, make_key("default", "view"))
     forged = changed(browser.session.cookies["penstock_session"], how)
     answer = requests.get(stack.api.url + "/v1/queues", headers={"Cookie": f"penstock_session={forged}"}, timeout=WAIT_S)
     problem(answer, 401, "session_expired")
@@ -182,7 +164,7 @@ def test_session__given_a_cookie_that_is_not_ours_then_401_and_it_is_taken_away(
 
 
 def test_session__given_its_key_was_revoked_then_it_ends(stack, make_key):
-    key = make_key("view")
+    key = make_key("default", "view")
     browser = sign_in(stack, key)
     assert browser.get("/v1/queues").status_code == 200
     stack.sql("UPDATE platform.api_key SET revoked_at = now() WHERE id = %s", key.split("_")[1])
@@ -191,7 +173,7 @@ def test_session__given_its_key_was_revoked_then_it_ends(stack, make_key):
 
 
 def test_session__given_back_then_the_cookie_is_gone(stack, make_key):
-    browser = sign_in(stack, make_key("view"))
+    browser = sign_in(stack, make_key("default", "view"))
     assert browser.delete("/v1/session", headers=PAGE).status_code == 204
     assert "penstock_session" not in browser.session.cookies
 
@@ -204,8 +186,8 @@ def test_session__given_a_wrong_key_then_401_and_no_cookie(client, key):
 
 
 def test_session__given_a_key_that_may_not_view_or_another_sites_form_then_403(stack, client, make_key):
-    problem(client.post("/v1/session", {"key": make_key("enqueue")}, headers=PAGE), 403, "forbidden")
-    problem(client.post("/v1/session", {"key": make_key("view")}, headers={"Sec-Fetch-Site": "cross-site"}), 403, "cross_site")
+    problem(client.post("/v1/session", {"key": make_key("default", "enqueue")}, headers=PAGE), 403, "forbidden")
+    problem(client.post("/v1/session", {"key": make_key("default", "view")}, headers={"Sec-Fetch-Site": "cross-site"}), 403, "cross_site")
 
 
 # ---- the stream ----
@@ -275,7 +257,7 @@ def test_live__given_a_cut_stream_then_the_next_one_goes_on(view):
 
 
 def test_live__given_its_key_revoked_then_the_stream_ends(stack, make_key, view):
-    key = make_key("view")
+    key = make_key("default", "view")
     viewer = view(sign_in(stack, key).session.cookies["penstock_session"])
     viewer.until(1)
     stack.sql("UPDATE platform.api_key SET revoked_at = now() WHERE id = %s", key.split("_")[1])

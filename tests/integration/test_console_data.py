@@ -1,0 +1,97 @@
+"""What the dashboard's pages read and do."""
+import uuid
+from urllib.parse import quote
+
+import pytest
+
+from penstock_ops import ports
+from stack import WAIT_S, Client, problem
+
+QUEUE = "notifications"
+
+
+@pytest.fixture
+def bury(stack):
+    """Dead jobs of the stream class, of a type that is declared nowhere: nothing of them can run."""
+    made = []
+
+    def make(n: int, fingerprint: str, tenant: str = "default", age: str = "1 minute", queue: str = QUEUE) -> list[str]:
+        rows = stack.sql(
+            "INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, "
+            "fingerprint, traceparent, died_at) SELECT id, id, 0, 'stream', %s, %s, 'test.dead', 1, '{}', 3, "
+            "jsonb_build_array(jsonb_build_object('at_ms', 1, 'code', 'ERR', 'detail', 'no. ' || n)), %s, "
+            "'00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', now() - %s::interval - n * interval '1 second' "
+            "FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(1, %s) AS n) s RETURNING id",
+            tenant, queue, fingerprint, age, n)
+        made.extend(str(row[0]) for row in rows)
+        return [str(row[0]) for row in rows]
+
+    yield make
+    stack.sql("DELETE FROM platform.dead_job WHERE id = ANY(%s::uuid[])", made)
+
+
+def groups(client: Client, queue: str = QUEUE) -> dict[str, dict]:
+    answer = client.get(f"/v1/dlq/groups?queue={queue}")
+    assert answer.status_code == 200, answer.text
+    return {g["fingerprint"]: g for g in answer.json()["items"]}
+
+
+def counts(client: Client, *fingerprints: str) -> list[int]:
+    there = groups(client)
+    return [there[f]["count"] if f in there else 0 for f in fingerprints]
+
+
+def test_groups__given_dead_jobs_then_the_largest_first_with_an_example_and_a_trend(client, bury):
+    few, many = f"test.dead: A: {uuid.uuid4()}", f"test.dead: B: \" ' {uuid.uuid4()}"
+    bury(2, few, age="12 minutes")
+    ids = bury(5, many)
+    assert ports.wait_until(lambda: counts(client, few, many) == [2, 5], WAIT_S)
+    ours = [f for f in groups(client) if f in (few, many)]
+    assert ours == [many, few]
+    group = groups(client)[many]
+    assert (group["queue"], group["type"], group["message"]) == (QUEUE, "test.dead", "no. 1") and set(group["sample_ids"]) <= set(ids)
+    assert sum(group["trend"]) == 5 and sum(groups(client)[few]["trend"][-3:-1]) == 2 and group["first_at"] < group["last_at"]
+    listed = client.get(f"/v1/dlq?fingerprint={quote(many)}").json()["items"]
+    assert {job["id"] for job in listed} == set(ids)
+
+
+def test_discard__given_a_dry_run_then_nothing_is_done(client, bury):
+    group = f"test.dead: {uuid.uuid4()}"
+    ids = bury(3, group)
+    answer = client.post(f"/v1/dlq/{QUEUE}/discard", {"fingerprint": group, "dry_run": True})
+    assert answer.status_code == 200 and answer.json()["matched"] == 3 and set(answer.json()["sample"]) == set(ids)
+    answer = client.post(f"/v1/dlq/{QUEUE}/retry", {"fingerprint": group, "dry_run": True})
+    assert answer.status_code == 200 and answer.json()["matched"] == 3
+    assert len(client.get(f"/v1/dlq?fingerprint={quote(group)}").json()["items"]) == 3
+
+
+def test_discard__given_a_group_then_it_is_gone_until_it_is_taken_back(stack, client, bury):
+    group, other = f"test.dead: {uuid.uuid4()}", f"test.dead: {uuid.uuid4()}"
+    bury(3, group), bury(1, other)
+    assert ports.wait_until(lambda: counts(client, group, other) == [3, 1], WAIT_S)
+    answer = client.post(f"/v1/dlq/{QUEUE}/discard", {"fingerprint": group, "limit": 2, "reason": "canary"})
+    assert answer.json() == {"discarded": 2, "left": 1}
+    assert client.post(f"/v1/dlq/{QUEUE}/discard", {"fingerprint": group, "reason": "rest"}).json() == {"discarded": 1, "left": 0}
+    assert ports.wait_until(lambda: counts(client, group, other) == [0, 1], WAIT_S)
+    assert client.post(f"/v1/dlq/{QUEUE}/restore", {"fingerprint": group, "reason": "undo"}).json() == {"restored": 3, "left": 0}
+    assert ports.wait_until(lambda: counts(client, group, other) == [3, 1], WAIT_S)
+    rows = stack.sql("SELECT action, detail->>'reason', (detail->>'jobs')::int FROM platform.audit WHERE detail->>'fingerprint' = %s ORDER BY seq", group)
+    assert rows == [("dlq.discard", "canary", 2), ("dlq.discard", "rest", 1), ("dlq.restore", "undo", 3)]
+
+
+def test_discard__given_another_tenants_group_then_it_stays(stack, client, bury, make_key):
+    group = f"test.dead: {uuid.uuid4()}"
+    bury(2, group, tenant="acme"), bury(1, group)
+    assert ports.wait_until(lambda: counts(client, group) == [3], WAIT_S)
+    theirs = Client(stack.api.url, make_key("beta", "view", "replay"))
+    own = Client(stack.api.url, make_key("acme", "view", "replay"))
+    assert group not in groups(theirs) and groups(own)[group]["count"] == 2
+    assert theirs.post(f"/v1/dlq/{QUEUE}/discard", {"fingerprint": group}).json()["discarded"] == 0
+    assert own.post(f"/v1/dlq/{QUEUE}/discard", {"all": True}).json()["discarded"] == 2
+    viewer = Client(stack.api.url, make_key("acme", "view"))
+    problem(viewer.post(f"/v1/dlq/{QUEUE}/restore", {"all": True}), 403, "forbidden")
+
+
+@pytest.mark.parametrize("body", [{}, {"all": True, "fingerprint": "x"}, {"fingerprint": ""}, {"all": True, "limit": 1001}, {"ids": ["x"]}])
+def test_discard__given_a_body_that_is_unclear_then_422(client, body):
+    problem(client.post(f"/v1/dlq/{QUEUE}/discard", body), 422, "invalid")
