@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from penstock_ops import ports
-from stack import WAIT_S, Client, problem
+from stack import WAIT_S, Client, new_key, problem
 
 QUEUE = "notifications"
 
@@ -95,3 +95,57 @@ def test_discard__given_another_tenants_group_then_it_stays(stack, client, bury,
 @pytest.mark.parametrize("body", [{}, {"all": True, "fingerprint": "x"}, {"fingerprint": ""}, {"all": True, "limit": 1001}, {"ids": ["x"]}])
 def test_discard__given_a_body_that_is_unclear_then_422(client, body):
     problem(client.post(f"/v1/dlq/{QUEUE}/discard", body), 422, "invalid")
+
+
+# ---- jobs ----
+
+def ids_of(client: Client, query: str) -> list[str]:
+    """Of all pages."""
+    found, cursor = [], ""
+    while True:
+        answer = client.get(f"/v1/jobs?{query}{cursor}")
+        assert answer.status_code == 200, answer.text
+        found += [job["id"] for job in answer.json()["items"]]
+        if "next" not in answer.json():
+            return found
+        cursor = f"&cursor={answer.json()['next']}"
+
+
+def test_jobs__given_qualifiers_then_those_jobs_newest_first(stack, client, make_key):
+    key = new_key()
+    first = client.enqueue("demo.note", {"text": "a"}, delay_ms=600000)["id"]
+    second = client.enqueue("demo.note", {"text": "b"}, key=key, delay_ms=600000)["id"]
+    stack.sql("UPDATE platform.job SET tenant = 'acme' WHERE id = %s", first)
+    waiting = ids_of(client, "state=waiting&queue=default&limit=2")
+    assert waiting.index(second) < waiting.index(first) and waiting == sorted(waiting, reverse=True)
+    assert first in ids_of(client, "state=waiting") and first not in ids_of(client, "state=waiting&queue=orders")
+    assert ids_of(client, f"key={key}") == [second] == ids_of(client, f"key={key}&tenant=default&state=waiting&type=demo.note")
+    assert ids_of(client, f"key={key}&tenant=acme") == [] == ids_of(client, f"key={key}&state=dead")
+    assert ids_of(client, "tenant=acme&state=waiting") == [first]
+    assert ids_of(Client(stack.api.url, make_key("beta", "view")), f"key={key}") == []
+    assert ids_of(client, "age=%3E1h&tenant=acme") == [] and first in ids_of(client, "age=0s&tenant=acme")
+    assert ids_of(client, f"age=0s&cursor={second}&tenant=acme") == [first]
+    for job_id in (first, second):
+        client.delete(f"/v1/jobs/{job_id}")
+    assert ids_of(client, "state=cancelled&tenant=acme") == [first]
+
+
+def test_jobs__given_a_part_of_an_error_then_the_dead_with_it(stack, client, bury):
+    job_id = client.enqueue("demo.note", {"text": "to die"})["id"]
+    client.ended(job_id)
+    stack.sql("UPDATE platform.job SET state = 'dead' WHERE id = %s", job_id)
+    bury(1, "test.dead: PROVIDER: Timed Out")
+    assert ids_of(client, "error=timed%20out") == []  # stream class: in /v1/dlq alone
+    stack.sql("INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, "
+              "fingerprint, traceparent) SELECT id, root_id, generation, 'journal', tenant, queue, type, type_version, payload, 1, '[]', "
+              "'demo.note: PROVIDER: Timed Out', traceparent FROM platform.job WHERE id = %s", job_id)
+    try:
+        assert ids_of(client, "error=timed%20out") == [job_id] == ids_of(client, "error=PROVIDER&state=dead&queue=default")
+        assert ids_of(client, "error=timed%25out") == [] and job_id in ids_of(client, "state=dead")
+    finally:
+        stack.sql("DELETE FROM platform.dead_job WHERE id = %s", job_id)
+
+
+@pytest.mark.parametrize("query", ["age=5", "age=x", "age=-1m", "age=", "age=99999999d", "state=running", "key=a&error=b", "limit=0"])
+def test_jobs__given_a_qualifier_that_is_none_then_400(client, query):
+    problem(client.get(f"/v1/jobs?{query}"), 400, "bad_parameter")
