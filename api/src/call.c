@@ -196,6 +196,11 @@ static void on_query(void *arg, struct err err, const PGresult *res) {
 }
 
 void call_query(struct call *c, const struct pg_stmt *stmt, const struct pg_value *values, call_then *then) {
+    call_query_on(c, c->api->rt->platform, stmt, values, then);
+}
+
+void call_query_on(struct call *c, struct pg_pool *pool, const struct pg_stmt *stmt, const struct pg_value *values,
+                   call_then *then) {
     struct query *q = ARENA_NEW(&c->arena, struct query);
     if (q == NULL) {
         call_fail(c, err_make(ERR_NOMEM, "%s", stmt->name));
@@ -203,7 +208,7 @@ void call_query(struct call *c, const struct pg_stmt *stmt, const struct pg_valu
     }
     *q = (struct query){c, then};
     call_hold(c);
-    pg_exec(c->api->rt->platform, stmt, values, 0, 0, on_query, q);
+    pg_exec(pool, stmt, values, 0, 0, on_query, q);
 }
 
 struct pg_value call_tenant(const struct call *c) {

@@ -75,6 +75,9 @@ void call_tagged(struct call *c, struct str etag, struct str body);
 /* One statement for this call. then runs only when it succeeded; otherwise the call is answered. The reference is this function's. */
 typedef void call_then(struct call *c, const PGresult *res);
 void call_query(struct call *c, const struct pg_stmt *stmt, const struct pg_value *values, call_then *then);
+/* The same under the role that a pool has: a module's. */
+void call_query_on(struct call *c, struct pg_pool *pool, const struct pg_stmt *stmt, const struct pg_value *values,
+                   call_then *then);
 
 /* The tenant whose rows this caller may see; PG_NULL for those who may see every one. */
 struct pg_value call_tenant(const struct call *c);
@@ -98,6 +101,7 @@ struct page {
     char rows_text[PG_INT_BYTES], after_text[PG_UUID_BYTES];
 };
 struct page *call_page(struct call *c);
+struct page *call_page_limit(struct call *c); /* ?limit= alone */
 /* 200 with {"items": the first rows of res, each by write, "next": next}; next with p NULL: left out. In bytes at most max. */
 typedef void page_row(struct call *c, struct buf *b, const PGresult *res, int row);
 void call_answer_page(struct call *c, const PGresult *res, int rows, struct str next, size_t max, page_row *write);

@@ -77,11 +77,9 @@ bool call_check_query(struct call *c) {
     return true;
 }
 
-struct page *call_page(struct call *c) {
+struct page *call_page_limit(struct call *c) {
     struct str limit = http_query(c->req, "limit");
-    struct str cursor = http_query(c->req, "cursor");
     struct page *p = ARENA_NEW(&c->arena, struct page);
-    struct uuid at;
     if (p == NULL) {
         call_fail(c, err_make(ERR_NOMEM, "page"));
         return NULL;
@@ -91,6 +89,18 @@ struct page *call_page(struct call *c) {
         call_problem(c, PROBLEM_BAD_PARAMETER, "limit must be an integer from 1 to %d", PAGE_ROWS_MOST);
         return NULL;
     }
+    p->rows = pg_int(p->limit, p->rows_text);
+    c->state = p;
+    return p;
+}
+
+struct page *call_page(struct call *c) {
+    struct str cursor = http_query(c->req, "cursor");
+    struct page *p = call_page_limit(c);
+    struct uuid at;
+    if (p == NULL) {
+        return NULL;
+    }
     if (cursor.p != NULL && !uuid_parse(cursor, &at)) {
         call_problem(c, PROBLEM_BAD_PARAMETER, "cursor must be what an earlier answer gave as next");
         return NULL;
@@ -98,8 +108,6 @@ struct page *call_page(struct call *c) {
     if (cursor.p != NULL) {
         p->after = pg_uuid(at, p->after_text);
     }
-    p->rows = pg_int(p->limit, p->rows_text);
-    c->state = p;
     return p;
 }
 

@@ -2,6 +2,8 @@
 #include <base/json.h>
 
 #include "door.h"
+#include "figures.h"
+#include "fleet.h"
 #include "handlers.h"
 #include "sampler.h"
 #include "server.h"
@@ -18,6 +20,7 @@ static void write_depth(struct buf *b, const struct queue_sample *s) {
              (long long)d->parked, (long long)dead, (long long)s->unmarked);
 }
 
+/* Without its closing brace. */
 static void write_queue(struct call *c, struct buf *b, const struct queue_info *q) {
     const struct queue_sample *s = sampler_find(c->api->sampler, q);
     struct pressure p = sampler_pressure(c->api->sampler, s);
@@ -30,7 +33,8 @@ static void write_queue(struct call *c, struct buf *b, const struct queue_info *
     job_add_time(b, "next_due_at", s->depth.next_due);
     buf_addf(b, ",\"done_per_second\":%.1f,\"drain_seconds\":%.1f", s->capacity.per_s, admission_drain_s(&p));
     door_write(c->api->sampler, q, s, b);
-    buf_addf(b, ",\"workers\":{\"desired\":%lld}}", (long long)s->desired.workers);
+    buf_addf(b, ",\"in_per_second\":%.2f,\"out_per_second\":%.2f", s->trend.in_per_s, s->trend.out_per_s);
+    buf_addf(b, ",\"workers\":{\"desired\":%lld}", (long long)s->desired.workers);
 }
 
 void handle_queues_list(struct call *c) {
@@ -41,22 +45,70 @@ void handle_queues_list(struct call *c) {
     for (size_t i = 0; i < queue_table_count(t); i++) {
         buf_add_c(&b, i > 0 ? "," : "");
         write_queue(c, &b, queue_table_at(t, i));
+        buf_add_char(&b, '}');
     }
     buf_add_c(&b, "]}");
     call_json(c, 200, &b);
     buf_free(&b);
 }
 
-void handle_queues_get(struct call *c) {
-    const struct queue_info *q = call_param_queue(c);
+static void add_spread(struct buf *b, const char *name, const struct spread *s) {
+    static const double parts[] = {0.5, 0.95, 0.99};
+    static const char *const names[] = {"p50", "p95", "p99"};
+    buf_addf(b, ",\"%s_seconds\":{\"count\":%.0f", name, s->n > 0 ? s->below[s->n - 1] : 0);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        double v = spread_quantile(s, parts[i]);
+        if (v >= 0) {
+            buf_addf(b, ",\"%s\":%.4f", names[i], v);
+        }
+    }
+    buf_add_char(b, '}');
+}
+
+/* How long its jobs waited and ran, as the worker processes that are alive have counted since they began. */
+static void add_figures(struct call *c, struct buf *b, const struct queue_info *q, const struct process *processes, size_t n) {
+    struct figures *f = ARENA_NEW(&c->arena, struct figures);
+    const struct queue_table *t = c->api->rt->queues;
+    int64_t running = 0, busy = 0;
+    for (size_t i = 0; i < n && f != NULL; i++) {
+        const json_t *beat = processes[i].beat;
+        if (str_is(json_opt_str(beat, "role", STR("")), "worker") && str_is(json_opt_str(beat, "queue", STR("")), q->name)) {
+            running++;
+            busy += json_opt_i64(beat, "busy", 0);
+            figures_add(f, t, json_opt_str(beat, "metrics", STR("")));
+        }
+    }
+    buf_addf(b, ",\"processes\":%lld,\"busy\":%lld", (long long)running, (long long)busy);
+    for (size_t i = 0; i < queue_table_count(t) && i < LIMIT_QUEUES && f != NULL; i++) {
+        if (queue_table_at(t, i) == q) {
+            add_spread(b, "wait", &f->queues[i].wait);
+            add_spread(b, "run", &f->queues[i].run);
+        }
+    }
+}
+
+/* While Redis is away, without what the workers say. */
+static void on_fleet(struct call *c, struct err err, const struct process *processes, size_t n) {
+    const struct queue_info *q = queue_table_find(c->api->rt->queues, c->param);
     struct buf b;
     if (q == NULL) {
+        call_problem(c, PROBLEM_NOT_FOUND, "There is no such queue any more");
         return;
     }
     buf_init(&b, QUEUES_BYTES_MAX);
     write_queue(c, &b, q);
+    if (!err_is_set(err)) {
+        add_figures(c, &b, q, processes, n);
+    }
+    buf_add_char(&b, '}');
     call_json(c, 200, &b);
     buf_free(&b);
+}
+
+void handle_queues_get(struct call *c) {
+    if (call_param_queue(c) != NULL) {
+        fleet_read_for(c, FLEET_METRICS, on_fleet);
+    }
 }
 
 /* ---- pause, resume ---- */

@@ -149,3 +149,41 @@ def test_jobs__given_a_part_of_an_error_then_the_dead_with_it(stack, client, bur
 @pytest.mark.parametrize("query", ["age=5", "age=x", "age=-1m", "age=", "age=99999999d", "state=running", "key=a&error=b", "limit=0"])
 def test_jobs__given_a_qualifier_that_is_none_then_400(client, query):
     problem(client.get(f"/v1/jobs?{query}"), 400, "bad_parameter")
+
+
+# ---- queues, audit, settings ----
+
+def test_queue__shows_how_long_its_jobs_waited_and_ran(client):
+    client.ended(client.enqueue("demo.sleep", {"ms": 300})["id"])
+    assert ports.wait_until(lambda: client.get("/v1/queues/default").json().get("run_seconds", {}).get("count", 0) > 0, WAIT_S)
+    queue = client.get("/v1/queues/default").json()
+    assert queue["processes"] == 1 and queue["wait_seconds"]["count"] > 0
+    assert 0 <= queue["run_seconds"]["p50"] <= queue["run_seconds"]["p95"] <= queue["run_seconds"]["p99"]
+    assert 0.25 < queue["run_seconds"]["p99"]
+
+
+def test_audit__given_qualifiers_then_those_entries_latest_first(stack, client, make_key):
+    key = make_key("acme", "view", "operate")
+    mine = Client(stack.api.url, key)
+    for reason in ("a", "b", "c"):
+        assert mine.post("/v1/queues/default/resume", {"reason": reason}).status_code == 200
+    author = key.split("_")[1]
+    page = client.get(f"/v1/audit?author={author}&limit=2").json()
+    assert [e["detail"]["reason"] for e in page["items"]] == ["c", "b"] and page["items"][0]["action"] == "queue.resume"
+    rest = client.get(f"/v1/audit?author={author}&limit=2&cursor={page['next']}").json()
+    assert [e["detail"]["reason"] for e in rest["items"]] == ["a"] and "next" not in rest
+    assert len(client.get(f"/v1/audit?target=default&action=queue.resume&author={author}").json()["items"]) == 3
+    assert client.get(f"/v1/audit?target=orders&author={author}").json()["items"] == []
+    assert {e["tenant"] for e in mine.get("/v1/audit").json()["items"]} == {"acme"}
+    problem(client.get("/v1/audit?cursor=x"), 400, "bad_parameter")
+
+
+def test_settings__given_secrets_then_stars_and_where_each_value_comes_from(stack, client, make_key):
+    answer = client.get("/v1/settings")
+    settings = {s["name"]: s for s in answer.json()["items"]}
+    assert settings["redis.url"]["from"] == "file" and settings["worker.lease_ms"]["from"] == "default"
+    assert settings["worker.lease_ms"]["value"] == settings["worker.lease_ms"]["default"] == 10000
+    assert settings["webhook.secret"]["value"] == "***" and settings["handler.secret"]["value"] == ""
+    for name in ("webhook", "provider", "redis", "postgres"):
+        assert stack.secrets.value(name) not in answer.text
+    problem(Client(stack.api.url, make_key("default", "view")).get("/v1/settings"), 403, "forbidden")

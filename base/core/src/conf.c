@@ -2,6 +2,7 @@
 #include "conf_private.h"
 
 #include <base/crypto.h>
+#include <base/json.h>
 #include <base/str.h>
 #include <ctype.h>
 #include <errno.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { CONF_URL_BYTES = 8192 };
 
 #define VARIABLE_PREFIX "PENSTOCK_"
 
@@ -45,6 +48,10 @@ static const char *const foreign_variables[] = {
 };
 
 static char **text_of(struct conf *c, const struct setting *s) { return (void *)((char *)c + s->offset); }
+/* The sources are bytes in the order of the table. */
+static void note_source(struct conf *c, const struct setting *s) {
+    ((uint8_t *)&c->source)[s - conf_settings] = (uint8_t)c->reading;
+}
 static int64_t *number_of(struct conf *c, const struct setting *s) { return (void *)((char *)c + s->offset); }
 
 const struct setting *conf_find(const char *group, const char *name) {
@@ -72,6 +79,7 @@ struct err conf_set_text(struct conf *c, const struct setting *s, const char *te
     }
     free(*text_of(c, s));
     *text_of(c, s) = copy;
+    note_source(c, s);
     return OK;
 }
 
@@ -80,6 +88,7 @@ struct err conf_set_number(struct conf *c, const struct setting *s, const char *
         return err_make(ERR_INVALID, "%s = %" PRId64 " is out of range: %" PRId64 " to %" PRId64, where, v, s->min, s->max);
     }
     *number_of(c, s) = v;
+    note_source(c, s);
     return OK;
 }
 
@@ -167,9 +176,11 @@ struct err conf_load(const char *path, struct conf *out) {
     struct conf c = {0};
     struct err e = set_defaults(&c);
     if (!err_is_set(e) && path != NULL) {
+        c.reading = CONF_FROM_FILE;
         e = conf_read_file(path, &c);
     }
     if (!err_is_set(e)) {
+        c.reading = CONF_FROM_ENVIRONMENT;
         e = read_environment(&c);
     }
     if (err_is_set(e)) {
@@ -278,4 +289,45 @@ void conf_describe(struct buf *out) {
         describe_setting(out, s);
     }
     buf_add_c(out, "};\n");
+}
+
+/* ---- what is in force ---- */
+
+/* A secret itself, or an URL with one in it. */
+static void show_text(struct buf *out, const struct setting *s, const char *text) {
+    const char *scheme = strstr(text, "://"), *at = strrchr(text, '@');
+    const char *colon = scheme != NULL && at != NULL ? strchr(scheme + 3, ':') : NULL;
+    if (strcmp(s->name, "secret") == 0 || strstr(s->name, "_secret") != NULL) {
+        json_add_string(out, text[0] != '\0' ? STR("***") : STR(""));
+    } else if (colon != NULL && colon < at) {
+        struct buf url;
+        buf_init(&url, CONF_URL_BYTES);
+        buf_add(&url, str_of(text, (size_t)(colon + 1 - text)));
+        buf_add_c(&url, "***");
+        buf_add_c(&url, at);
+        json_add_string(out, err_is_set(buf_status(&url)) ? STR("***") : buf_str(&url));
+        buf_free(&url);
+    } else {
+        json_add_string(out, str_c(text));
+    }
+}
+
+void conf_show(const struct conf *c, struct buf *out) {
+    static const char *const sources[] = {"default", "file", "environment"};
+    for (size_t i = 0; i < conf_settings_count; i++) {
+        const struct setting *s = &conf_settings[i];
+        buf_addf(out, "%s{\"name\":\"%s.%s\",\"value\":", i > 0 ? "," : "[", s->group, s->name);
+        if (s->text != NULL) {
+            show_text(out, s, *(char *const *)(const void *)((const char *)c + s->offset));
+            buf_add_c(out, ",\"default\":");
+            json_add_string(out, str_c(s->text));
+        } else {
+            buf_addf(out, "%" PRId64 ",\"default\":%" PRId64, *(const int64_t *)(const void *)((const char *)c + s->offset),
+                     s->def);
+        }
+        buf_addf(out, ",\"from\":\"%s\",\"about\":", sources[((const uint8_t *)&c->source)[i]]);
+        json_add_string(out, str_c(s->doc));
+        buf_add_char(out, '}');
+    }
+    buf_add_char(out, ']');
 }

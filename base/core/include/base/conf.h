@@ -5,12 +5,22 @@
 #include <base/buf.h>
 #include <base/err.h>
 
+enum conf_source { CONF_FROM_DEFAULT, CONF_FROM_FILE, CONF_FROM_ENVIRONMENT };
+
 struct conf {
 #define C_STR(group, name, def, doc) char *group##_##name;
 #define C_INT(group, name, def, min, max, doc) int64_t group##_##name;
 #include <base/conf.def>
 #undef C_STR
 #undef C_INT
+    struct {
+#define C_STR(group, name, def, doc) uint8_t group##_##name;
+#define C_INT(group, name, def, min, max, doc) C_STR(group, name, def, doc)
+#include <base/conf.def>
+#undef C_STR
+#undef C_INT
+    } source;                 /* enum conf_source, of each */
+    enum conf_source reading; /* where the value that is set next comes from */
 };
 
 /* Defaults, then the file (path may be NULL), then PENSTOCK_GROUP_NAME of the environment. ERR_INVALID with file:line (or
@@ -35,5 +45,7 @@ MUST struct err conf_secret(const char *path, char **out);
 
 /* The settings as a commented file with their defaults, which conf_load reads: the reference documentation. */
 void conf_describe(struct buf *out);
+/* The settings in force, as a JSON array of {"name","value","default","from","about"}; secrets are "***". */
+void conf_show(const struct conf *c, struct buf *out);
 
 #endif

@@ -1,0 +1,58 @@
+"""Pages stay fast when very much waits or is dead. TEST_FULL=1: a million of each; otherwise some thousands, which only shows that it runs."""
+import os
+import time
+from urllib.parse import quote
+
+import pytest
+
+from penstock_ops import ports
+from stack import BUILD, WAIT_S, Client, Stack
+
+MANY = 1_000_000 if os.environ.get("TEST_FULL") else 5_000
+TIMES, P99_MS = (300, 50) if os.environ.get("TEST_FULL") else (5, 1000)
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+UUID = "(lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - 7200000 + n), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '80' || "\
+       "substr(md5('a' || n), 1, 14))::uuid"
+FILL = f"""
+ALTER TABLE platform.job SET (autovacuum_enabled = off);
+INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, epoch)
+SELECT id, id, 'default', 'default', 0, 'demo.note', 1, '{{"text":"x"}}', '{TRACE}', 1 FROM (SELECT {UUID} AS id FROM generate_series(1, {MANY}) n) s;
+INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, state, finished_at)
+SELECT id, id, 'default', 'orders', 0, 'order.place', 1, '{{"text":"x"}}', '{TRACE}', 'dead', now()
+FROM (SELECT {UUID.replace("7200000", "99999999")} AS id FROM generate_series(1, {MANY}) n) s;
+INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, fingerprint, traceparent, died_at)
+SELECT id, id, 0, 'journal', tenant, queue, type, 1, payload, 3, '[{{"at_ms":1,"code":"X","detail":"y"}}]', 'order.place: X: ' || abs(mod(hashtext(id::text), 200)),
+traceparent, now() - random() * interval '2 hours' FROM platform.job WHERE state = 'dead';
+VACUUM ANALYZE platform.job; VACUUM ANALYZE platform.dead_job;
+"""
+GROUP = "order.place: X: 7"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    made = Stack(tmp_path_factory.mktemp("speed"), build=BUILD)
+    try:
+        made.start(roles=())
+        for statement in FILL.split(";"):
+            made.sql(statement) if statement.strip() else None
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.mark.parametrize("path", [
+    "/v1/jobs", "/v1/jobs?state=waiting", "/v1/jobs?state=dead", "/v1/jobs?state=dead&queue=orders&type=order.place", "/v1/jobs?age=%3E1h",
+    "/v1/jobs?type=demo.sleep", "/v1/jobs?state=waiting&tenant=nobody", "/v1/jobs?error=X", "/v1/jobs?key=nothing", "/v1/dlq",
+    f"/v1/dlq?queue=orders&fingerprint={quote(GROUP)}", "/v1/dlq/groups", "/v1/queues", "/v1/queues/orders", "/v1/live/history"])
+def test_page__given_very_much_then_it_is_fast(stack, path):
+    client = Client(stack.api.url)
+    ports.wait_until(lambda: client.get("/v1/dlq/groups").json().get("counted_at"), WAIT_S)
+    took = []
+    for _ in range(TIMES):
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text
+        took.append(answer.elapsed.total_seconds() * 1000)
+        time.sleep(0.002)
+    took.sort()
+    print(f"{path}: p50 {took[len(took) // 2]:.1f} ms, p99 {took[int(len(took) * 0.99)]:.1f} ms, {len(answer.content)} bytes")
+    assert took[int(len(took) * 0.99)] < P99_MS, took[-5:]
