@@ -6,7 +6,7 @@
 #include "server.h"
 
 enum { LIST_BYTES_MAX = 4 << 20, COLUMN_LAST = 0, COLUMN_SCANNED, COLUMN_JOB, PARAMS = 8, AGE_MAX_S = 10 * 365 * 86400 };
-#define PAGE_ROWS "2000"
+#define PAGE_ROWS "1000"
 
 /* $1 tenant that the caller is, or NULL, $2 state, $3 type, $4 queue, $5 limit, $6 ids below, $7 tenant, $8 a part of the error, or the key; each
  * but the limit may be NULL. What $8 is looked for in is the source's. */

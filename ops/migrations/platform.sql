@@ -54,6 +54,7 @@ ALTER TABLE platform.job ADD COLUMN IF NOT EXISTS unchecked boolean NOT NULL DEF
 CREATE INDEX IF NOT EXISTS job_open ON platform.job (queue, shard, id) INCLUDE (epoch) WHERE state = 'waiting';
 CREATE INDEX IF NOT EXISTS job_unmarked ON platform.job (id) WHERE state = 'waiting' AND epoch IS NULL;
 CREATE INDEX IF NOT EXISTS job_root ON platform.job (root_id);
+CREATE INDEX IF NOT EXISTS job_replay ON platform.job (replay_of) WHERE replay_of IS NOT NULL;
 CREATE INDEX IF NOT EXISTS job_ended ON platform.job (state, id) WHERE state IN ('dead', 'cancelled', 'expired');
 CREATE INDEX IF NOT EXISTS job_finished ON platform.job (finished_at) WHERE state <> 'waiting';
 

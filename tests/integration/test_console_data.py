@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from penstock_ops import ports
-from stack import WAIT_S, Client, new_key, problem
+from stack import WAIT_S, Client, new_key, order, problem
 
 QUEUE = "notifications"
 
@@ -187,3 +187,100 @@ def test_settings__given_secrets_then_stars_and_where_each_value_comes_from(stac
     for name in ("webhook", "provider", "redis", "postgres"):
         assert stack.secrets.value(name) not in answer.text
     problem(Client(stack.api.url, make_key("default", "view")).get("/v1/settings"), 403, "forbidden")
+
+
+# ---- one job ----
+
+def test_detail__given_an_order_then_what_it_carries_has_done_and_asked_for_with_secrets_hidden(client):
+    key = new_key()
+    placed = client.post("/v1/orders", order(notify={"email": "someone@example.com"}), key)
+    assert placed.status_code == 201, placed.text
+    answer = client.get(f"/v1/jobs/{placed.json()['order_id']}/detail")
+    detail = answer.json()
+    assert answer.status_code == 200 and (detail["type"], detail["key"], detail["errors"]) == ("order.place", key, [])
+    assert detail["payload"]["payment"]["token"] == "***" == detail["payload"]["notify"]["email"]
+    assert detail["payload"]["customer_id"] == "customer-1" and "tok_ok" not in answer.text and "someone" not in answer.text
+    assert [(c["kind"], c["state"]) for c in detail["calls"]] == [("authorize", "succeeded")] and detail["calls"][0]["reference"]
+    assert {"step": "", "outcome": "done"}.items() <= detail["effects"][-1].items()
+
+
+def test_detail__given_a_dead_job_of_the_stream_class_then_why_it_died(client, bury):
+    job_id = bury(1, "test.dead: why")[0]
+    detail = client.get(f"/v1/jobs/{job_id}/detail").json()
+    assert detail["attempts"] == 3 and detail["errors"][-1]["detail"] == "no. 1" and detail["fingerprint"] == "test.dead: why"
+    assert detail["effects"] == detail["calls"] == detail["replays"] == [] and detail["payload"] == {}
+
+
+def test_detail__given_another_tenants_job_or_none_then_404(stack, client, make_key):
+    job_id = client.enqueue("demo.note", {"text": "mine"})["id"]
+    assert client.get(f"/v1/jobs/{job_id}/detail").json()["payload"] == {"text": "mine"}
+    problem(Client(stack.api.url, make_key("acme", "view")).get(f"/v1/jobs/{job_id}/detail"), 404, "not_found")
+    problem(client.get(f"/v1/jobs/{uuid.uuid4()}/detail"), 404, "not_found")
+
+
+# ---- edit and replay ----
+
+@pytest.fixture
+def dead_note(stack, client):
+    """A journal job that died before it did anything."""
+    def make(payload: str = '{"text": "wrong"}', job_type: str = "demo.note", queue: str = "default") -> str:
+        job_id = str(stack.sql("SELECT platform.new_job_id(number, 1) FROM platform.queue WHERE name = %s", queue)[0][0])
+        stack.sql("INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, state, finished_at) "
+                  "VALUES (%s, %s, 'default', %s, 0, %s, 1, %s, '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'dead', now())",
+                  job_id, job_id, queue, job_type, payload.encode())
+        stack.sql("INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, "
+                  "fingerprint, traceparent) SELECT id, root_id, 0, 'journal', tenant, queue, type, 1, payload, 1, '[]', 'x', traceparent "
+                  "FROM platform.job WHERE id = %s", job_id)
+        return job_id
+    return make
+
+
+def test_edit__given_a_dead_job_then_a_new_one_runs_and_both_know_of_each_other(stack, client, dead_note):
+    old = dead_note()
+    answer = client.post(f"/v1/jobs/{old}/replay", {"payload": {"text": "right"}, "reason": "typing"})
+    assert answer.status_code == 202, answer.text
+    new = answer.json()["id"]
+    assert answer.json()["replay_of"] == old and client.ended(new)["state"] == "done"
+    assert stack.sql("SELECT text FROM custom.note WHERE root_id = %s", new) == [("right",)]
+    assert stack.sql("SELECT count(*) FROM custom.note WHERE root_id = %s", old) == [(0,)]
+    assert client.get(f"/v1/jobs/{old}/detail").json()["replays"] == [new]
+    assert client.get(f"/v1/jobs/{new}/detail").json()["replay_of"] == old
+    assert stack.sql("SELECT action, detail->>'reason', detail->>'job' FROM platform.audit WHERE target = %s", old) == [("job.edit", "typing", new)]
+    problem(client.post(f"/v1/jobs/{old}/replay", {"payload": {"text": "twice"}}), 409, "job_not_dead")
+    problem(client.post(f"/v1/jobs/{old}/retry"), 409, "job_not_dead")
+
+
+def test_edit__given_stars_then_what_was_there_stays(stack, client, dead_note):
+    payload = '{"customer_id": "c", "currency": "EUR", "lines": [{"sku": "a", "title": "b", "qty": 1, "unit_minor": 0}], "payment": {"token": "tok_ok"}}'
+    old = dead_note(payload, "order.place", "orders")
+    shown = client.get(f"/v1/jobs/{old}/detail").json()["payload"]
+    assert shown["payment"] == {"token": "***"}
+    shown["lines"][0]["unit_minor"] = 500
+    answer = client.post(f"/v1/jobs/{old}/replay", {"payload": shown})
+    assert answer.status_code == 202, answer.text
+    assert client.ended(answer.json()["id"])["status"] == 201
+
+
+def test_edit__given_a_job_that_asked_the_provider_then_409_and_nothing_is_made(stack, client):
+    order_id = client.post("/v1/orders", order(), new_key()).json()["order_id"]
+    stack.sql("UPDATE platform.job SET state = 'dead' WHERE id = %s", order_id)
+    stack.sql("INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, "
+              "fingerprint, traceparent) SELECT id, root_id, 0, 'journal', tenant, queue, type, 1, payload, 1, '[]', 'x', traceparent "
+              "FROM platform.job WHERE id = %s", order_id)
+    stack.sql("DELETE FROM orders.effect WHERE root_id = %s", order_id)
+    payload = client.get(f"/v1/jobs/{order_id}/detail").json()["payload"]
+    problem(client.post(f"/v1/jobs/{order_id}/replay", {"payload": payload}), 409, "job_acted")
+    assert stack.sql("SELECT count(*) FROM platform.job WHERE replay_of = %s", order_id) == [(0,)]
+    stack.sql("DELETE FROM platform.dead_job WHERE id = %s", order_id)
+    stack.sql("UPDATE platform.job SET state = 'done' WHERE id = %s", order_id)
+
+
+def test_edit__given_a_wrong_payload_or_a_job_that_is_not_dead_then_nothing_is_made(stack, client, bury, dead_note, make_key):
+    old, stream, done = dead_note(), bury(1, "test.dead: s")[0], client.enqueue("demo.note", {"text": "lives"})["id"]
+    assert problem(client.post(f"/v1/jobs/{old}/replay", {"payload": {"text": 5}}), 422, "invalid")["errors"][0]["pointer"] == "#/payload/text"
+    problem(client.post(f"/v1/jobs/{old}/replay", {}), 422, "invalid")
+    problem(client.post(f"/v1/jobs/{done}/replay", {"payload": {"text": "x"}}), 409, "job_not_dead")
+    assert client.post(f"/v1/jobs/{stream}/replay", {"payload": {}}).status_code == 422
+    problem(client.post(f"/v1/jobs/{uuid.uuid4()}/replay", {"payload": {}}), 404, "not_found")
+    problem(Client(stack.api.url, make_key("acme", "replay")).post(f"/v1/jobs/{old}/replay", {"payload": {"text": "x"}}), 404, "not_found")
+    assert client.get(f"/v1/jobs/{old}/detail").json()["replays"] == []

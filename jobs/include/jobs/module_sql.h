@@ -40,7 +40,8 @@ enum { EFFECT_PARAMS = 6 };
     "SELECT " id ", " root ", " tenant ", " queue ", " type ", " type_version ", " payload ", " trace ", " due " FROM " source
 
 struct module_sql {
-    struct pg_stmt close, step;              /* effect */
+    struct pg_stmt close, step; /* effect */
+    struct pg_stmt effects;     /* of root $1, for people: step, outcome, generation, status, at in ms; '' is the terminal one */
     struct pg_stmt outbox_read, outbox_drop; /* job_outbox */
     struct pg_stmt events_read, events_mark; /* event_outbox */
     struct pg_stmt retain;                   /* effects, events, inbox rows whose ids are older than $1; at most 5000 of each */
@@ -58,6 +59,10 @@ struct module_sql {
                  "SELECT false, generation, outcome, status, result FROM t UNION ALL "                                    \
                  "SELECT EXISTS (SELECT FROM g), 0, 'done', 0, NULL WHERE NOT EXISTS (SELECT FROM t)",                    \
                  3},                                                                                                      \
+        .effects = {schema ".effects",                                                                                    \
+                    "SELECT step, outcome, generation, status, (extract(epoch FROM at) * 1000)::bigint FROM " schema      \
+                    ".effect WHERE root_id = $1::uuid ORDER BY at, step",                                                 \
+                    1},                                                                                                   \
         .outbox_read = {schema ".outbox_read",                                                                            \
                         "SELECT id, root_id, tenant, queue, type, type_version, payload, traceparent, "                   \
                         "(extract(epoch FROM due_at) * 1000)::bigint FROM " schema ".job_outbox ORDER BY id LIMIT 64",    \

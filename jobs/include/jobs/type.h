@@ -79,6 +79,9 @@ struct module {
     const char *name; /* schema; role penstock_<name> */
     const char *ddl;  /* everything in its schema, idempotent; run by migrate as its owner */
     const struct module_sql *sql;
+    /* What was asked of a server outside on behalf of root $1, for people: kind, state, at in ms, its reference there or NULL; of those that
+     * were not asked for yet the state is "init". NULL: nothing that a repetition could do twice. */
+    const struct pg_stmt *calls;
     const struct job_type *types;
     size_t types_n;
     const struct event_consumer *consumers;

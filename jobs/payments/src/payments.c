@@ -120,10 +120,20 @@ static void close_module(struct module_env *env) {
     env->state = NULL;
 }
 
+/* An order's authorization has no root of its own, but a key made of the order's. */
+static const struct pg_stmt calls_stmt = {
+    "payments.calls",
+    "SELECT o.kind, o.state, (extract(epoch FROM coalesce(o.decided_at, o.sent_at, o.created_at)) * 1000)::bigint, o.provider_ref "
+    "FROM payments.payment_op o WHERE o.root_id = $1::uuid OR o.payment_id = (SELECT id FROM payments.payment WHERE key = $1 || ':authorize') "
+    "ORDER BY o.created_at, o.id",
+    1,
+};
+
 const struct module payments_module = {
     .name = "payments",
     .ddl = ddl,
     .sql = &payments_sql,
+    .calls = &calls_stmt,
     .types = types,
     .types_n = sizeof types / sizeof types[0],
     .open = open_module,
