@@ -55,6 +55,8 @@ CREATE INDEX IF NOT EXISTS job_open ON platform.job (queue, shard, id) INCLUDE (
 CREATE INDEX IF NOT EXISTS job_unmarked ON platform.job (id) WHERE state = 'waiting' AND epoch IS NULL;
 CREATE INDEX IF NOT EXISTS job_root ON platform.job (root_id);
 CREATE INDEX IF NOT EXISTS job_replay ON platform.job (replay_of) WHERE replay_of IS NOT NULL;
+-- What an order, or anything else, has sent is found by its trace.
+CREATE INDEX IF NOT EXISTS job_notices ON platform.job (substr(traceparent, 4, 32)) WHERE queue = 'notifications';
 CREATE INDEX IF NOT EXISTS job_ended ON platform.job (state, id) WHERE state IN ('dead', 'cancelled', 'expired');
 CREATE INDEX IF NOT EXISTS job_finished ON platform.job (finished_at) WHERE state <> 'waiting';
 

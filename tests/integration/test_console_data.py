@@ -284,3 +284,32 @@ def test_edit__given_a_wrong_payload_or_a_job_that_is_not_dead_then_nothing_is_m
     problem(client.post(f"/v1/jobs/{uuid.uuid4()}/replay", {"payload": {}}), 404, "not_found")
     problem(Client(stack.api.url, make_key("acme", "replay")).post(f"/v1/jobs/{old}/replay", {"payload": {"text": "x"}}), 404, "not_found")
     assert client.get(f"/v1/jobs/{old}/detail").json()["replays"] == []
+
+
+# ---- timelines ----
+
+def told(client: Client, path: str) -> list[str]:
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    times = [item["at"] for item in answer.json()["items"]]
+    assert times == sorted(times)
+    return [f"{item['source']}: {item['what']}" for item in answer.json()["items"]]
+
+
+def test_timeline__given_an_order_then_its_payment_events_jobs_and_what_it_sent(stack, client, make_key):
+    placed = client.post("/v1/orders", order(notify={"email": "someone@example.com"}), new_key()).json()
+    path = f"/v1/orders/{placed['order_id']}/timeline"
+    wanted = {"orders: order placed", "payments: payment created", "payments: authorize succeeded", "orders: event order.confirmed",
+              "jobs: job order.place done", "jobs: job notify.email done", "notifications: email sent", "orders: flow ended"}
+    assert ports.wait_until(lambda: wanted <= set(told(client, path)), WAIT_S), (wanted - set(told(client, path)), told(client, path))
+    assert "someone" not in client.get(path).text and "tok_ok" not in client.get(path).text
+    assert client.post(f"/v1/payments/{placed['payment_id']}/capture", {}, new_key()).status_code == 200
+    assert {"payments: capture succeeded", "jobs: job payment.capture done"} <= set(told(client, path))
+    assert {"payments: capture succeeded", "payments: authorize succeeded", "jobs: job payment.capture done"} <= \
+        set(told(client, f"/v1/payments/{placed['payment_id']}/timeline"))
+    problem(Client(stack.api.url, make_key("acme", "view", "admin")).get(path), 404, "not_found")
+
+
+def test_timeline__given_nothing_then_404(client):
+    for noun in ("orders", "payments", "notifications"):
+        problem(client.get(f"/v1/{noun}/{uuid.uuid4()}/timeline"), 404, "not_found")

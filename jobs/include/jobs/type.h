@@ -82,6 +82,9 @@ struct module {
     /* What was asked of a server outside on behalf of root $1, for people: kind, state, at in ms, its reference there or NULL; of those that
      * were not asked for yet the state is "init". NULL: nothing that a repetition could do twice. */
     const struct pg_stmt *calls;
+    /* What happened to those of the ids $1 (uuid[]) that are things of this module's, or belong to one, in tenant $2: at in ms, what, detail
+     * (a JSON object), the root of the job it came by or NULL. NULL: nothing for people to read. */
+    const struct pg_stmt *story;
     const struct job_type *types;
     size_t types_n;
     const struct event_consumer *consumers;

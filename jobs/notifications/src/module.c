@@ -93,10 +93,20 @@ static struct err open_module(struct module_env *env, struct services *services)
     return OK;
 }
 
+/* Who it went to is in the notification itself. */
+static const struct pg_stmt story_stmt = {
+    "notifications.story",
+    "SELECT (extract(epoch FROM updated_at) * 1000)::bigint, channel || ' ' || status, json_strip_nulls(json_build_object("
+    "'notification_id', id, 'attempts', attempts, 'last_error', last_error))::text, id FROM notifications.notification "
+    "WHERE id = ANY($1::uuid[]) AND tenant = $2::text",
+    2,
+};
+
 const struct module notifications_module = {
     .name = "notifications",
     .ddl = ddl,
     .sql = &sql,
+    .story = &story_stmt,
     .types = types,
     .types_n = sizeof types / sizeof types[0],
     .consumers = consumers,

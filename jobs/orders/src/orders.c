@@ -102,10 +102,23 @@ static struct err open_module(struct module_env *env, struct services *services)
     return OK;
 }
 
+static const struct pg_stmt story_stmt = {
+    "orders.story",
+    "WITH o AS (SELECT * FROM orders.orders WHERE id = ANY($1::uuid[]) AND tenant = $2::text) "
+    "SELECT (extract(epoch FROM created_at) * 1000)::bigint, 'order placed', json_build_object('order_id', id, 'status', status, "
+    "'total_minor', total, 'currency', currency)::text, id FROM o UNION ALL "
+    "SELECT (extract(epoch FROM e.at) * 1000)::bigint, CASE WHEN e.step = '' THEN 'flow ended' ELSE 'step ' || e.step END, "
+    "json_build_object('outcome', e.outcome, 'status', e.status)::text, e.root_id FROM orders.effect e JOIN o ON o.id = e.root_id UNION ALL "
+    "SELECT (extract(epoch FROM v.at) * 1000)::bigint, 'event ' || v.type, json_build_object('event_id', v.id, 'delivered', "
+    "v.published_at IS NOT NULL)::text, NULL FROM orders.event_outbox v JOIN o ON o.id = v.aggregate_id",
+    2,
+};
+
 const struct module orders_module = {
     .name = "orders",
     .ddl = ddl,
     .sql = &orders_sql,
+    .story = &story_stmt,
     .types = types,
     .types_n = sizeof types / sizeof types[0],
     .open = open_module,

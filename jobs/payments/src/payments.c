@@ -129,11 +129,27 @@ static const struct pg_stmt calls_stmt = {
     1,
 };
 
+/* By the payment's id, or its order's. What was decided counts from then. */
+static const struct pg_stmt story_stmt = {
+    "payments.story",
+    "WITH p AS (SELECT * FROM payments.payment WHERE (id = ANY($1::uuid[]) OR order_id = ANY($1::uuid[])) AND tenant = $2::text) "
+    "SELECT (extract(epoch FROM created_at) * 1000)::bigint, 'payment created', json_build_object('payment_id', id, 'order_id', order_id, "
+    "'status', status, 'amount_minor', amount, 'currency', currency)::text, order_id FROM p UNION ALL "
+    "SELECT (extract(epoch FROM coalesce(o.decided_at, o.sent_at, o.created_at)) * 1000)::bigint, o.kind || ' ' || o.state, "
+    "json_strip_nulls(json_build_object('op_id', o.id, 'payment_id', o.payment_id, 'amount_minor', o.amount, 'currency', o.currency, "
+    "'provider', o.provider, 'provider_ref', o.provider_ref, 'calls', o.calls, 'code', o.code))::text, o.root_id "
+    "FROM payments.payment_op o JOIN p ON p.id = o.payment_id UNION ALL "
+    "SELECT (extract(epoch FROM v.at) * 1000)::bigint, 'event ' || v.type, json_build_object('event_id', v.id, 'delivered', "
+    "v.published_at IS NOT NULL)::text, NULL FROM payments.event_outbox v JOIN p ON p.id = v.aggregate_id",
+    2,
+};
+
 const struct module payments_module = {
     .name = "payments",
     .ddl = ddl,
     .sql = &payments_sql,
     .calls = &calls_stmt,
+    .story = &story_stmt,
     .types = types,
     .types_n = sizeof types / sizeof types[0],
     .open = open_module,
