@@ -70,8 +70,9 @@ struct str header_cookie(struct str value, const char *name) {
     struct str pair, key;
     while (str_cut(&value, ';', &pair)) {
         pair = str_trim(pair);
-        if (str_cut(&pair, '=', &key) && str_is(key, name)) {
-            return str_of(pair.p != NULL ? pair.p : "", pair.n);
+        bool whole = pair.n > 0 && memchr(pair.p, '=', pair.n) != NULL;
+        if (whole && str_cut(&pair, '=', &key) && str_is(key, name)) {
+            return pair;
         }
     }
     return STR_NONE;

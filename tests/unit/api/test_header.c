@@ -203,6 +203,23 @@ static void test_header__given_a_time_then_it_is_milliseconds_of_utc(void **stat
     }
 }
 
+static void test_header__given_cookies_then_the_one_of_that_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *value, *found; /* NULL: none */
+    } cases[] = {
+        {"s=1", "1"},         {"a=2; s=a:1:b; b=3", "a:1:b"},
+        {" a=2;s=3", "3"},    {"s=", ""},
+        {"xs=1; s2=2", NULL}, {"s", NULL},
+        {"", NULL},           {"; ;=", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct str found = header_cookie(str_c(cases[i].value), "s");
+        assert_true(cases[i].found == NULL ? found.p == NULL : found.p != NULL && str_is(found, cases[i].found));
+    }
+    assert_null(header_cookie(STR_NONE, "s").p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_header__given_a_key_in_quotes_or_bare_then_it_is_the_same),
@@ -215,6 +232,7 @@ int main(void) {
         cmocka_unit_test(test_header__given_a_host_then_only_this_machines_own_names_are_local),
         cmocka_unit_test(test_header__given_a_content_type_then_type_and_charset_decide),
         cmocka_unit_test(test_header__given_accept_then_a_named_type_is_accepted_unless_q_is_0),
+        cmocka_unit_test(test_header__given_cookies_then_the_one_of_that_name),
         cmocka_unit_test(test_header__given_a_time_then_it_is_milliseconds_of_utc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

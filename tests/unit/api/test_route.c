@@ -34,6 +34,12 @@ static void test_route__given_a_path_then_its_route_and_parameter_are_found(void
         {"GET", "", "none", ""},
         {"GET", "/", "ui_home", ""},
         {"GET", "/ui/jobs", "ui_page", "jobs"},
+        {"GET", "/ui/", "ui_start", ""},
+        {"GET", "/ui/jobs/x", "ui_page", "jobs/x"},
+        {"GET", "/ui/assets/main.js", "ui_asset", "main.js"},
+        {"GET", "/ui/assets/a/b.js", "ui_asset", "a/b.js"},
+        {"GET", "/ui", "none", ""},
+        {"GET", "/v1/live/history", "live_history", ""},
     };
     char allow[ROUTE_ALLOW_BYTES];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

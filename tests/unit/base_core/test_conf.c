@@ -297,6 +297,34 @@ static int remove_folder(void **state) {
     return unlink(path) == 0 ? rmdir(folder) : -1;
 }
 
+static void assert_shown(const struct buf *shown, const char *text) {
+    if (memmem(shown->p, shown->n, text, strlen(text)) == NULL) {
+        fail_msg("%s is not in %.*s", text, (int)shown->n, shown->p);
+    }
+}
+
+static void test_conf__given_secrets_then_they_are_not_shown_and_sources_are(void **state) {
+    (void)state;
+    struct conf c;
+    struct buf shown;
+    write_file("webhook = { secret = \"whsec_abc\"; }; redis = { url = \"redis://user:pass@h:1/2\"; connect_ms = 20; };");
+    assert_int_equal(0, setenv("PENSTOCK_MAIL_URL", "smtp://h:25", 1));
+    assert_ok(conf_load(path, &c));
+    assert_int_equal(0, unsetenv("PENSTOCK_MAIL_URL"));
+    buf_init(&shown, 64 * 1024);
+    conf_show(&c, &shown);
+    assert_ok(buf_status(&shown));
+    assert_shown(&shown, "{\"name\":\"webhook.secret\",\"value\":\"***\",\"default\":\"\",\"from\":\"file\"");
+    assert_shown(&shown, "\"value\":\"redis://user:***@h:1/2\",");
+    assert_shown(&shown, "\"redis.connect_ms\",\"value\":20,\"default\":1000,\"from\":\"file\"");
+    assert_shown(&shown, "\"mail.url\",\"value\":\"smtp://h:25\",\"default\":\"smtp://127.0.0.1:25\",\"from\":\"environment\"");
+    assert_shown(&shown, "\"handler.secret\",\"value\":\"\",\"default\":\"\",\"from\":\"default\"");
+    assert_null(memmem(shown.p, shown.n, "whsec_abc", 9));
+    assert_null(memmem(shown.p, shown.n, "pass@", 5));
+    buf_free(&shown);
+    conf_free(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conf__given_nothing_then_the_defaults),
@@ -307,6 +335,7 @@ int main(void) {
         cmocka_unit_test(test_conf__given_a_wrong_variable_then_it_is_named),
         cmocka_unit_test(test_conf__given_variables_of_others_then_they_are_left_alone),
         cmocka_unit_test(test_conf__the_description_is_a_file_with_every_setting_and_its_default),
+        cmocka_unit_test(test_conf__given_secrets_then_they_are_not_shown_and_sources_are),
         cmocka_unit_test(test_conf__given_a_secret_file_then_its_first_line),
         cmocka_unit_test(test_conf__given_no_memory_then_an_error_and_nothing_kept),
     };
