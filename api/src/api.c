@@ -8,6 +8,7 @@
 #include "accept.h"
 #include "declared.h"
 #include "keys.h"
+#include "limits.h"
 #include "live.h"
 #include "sampler.h"
 #include "server.h"
@@ -72,6 +73,7 @@ static void on_table(void *arg) {
     api->ready = true;
     sampler_start(api->sampler);
     slo_board_start(api->slo);
+    limits_start(api->limits);
     declared_tell(api);
     LOG(INFO, "api.ready", LF_C("process", api->rt->process));
 }
@@ -124,6 +126,7 @@ static struct err open_parts(struct api *api) {
     TRY(keys_new(api, &api->keys));
     TRY(sampler_new(api, &api->sampler));
     TRY(live_new(api, &api->live));
+    TRY(limits_new(api, &api->limits));
     TRY(wait_table_new(api, &api->waits));
     TRY(accept_new(api, &api->accept));
     TRY(enter_new(api, &api->enter));
@@ -146,6 +149,7 @@ static void close_parts(struct api *api) {
         sampler_stop(api->sampler);
         slo_board_stop(api->slo);
         live_stop(api->live);
+        limits_stop(api->limits);
         calls_free_spare(api);
         runtime_close(api->rt);
     }
@@ -155,6 +159,7 @@ static void close_parts(struct api *api) {
     sampler_free(api->sampler);
     free(api->slo);
     live_free(api->live);
+    limits_free(api->limits);
     keys_free(api->keys);
     types_free(api->types);
     declared_forget(api, true);

@@ -11,6 +11,7 @@
 #include "declared.h"
 #include "door.h"
 #include "header.h"
+#include "limits.h"
 #include "server.h"
 
 static const int64_t DEADLINE_MAX_MS = 30LL * 86400 * 1000;
@@ -374,7 +375,8 @@ static bool check_ready(struct call *c) {
 
 /* What the head alone tells: a refusal costs no body and no statement. */
 static bool check(struct call *c) {
-    return call_check_query(c) && check_ready(c) && check_media(c) && read_key(c) && read_deadline(c) && door_admits_route(c);
+    return limits_admit_request(c) && call_check_query(c) && check_ready(c) && check_media(c) && read_key(c) &&
+           read_deadline(c) && door_admits_route(c);
 }
 
 static void on_let_in(struct call *c) {

@@ -101,6 +101,8 @@ struct page *call_page(struct call *c);
 /* 200 with {"items": the first rows of res, each by write, "next": next}; next with p NULL: left out. In bytes at most max. */
 typedef void page_row(struct call *c, struct buf *b, const PGresult *res, int row);
 void call_answer_page(struct call *c, const PGresult *res, int rows, struct str next, size_t max, page_row *write);
+/* The version that If-Match names; 0: none, or *. Answers 400 or 412 and is false when it names none that there can be. */
+bool call_if_match(struct call *c, int64_t *out_version);
 /* The wait of this request, from Prefer or ?wait=, at most 30 s; fallback_ms without either. Answers 400 and is -1 when malformed. */
 int64_t call_wait_ms(struct call *c, int64_t fallback_ms);
 

@@ -86,33 +86,16 @@ static bool put_id(struct call *c, json_t *body) {
     return true;
 }
 
-/* If-Match is compared strongly: a weak tag, or one of a form that we do not make, is none of ours. */
-static bool read_match(struct call *c, struct str match, int64_t *out_version) {
-    if (header_version(match, out_version)) {
-        return true;
-    }
-    if (header_is_etag(match)) {
-        call_problem(c, PROBLEM_STALE, "%.*s is no version of this", STR_ARG(match));
-    } else {
-        call_problem(c, PROBLEM_BAD_PARAMETER, "If-Match must be * or one ETag, as the GET gives it: \"3\"");
-    }
-    return false;
-}
-
 static bool put_version(struct call *c, json_t *body) {
-    struct str match;
     int64_t version;
     if ((c->route->flags & ROUTE_MATCH) == 0) {
         return true;
     }
-    if (!call_one_header(c, "If-Match", &match)) {
+    if (!call_if_match(c, &version)) {
         return false;
     }
-    if (match.p == NULL || str_is(str_trim(match), "*")) {
+    if (version == 0) {
         return true;
-    }
-    if (!read_match(c, match, &version)) {
-        return false;
     }
     if (json_object_set_new(body, "if_version", json_integer(version)) != 0) {
         call_fail(c, err_make(ERR_NOMEM, "payload"));

@@ -38,6 +38,27 @@ bool call_one_header(struct call *c, const char *name, struct str *out) {
     return true;
 }
 
+/* Compared strongly: a weak tag, or one of a form that we do not make, is none of ours. */
+bool call_if_match(struct call *c, int64_t *out_version) {
+    struct str match;
+    if (!call_one_header(c, "If-Match", &match)) {
+        return false;
+    }
+    if (match.p == NULL || str_is(str_trim(match), "*")) {
+        *out_version = 0;
+        return true;
+    }
+    if (header_version(match, out_version)) {
+        return true;
+    }
+    if (header_is_etag(match)) {
+        call_problem(c, PROBLEM_STALE, "%.*s is no version of this", STR_ARG(match));
+    } else {
+        call_problem(c, PROBLEM_BAD_PARAMETER, "If-Match must be * or one ETag, as the GET gives it: \"3\"");
+    }
+    return false;
+}
+
 /* ---- the query ---- */
 
 /* Which of the route's parameters it is, as a bit; 0: none. */

@@ -21,8 +21,8 @@ static void write_depth(struct buf *b, const struct queue_sample *s) {
 static void write_queue(struct call *c, struct buf *b, const struct queue_info *q) {
     const struct queue_sample *s = sampler_find(c->api->sampler, q);
     struct pressure p = sampler_pressure(c->api->sampler, s);
-    buf_addf(b, "{\"name\":\"%s\",\"paused\":%s,\"shards\":%u,\"slots\":%d", q->name, q->paused ? "true" : "false", q->shards_n,
-             q->slots);
+    buf_addf(b, "{\"name\":\"%s\",\"version\":%lld,\"paused\":%s,\"shards\":%u,\"slots\":%d", q->name, (long long)q->version,
+             q->paused ? "true" : "false", q->shards_n, q->slots);
     buf_addf(b, ",\"limits\":{\"max_depth\":%lld,\"max_open\":%lld,\"max_drain_seconds\":%lld,\"max_fill_percent\":%d}",
              (long long)q->max_depth, (long long)q->max_open, (long long)q->max_drain_s, q->max_fill_pct);
     write_depth(b, s);

@@ -12,6 +12,7 @@ struct accept;
 struct enter;
 struct keys;
 struct live;
+struct limits;
 struct sampler;
 struct slo_board;
 struct types;
@@ -26,6 +27,7 @@ struct api {
     struct live *live;
     struct types *types;
     struct sampler *sampler;
+    struct limits *limits;
     struct redis_watch redis;
     struct accept *accept; /* journal class */
     struct enter *enter;   /* stream class */

@@ -5,6 +5,7 @@
 
 #include "door.h"
 #include "header.h"
+#include "limits.h"
 #include "server.h"
 
 static const int64_t DUE_MAX_MS = 24LL * 86400 * 1000; /* delay and retries stay below 25 days */
@@ -174,7 +175,8 @@ static bool take_job(struct submit *s, const json_t *payload, const char *prefix
         return refuse(s, PROBLEM_KEY_MISSING,
                       arena_printf(&s->a.call->arena, "Jobs of type %s take effects once per key", s->a.type->name));
     }
-    if (!door_admits(s->a.call, s->a.queue, &s->problem) || !read_payload(s, payload, prefix) || !take_fingerprint(s, raw)) {
+    if (!door_admits(s->a.call, s->a.queue, &s->problem) || !limits_admit_job(s->a.call, s->a.type, s->a.queue, &s->problem) ||
+        !read_payload(s, payload, prefix) || !take_fingerprint(s, raw)) {
         return false;
     }
     return !err_is_set(acceptance_prepare(&s->a)) || refuse(s, PROBLEM_BUSY, STR("Out of memory"));

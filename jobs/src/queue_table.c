@@ -10,7 +10,7 @@ struct queue_table {
 
 static const struct pg_stmt load_stmt = {
     "queue_table.load",
-    "SELECT name, number, shards, paused, slots, max_depth, max_open, max_drain_s, max_fill_pct FROM platform.queue "
+    "SELECT name, number, shards, paused, slots, max_depth, max_open, max_drain_s, max_fill_pct, version FROM platform.queue "
     "ORDER BY number LIMIT 64",
     0,
 };
@@ -83,6 +83,7 @@ static struct err take_row(struct queue_table *t, const PGresult *res, int row) 
     q->max_open = pg_col_int(res, row, 6);
     q->max_drain_s = pg_col_int(res, row, 7);
     q->max_fill_pct = (int)pg_col_int(res, row, 8);
+    q->version = pg_col_int(res, row, 9);
     return OK;
 }
 

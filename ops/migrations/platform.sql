@@ -146,6 +146,26 @@ CREATE TABLE IF NOT EXISTS platform.supervisor (
     seen_at timestamptz NOT NULL
 );
 
+-- What operators allow: jobs a second of a queue, a type, a tenant; requests a second of an API key; attempts at once of a type.
+CREATE TABLE IF NOT EXISTS platform.throttle (
+    kind        text NOT NULL CHECK (kind IN ('queue', 'type', 'tenant', 'key')),
+    name        text NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
+    per_s       numeric(12, 3) CHECK (per_s > 0),
+    burst       int CHECK (burst > 0),         -- at once
+    concurrency int CHECK (concurrency > 0),
+    reason      text NOT NULL,
+    author      text NOT NULL,
+    at          timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, name),
+    CHECK (concurrency IS NULL OR kind = 'type'),
+    CHECK ((per_s IS NULL) = (burst IS NULL) AND (per_s IS NOT NULL OR concurrency IS NOT NULL))
+);
+-- The API processes, among which rates are divided; only while there are any.
+CREATE TABLE IF NOT EXISTS platform.api_process (
+    name    text PRIMARY KEY,
+    seen_at timestamptz NOT NULL
+);
+
 -- Jobs that come again by a cron expression (base/cron.h). A tick is a job with the key cron:<id>:<tick's unix seconds> of tenant _system;
 -- the job itself is the schedule's tenant's. next_at: no tick before it is still to be made.
 CREATE TABLE IF NOT EXISTS platform.schedule (

@@ -8,6 +8,7 @@
 #include "share.h"
 #include "supervisor.h"
 
+enum { ROW_SUPERVISOR, ROW_QUEUE, ROW_TYPE };
 enum { ALIVE_MS = 5000, SAY_EVERY_MS = 1000, LOADS_BYTES_MAX = 64 * 1024 };
 static const double load_over_s = 5;
 
@@ -17,11 +18,12 @@ static const struct pg_stmt say_stmt = {
     "ON CONFLICT (name) DO UPDATE SET load = excluded.load, seen_at = excluded.seen_at",
     5,
 };
-/* First the supervisors by name, then the queues. Who has not been heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. */
+/* First the supervisors by name, then the queues, then the types that are limited. Who has not been heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. */
 static const struct pg_stmt look_stmt = {
     "supervisor.look",
-    "SELECT NULL AS queue, name, room, queues FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
-    "UNION ALL SELECT queue, NULL, workers, NULL FROM platform.desired_workers ORDER BY 1 NULLS FIRST, 2",
+    "SELECT 0 AS kind, name, room, queues FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
+    "UNION ALL SELECT 1, queue, workers, NULL FROM platform.desired_workers "
+    "UNION ALL SELECT 2, name, concurrency, NULL FROM platform.throttle WHERE kind = 'type' AND concurrency IS NOT NULL ORDER BY 1, 2",
     0,
 };
 static const struct pg_stmt end_stmt = {"supervisor.end", "DELETE FROM platform.supervisor WHERE name = $1", 1};
@@ -133,7 +135,7 @@ static bool runs(struct str queues, const struct queue_info *q) {
 static size_t read_places(const struct supervisor *s, const PGresult *res, const struct queue_info *q,
                           struct share_place places[SHARE_PLACES_MAX]) {
     size_t n = 0;
-    for (int row = 0; row < PQntuples(res) && pg_col_null(res, row, 0) && n < SHARE_PLACES_MAX; row++) {
+    for (int row = 0; row < PQntuples(res) && pg_col_int(res, row, 0) == ROW_SUPERVISOR && n < SHARE_PLACES_MAX; row++) {
         if (runs(pg_col(res, row, 3), q)) {
             places[n++] = (struct share_place){(int)pg_col_int(res, row, 2), str_is(pg_col(res, row, 1), s->rt->process)};
         }
@@ -144,20 +146,62 @@ static size_t read_places(const struct supervisor *s, const PGresult *res, const
 static size_t count_supervisors(const struct supervisor *s, const PGresult *res, bool *out_me) {
     size_t n = 0;
     *out_me = false;
-    for (; n < (size_t)PQntuples(res) && pg_col_null(res, (int)n, 0); n++) {
+    for (; n < (size_t)PQntuples(res) && pg_col_int(res, (int)n, 0) == ROW_SUPERVISOR; n++) {
         *out_me |= str_is(pg_col(res, (int)n, 1), s->rt->process);
     }
     return n;
 }
 
+/* The limits of a process, which is the at-th of all that are wanted: what a limit allows in all of them is dealt out one by one. */
+static void limit_child(struct child *c, const PGresult *res, int first, size_t at, size_t wanted) {
+    for (uint32_t i = 0; i < c->table->limits_n; i++) { /* what is not in the rows is limited no more */
+        bool there = false;
+        for (int row = first; row < PQntuples(res) && !there; row++) {
+            there = str_is(pg_col(res, row, 1), c->table->limits[i].type);
+        }
+        if (!there) {
+            slot_table_limit(c->table, c->table->limits[i].type, SLOT_UNLIMITED);
+        }
+    }
+    for (int row = first; row < PQntuples(res); row++) {
+        char type[65];
+        size_t most = (size_t)pg_col_int(res, row, 2);
+        if (str_copy_c(pg_col(res, row, 1), type, sizeof type)) {
+            slot_table_limit(c->table, type, (uint32_t)(most * (at + 1) / wanted - most * at / wanted));
+        }
+    }
+}
+
+/* By slot: they stay in this order. */
+static void limit_children(struct supervisor *s, const struct queue_info *q, const PGresult *res, struct share share,
+                           size_t wanted) {
+    int first = 0;
+    struct child *c, *other;
+    while (first < PQntuples(res) && pg_col_int(res, first, 0) != ROW_TYPE) {
+        first++;
+    }
+    TAILQ_FOREACH(c, &s->alive, link) {
+        size_t before = 0;
+        if (c->queue != q || c->quarantine || c->leaving) {
+            continue;
+        }
+        TAILQ_FOREACH(other, &s->alive, link) {
+            before += other->queue == q && !other->quarantine && !other->leaving && other->slot < c->slot;
+        }
+        limit_child(c, res, first, share.first + before, wanted);
+    }
+}
+
 static void follow_row(struct supervisor *s, const PGresult *res, int row) {
     struct share_place places[SHARE_PLACES_MAX];
-    const struct queue_info *q = queue_table_find(s->rt->queues, pg_col(res, row, 0));
+    const struct queue_info *q = queue_table_find(s->rt->queues, pg_col(res, row, 1));
     if (q == NULL) {
         return;
     }
     size_t wanted = (size_t)pg_col_int(res, row, 2);
-    follow(s, q, share_of(wanted, places, read_places(s, res, q, places), q->number));
+    struct share share = share_of(wanted, places, read_places(s, res, q, places), q->number);
+    follow(s, q, share.n);
+    limit_children(s, q, res, share, wanted);
     if (wanted > 0 && runs(str_c(s->rt->conf->worker_queues), q)) {
         quarantine_follow(s, q);
     }
@@ -183,7 +227,7 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
         return;
     }
     s->supervisors_n = n;
-    for (int row = (int)n; row < PQntuples(res); row++) {
+    for (int row = (int)n; row < PQntuples(res) && pg_col_int(res, row, 0) == ROW_QUEUE; row++) {
         follow_row(s, res, row);
     }
 }

@@ -1,6 +1,7 @@
 /* Starting attempts, watching their time, and turning their endings into what is to be written. */
 #include "failure.h"
 #include "process.h"
+#include "throttle.h"
 
 #include <base/crypto.h>
 #include <base/fault.h>
@@ -152,6 +153,7 @@ static void ended(struct held *h, const struct attempt_end *end) {
     h->wrote_follow_ups = end->follow_ups;
     p->service_ms += ((double)us / 1000 - p->service_ms) / AVERAGE_WEIGHT;
     kind_ran(h->kind, us, &h->attempt.job.trace, loop_wall(p->rt->loop));
+    throttle_left(h, end, us);
     p->table->busy = (uint32_t)p->running_n;
     p->table->attempts++;
     p->table->ran_us += (uint64_t)us;
@@ -215,7 +217,7 @@ static void begin(struct held *h) {
     struct err e = checked ? OK : kind_check(h->kind, a->payload);
     if (err_is_set(e)) {
         attempt_fail(a, e);
-    } else if (attempt_enter(a, h->kind->dependency)) {
+    } else if (throttle_enter(h) && attempt_enter(a, h->kind->dependency)) {
         a->type->start(a);
     }
     process_enter(p, NULL);
@@ -236,6 +238,7 @@ static void start(struct held *h) {
     a->hurried = ms < a->type->timeout_ms;
     TAILQ_INSERT_TAIL(&p->running, h, link);
     p->running_n++;
+    h->kind->running++;
     p->table->busy = (uint32_t)p->running_n;
     FAILPOINT(HANDLE_BEFORE);
     if (can_expire(a) && a->job.deadline.ms <= now.ms) {

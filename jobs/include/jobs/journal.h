@@ -20,6 +20,7 @@ struct queue_info {
     int slots;
     int64_t max_depth, max_open, max_drain_s;
     int max_fill_pct; /* of what all queues share */
+    int64_t version;  /* one more with each change by an operator */
 };
 struct queue_table;
 
