@@ -207,6 +207,8 @@ CREATE TABLE IF NOT EXISTS platform.api_key (
     created_at  timestamptz NOT NULL DEFAULT now(),
     revoked_at  timestamptz
 );
+-- Of a rotated key: the secret before this one, and until when it opens as well.
+ALTER TABLE platform.api_key ADD COLUMN IF NOT EXISTS old_hash bytea, ADD COLUMN IF NOT EXISTS old_until timestamptz;
 
 CREATE TABLE IF NOT EXISTS platform.audit (
     seq    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
