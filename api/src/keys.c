@@ -51,11 +51,18 @@ struct keys {
 
 static const struct pg_stmt key_stmt = {
     "api.key",
-    "SELECT secret_hash, tenant, array_to_string(scopes, ' '), left(name, 60) FROM platform.api_key WHERE id = $1 AND revoked_at IS NULL",
+    "SELECT secret_hash, tenant, array_to_string(scopes, ' '), left(name, 60), CASE WHEN old_until > now() THEN old_hash END "
+    "FROM platform.api_key WHERE id = $1 AND revoked_at IS NULL",
     1,
 };
 static const struct pg_stmt any_stmt = {"api.any_key", "SELECT EXISTS (SELECT FROM platform.api_key WHERE revoked_at IS NULL)",
                                         0};
+
+bool api_key_opens(const struct api_key *key, const uint8_t hash[SHA256_BYTES]) {
+    bool newer = crypto_equal(hash, key->secret_hash, SHA256_BYTES);
+    bool older = crypto_equal(hash, key->old_hash, SHA256_BYTES) && key->has_old;
+    return newer || older;
+}
 
 /* ---- what is known ---- */
 
@@ -142,6 +149,11 @@ static bool read_key(const PGresult *res, struct api_key *out) {
     (void)str_copy_c(pg_col(res, 0, 3), out->name, sizeof out->name);
     if (good) {
         memcpy(out->secret_hash, hash.p, SHA256_BYTES);
+    }
+    struct str old = pg_col_bytes(res, 0, 4, &scratch);
+    if (old.p != NULL && old.n == SHA256_BYTES) {
+        memcpy(out->old_hash, old.p, SHA256_BYTES);
+        out->has_old = true;
     }
     while (str_cut(&scopes, ' ', &name)) {
         out->scopes |= scope_parse(name);

@@ -17,8 +17,12 @@ struct keys;
 struct api_key {
     char id[TENANT_BYTES], tenant[TENANT_BYTES], name[KEY_NAME_BYTES];
     uint8_t secret_hash[SHA256_BYTES];
+    uint8_t old_hash[SHA256_BYTES]; /* of the secret before it, which opens as well for a while */
+    bool has_old;
     unsigned scopes; /* enum scope */
 };
+
+bool api_key_opens(const struct api_key *key, const uint8_t hash[SHA256_BYTES]); /* hash: of the secret that was sent */
 
 MUST struct err keys_new(struct api *api, struct keys **out);
 void keys_stop(struct keys *k); /* while the loop is there; NULL is fine */

@@ -1,7 +1,8 @@
-/* penstock key create|list|revoke: straight to Postgres, as the owner of the platform's schema, since the first key has to come
+/* penstock key create|rotate|list|revoke: straight to Postgres, as the owner of the platform's schema, since the first key has to come
  * from somewhere. A key is pen_<id>_<secret>; only SHA-256 of the secret is kept, and only the hash goes to the server. */
 #include "cli.h"
 #include "show.h"
+#include "text.h"
 
 #include <base/crypto.h>
 #include <base/limits.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 
 enum { SECRET_BYTES = 32, ID_BYTES = 8, NAME_MAX_BYTES = 200, KEY_MAX_BYTES = 128, ANSWER_MAX_BYTES = 16 << 20, PARAMS_MAX = 5 };
+static const int64_t OVERLAP_DEFAULT_MS = 86400000, OVERLAP_MAX_MS = INT64_C(30) * 86400000;
 
 #define UTC(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 #define KEY_JSON                                                                                                         \
@@ -22,6 +24,10 @@ enum { SECRET_BYTES = 32, ID_BYTES = 8, NAME_MAX_BYTES = 200, KEY_MAX_BYTES = 12
 
 static const char create_sql[] = "WITH k AS (INSERT INTO platform.api_key (id, secret_hash, tenant, scopes, name) VALUES "
                                  "($1, decode($2, 'hex'), $3, string_to_array($4, ','), $5) RETURNING *)" AUDITED("key.create");
+/* The secret before the last one opens nothing any more: there are two at most. */
+static const char rotate_sql[] =
+    "WITH k AS (UPDATE platform.api_key SET old_hash = secret_hash, old_until = now() + make_interval(secs => $3::bigint / 1000.0), "
+    "secret_hash = decode($2, 'hex') WHERE id = $1 AND revoked_at IS NULL RETURNING *)" AUDITED("key.rotate");
 static const char revoke_sql[] = "WITH k AS (UPDATE platform.api_key SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 "
                                  "RETURNING *)" AUDITED("key.revoke");
 static const char look_sql[] = "SELECT " KEY_JSON " FROM platform.api_key WHERE id = $1 AND revoked_at IS NULL";
@@ -154,11 +160,15 @@ static int check(const struct options *o, const char *tenant, const char *scopes
                                          : EXIT_SUCCESS;
 }
 
+static void make_id(char id[2 * ID_BYTES + 1]) {
+    uint8_t random[ID_BYTES];
+    crypto_random(random, sizeof random);
+    hex_encode(random, sizeof random, id);
+}
+
 /* key: "pen_<id>_<secret>". */
-static bool make_key(struct buf *key, char id[2 * ID_BYTES + 1], char hash_hex[SHA256_HEX_BYTES]) {
+static bool make_key(struct buf *key, const char *id, char hash_hex[SHA256_HEX_BYTES]) {
     uint8_t random[SECRET_BYTES], hash[SHA256_BYTES];
-    crypto_random(random, ID_BYTES);
-    hex_encode(random, ID_BYTES, id);
     crypto_random(random, sizeof random);
     buf_addf(key, "pen_%s_", id);
     size_t before = key->n;
@@ -189,6 +199,13 @@ static int show_key(const struct options *o, struct client_answer *a, struct str
     return ok ? EXIT_SUCCESS : cli_fail(o, EXIT_INTERNAL, "out of memory; the key was made: revoke it");
 }
 
+static void forget_key(struct buf *key) {
+    if (key->n > 0) {
+        crypto_wipe(key->p, key->n);
+    }
+    buf_free(key);
+}
+
 int cli_key_create(const struct options *o) {
     const char *tenant = o->value[OPTION_TENANT] != NULL ? o->value[OPTION_TENANT] : "default";
     const char *scopes = o->value[OPTION_SCOPES] != NULL ? o->value[OPTION_SCOPES] : "view,enqueue";
@@ -200,6 +217,7 @@ int cli_key_create(const struct options *o) {
     if (code != EXIT_SUCCESS) {
         return code;
     }
+    make_id(id);
     buf_init(&key, KEY_MAX_BYTES);
     if (make_key(&key, id, hash_hex)) {
         const char *const values[PARAMS_MAX] = {id, hash_hex, tenant, scopes, name};
@@ -211,10 +229,38 @@ int cli_key_create(const struct options *o) {
         code = show_key(o, &a, buf_str(&key));
     }
     client_answer_free(&a);
-    if (key.n > 0) {
-        crypto_wipe(key.p, key.n);
+    forget_key(&key);
+    return code;
+}
+
+int cli_key_rotate(const struct options *o) {
+    int64_t overlap_ms = OVERLAP_DEFAULT_MS;
+    char hash_hex[SHA256_HEX_BYTES], overlap[24];
+    struct client_answer a = {0};
+    struct buf key;
+    int code = EXIT_SUCCESS;
+    if (o->value[OPTION_OVERLAP] != NULL &&
+        (!text_duration(str_c(o->value[OPTION_OVERLAP]), &overlap_ms) || overlap_ms > OVERLAP_MAX_MS)) {
+        return cli_fail(o, EXIT_USAGE, "--overlap must be a time like 24h, at most 30 days, not \"%.60s\"",
+                        o->value[OPTION_OVERLAP]);
     }
-    buf_free(&key);
+    if (!str_is_name(str_c(o->args[0]), LIMIT_NAME_BYTES)) {
+        return cli_fail(o, EXIT_NO_INPUT, "there is no key %.80s", o->args[0]);
+    }
+    (void)snprintf(overlap, sizeof overlap, "%lld", (long long)overlap_ms);
+    buf_init(&key, KEY_MAX_BYTES);
+    if (make_key(&key, o->args[0], hash_hex)) {
+        const char *const values[] = {o->args[0], hash_hex, overlap};
+        code = query(o, rotate_sql, 3, values, &a);
+    } else {
+        code = cli_fail(o, EXIT_INTERNAL, "out of memory");
+    }
+    if (code == EXIT_SUCCESS) {
+        code = a.json != NULL ? show_key(o, &a, buf_str(&key))
+                              : cli_fail(o, EXIT_NO_INPUT, "there is no live key %.80s", o->args[0]);
+    }
+    client_answer_free(&a);
+    forget_key(&key);
     return code;
 }
 

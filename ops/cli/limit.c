@@ -9,9 +9,9 @@ static const struct column columns[] = {
     {"NAME", "limit", COLUMN_TEXT, COLUMN_CUT},
     {"RATE", "rate_per_second", COLUMN_TEXT, 0},
     {"BURST", "burst", COLUMN_TEXT, 0},
-    {"CONCURRENCY", "concurrency", COLUMN_TEXT, false},
+    {"CONCURRENCY", "concurrency", COLUMN_TEXT, 0},
     {"AUTHOR", "author", COLUMN_TEXT, COLUMN_CUT},
-    {"REASON", "reason", COLUMN_TEXT, true},
+    {"REASON", "reason", COLUMN_TEXT, COLUMN_CUT},
     {"AGE", "at", COLUMN_AGE, 0},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0], BODY_MAX_BYTES = 4096 };

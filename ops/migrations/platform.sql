@@ -21,7 +21,9 @@ ALTER TABLE platform.queue ADD COLUMN IF NOT EXISTS max_fill_pct smallint CHECK 
 INSERT INTO platform.queue (name, number, max_drain_s) VALUES
     ('default', 0, 300), ('orders', 1, 300), ('payments', 2, 0), ('notifications', 3, 60)
 ON CONFLICT DO NOTHING;
-UPDATE platform.queue SET max_fill_pct = CASE name WHEN 'notifications' THEN 70 WHEN 'orders' THEN 88 WHEN 'payments' THEN 95 ELSE 75 END
+-- Of bulk actions: beside what they may be there to clear. No worker while there is none.
+INSERT INTO platform.queue (name, number, max_drain_s, slots) VALUES ('bulk', 1023, 0, 4) ON CONFLICT DO NOTHING;
+UPDATE platform.queue SET max_fill_pct = CASE name WHEN 'notifications' THEN 70 WHEN 'orders' THEN 88 WHEN 'payments' THEN 95 WHEN 'bulk' THEN 95 ELSE 75 END
 WHERE max_fill_pct IS NULL;
 ALTER TABLE platform.queue ALTER COLUMN max_fill_pct SET DEFAULT 75, ALTER COLUMN max_fill_pct SET NOT NULL;
 
@@ -153,6 +155,14 @@ CREATE TABLE IF NOT EXISTS platform.supervisor (
     seen_at timestamptz NOT NULL
 );
 
+-- How far bulk actions (jobs/bulk) are.
+CREATE TABLE IF NOT EXISTS platform.bulk (
+    job_id uuid PRIMARY KEY,
+    done   bigint NOT NULL DEFAULT 0,
+    behind uuid,                               -- the last job that was looked at, where they are gone through by id
+    paused boolean NOT NULL DEFAULT false
+);
+
 -- What operators allow: jobs a second of a queue, a type, a tenant; requests a second of an API key; attempts at once of a type.
 CREATE TABLE IF NOT EXISTS platform.throttle (
     kind        text NOT NULL CHECK (kind IN ('queue', 'type', 'tenant', 'key')),
@@ -204,6 +214,8 @@ CREATE TABLE IF NOT EXISTS platform.api_key (
     created_at  timestamptz NOT NULL DEFAULT now(),
     revoked_at  timestamptz
 );
+-- Of a rotated key: the secret before this one, and until when it opens as well.
+ALTER TABLE platform.api_key ADD COLUMN IF NOT EXISTS old_hash bytea, ADD COLUMN IF NOT EXISTS old_until timestamptz;
 
 CREATE TABLE IF NOT EXISTS platform.audit (
     seq    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

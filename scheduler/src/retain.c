@@ -22,7 +22,8 @@ static const struct pg_stmt jobs_stmt = {
     "WITH d AS (DELETE FROM platform.job WHERE state <> 'waiting' AND id IN (SELECT id FROM platform.job j WHERE id < $1::uuid "
     "AND state <> 'waiting' AND finished_at < now() - make_interval(days => $2::int) "
     "AND NOT EXISTS (SELECT FROM platform.idempotency i WHERE i.job_id = j.id) ORDER BY id LIMIT 5000) RETURNING id), "
-    "p AS (DELETE FROM platform.job_progress WHERE job_id IN (SELECT id FROM d)) SELECT count(*) FROM d",
+    "p AS (DELETE FROM platform.job_progress WHERE job_id IN (SELECT id FROM d)), "
+    "b AS (DELETE FROM platform.bulk WHERE job_id IN (SELECT id FROM d)) SELECT count(*) FROM d",
     2,
 };
 static const struct pg_stmt dead_stmt = {

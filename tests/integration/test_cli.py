@@ -393,6 +393,27 @@ def test_key_is_shown_once_and_opens_what_its_scopes_say(cli, made):
     assert audit == [("key.create", "acme"), ("key.revoke", "acme"), ("key.revoke", "acme")]
 
 
+def test_key_rotated_then_both_secrets_open_until_the_old_ones_time_is_up(cli, made):
+    opens = lambda key: Client(made.api.url, key).get("/v1/queues").status_code == 200
+    first = cli("key", "create", "--scopes", "view").out.strip()
+    key_id = first.split("_")[1]
+    assert opens(first)
+    second = cli("key", "rotate", key_id).out.strip()
+    assert second.split("_")[1] == key_id and second != first
+    assert ports.wait_until(lambda: opens(second), 8) and opens(first)
+    assert second.split("_", 2)[2] not in cli("key", "list", "-o", "json").out
+    third = cli("key", "rotate", key_id, "--overlap", "1s").out.strip()  # two are live at most
+    assert ports.wait_until(lambda: opens(third) and not opens(first) and not opens(second), 10)
+    assert opens(third)
+    cli("key", "revoke", key_id)
+    assert ports.wait_until(lambda: not opens(third), 8)
+    cli("key", "rotate", key_id, code=66)
+    cli("key", "rotate", "nope", code=66)
+    cli("key", "rotate", key_id, "--overlap", "31d", code=64)
+    audit = made.sql("SELECT action FROM platform.audit WHERE target = %s ORDER BY seq", key_id)
+    assert audit == [("key.create",), ("key.rotate",), ("key.rotate",), ("key.revoke",)]
+
+
 def test_key_json_and_refusals(cli, made):
     made_key = cli("key", "create", "-o", "json").json
     assert (made_key["tenant"], made_key["scopes"]) == ("default", ["view", "enqueue"]) and made_key["key"].startswith("pen_")

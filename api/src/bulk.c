@@ -1,0 +1,149 @@
+/* POST /v1/bulk: many jobs by a filter, as a job (jobs/bulk). Without "expect" it is a dry run: how many there are, and some of them. With it the job
+ * is made, for no more than so many and none that came after it. */
+#include <base/json.h>
+#include <jobs/bulk_filter.h>
+
+#include "handlers.h"
+#include "server.h"
+#include "types.h"
+
+enum { BULK_BYTES_MAX = 64 * 1024, PER_SECOND = 50 };
+
+#define DRY(from, filter)                                                                                              \
+    "WITH m AS (SELECT id FROM " from " WHERE " filter ") SELECT (SELECT count(*) FROM m), (SELECT json_agg(id) FROM " \
+    "(SELECT id FROM m ORDER BY id LIMIT 10) s)"
+static const struct pg_stmt dry_stmts[] = {
+    {"api.bulk_retry", DRY("platform.dead_job d", BULK_FILTER_RETRY), BULK_FILTER_PARAMS},
+    {"api.bulk_discard", DRY("platform.dead_job d", BULK_FILTER_DEAD), BULK_FILTER_PARAMS},
+    {"api.bulk_cancel", DRY("platform.job j", BULK_FILTER_OPEN), BULK_FILTER_PARAMS},
+};
+static const char *const ops[] = {"retry", "discard", "cancel"};
+enum { OPS = sizeof ops / sizeof ops[0] };
+
+/* ---- dry run ---- */
+
+static void on_counted(struct call *c, const PGresult *res) {
+    struct str sample = pg_col_null(res, 0, 1) ? STR("[]") : pg_col(res, 0, 1);
+    call_answer(c, 200, "application/json",
+                arena_printf(&c->arena, "{\"matched\":%lld,\"sample\":%.*s}", (long long)pg_col_int(res, 0, 0), STR_ARG(sample)));
+}
+
+static void dry_run(struct call *c, const json_t *body, size_t op) {
+    const json_t *filter = json_object_get(body, "filter");
+    char until[PG_INT_BYTES];
+    const struct pg_value values[BULK_FILTER_PARAMS] = {
+        call_tenant(c),
+        pg_text_or_null(json_opt_str(filter, "queue", STR_NONE)),
+        pg_text_or_null(json_opt_str(filter, "type", STR_NONE)),
+        pg_text_or_null(json_opt_str(filter, "fingerprint", STR_NONE)),
+        pg_int(loop_wall(c->api->rt->loop).ms, until),
+    };
+    call_query(c, &dry_stmts[op], values, on_counted);
+}
+
+/* ---- the job ---- */
+
+static void add_text(json_t *o, const char *name, struct str s) {
+    if (s.p != NULL) {
+        (void)json_object_set_new(o, name, json_stringn(s.p, s.n));
+    }
+}
+
+/* What memory was missing for is missing in the payload, which its schema refuses then. */
+static json_t *payload_of(const struct call *c, const json_t *body) {
+    json_t *o = json_object();
+    const json_t *filter = json_object_get(body, "filter");
+    struct pg_value tenant = call_tenant(c);
+    add_text(o, "op", json_opt_str(body, "op", STR_NONE));
+    add_text(o, "of_tenant", str_of(tenant.p, tenant.n));
+    add_text(o, "queue", json_opt_str(filter, "queue", STR_NONE));
+    add_text(o, "type", json_opt_str(filter, "type", STR_NONE));
+    add_text(o, "fingerprint", json_opt_str(filter, "fingerprint", STR_NONE));
+    add_text(o, "author", str_c(c->who.author));
+    add_text(o, "tenant", str_c(c->who.tenant));
+    add_text(o, "reason", json_opt_str(body, "reason", STR("")));
+    (void)json_object_set_new(o, "until_ms", json_integer(loop_wall(c->api->rt->loop).ms));
+    (void)json_object_set_new(o, "most", json_integer(json_opt_i64(body, "expect", 0)));
+    (void)json_object_set_new(o, "per_second", json_integer(json_opt_i64(body, "rate_per_second", PER_SECOND)));
+    return o;
+}
+
+static void make(struct call *c, const json_t *body) {
+    struct submit *s = submit_new(c);
+    json_t *payload = payload_of(c, body);
+    if (s == NULL || payload == NULL) {
+        call_fail(c, err_make(ERR_NOMEM, "bulk"));
+    } else if (c->key.p == NULL) {
+        call_problem(c, PROBLEM_KEY_MISSING, "A bulk action is done once per key");
+    } else if (!submit_job(s, registry_type(c->api->rt->registry, STR("bulk.run"), NULL), payload, "", c->req->body)) {
+        call_problem_full(c, &s->problem);
+    } else {
+        s->a.done = answer_acceptance;
+        acceptance_start(&s->a);
+    }
+    json_decref(payload);
+}
+
+void handle_bulk_post(struct call *c) {
+    json_t *body = call_body(c);
+    size_t op = 0;
+    if (body == NULL) {
+        return;
+    }
+    if (call_check(c, types_body(c->api->types, "BulkRequest"), body, "")) {
+        while (op < OPS - 1 && !str_is(json_opt_str(body, "op", STR("")), ops[op])) {
+            op++;
+        }
+        if (json_object_get(body, "expect") == NULL) {
+            dry_run(c, body, op);
+        } else {
+            make(c, body);
+        }
+    }
+    json_decref(body);
+}
+
+/* ---- pause, resume; DELETE /v1/jobs/{id} stops it ---- */
+
+static const struct pg_stmt pause_stmt = {
+    "api.bulk_pause",
+    "WITH j AS (SELECT id FROM platform.job WHERE id = $1::uuid AND type = 'bulk.run' AND state = 'waiting' AND ($2::text IS NULL OR tenant = $2)), "
+    "u AS (INSERT INTO platform.bulk (job_id, paused) SELECT id, $3::bool FROM j ON CONFLICT (job_id) DO UPDATE SET paused = excluded.paused "
+    "RETURNING job_id, done, paused), " AUDIT_CTE("u", "$4", "$5", "$6", "$1",
+                                                  "jsonb_build_object('reason', $7::text)") " SELECT job_id, paused, done FROM u",
+    7,
+};
+
+static void on_paused(struct call *c, const PGresult *res) {
+    if (PQntuples(res) == 0) {
+        call_problem(c, PROBLEM_NOT_FOUND, "There is no bulk action of this id that goes on");
+        return;
+    }
+    call_answer(c, 200, "application/json",
+                arena_printf(&c->arena, "{\"id\":\"%.*s\",\"paused\":%s,\"done\":%lld}", STR_ARG(pg_col(res, 0, 0)),
+                             pg_col_bool(res, 0, 1) ? "true" : "false", (long long)pg_col_int(res, 0, 2)));
+}
+
+static void set_paused(struct call *c, bool paused) {
+    char room[PG_UUID_BYTES];
+    json_t *body = call_param_uuid(c, &c->job) ? call_body(c) : NULL;
+    if (body == NULL) {
+        return;
+    }
+    if (call_check(c, types_body(c->api->types, "Reason"), body, "")) {
+        const struct pg_value values[] = {
+            pg_uuid(c->job, room),
+            call_tenant(c),
+            pg_text(paused ? STR("true") : STR("false")),
+            pg_text(str_c(c->who.tenant)),
+            pg_text(str_c(c->who.author)),
+            pg_text(paused ? STR("bulk.pause") : STR("bulk.resume")),
+            pg_text(json_opt_str(body, "reason", STR(""))),
+        };
+        call_query(c, &pause_stmt, values, on_paused);
+    }
+    json_decref(body);
+}
+
+void handle_bulk_pause(struct call *c) { set_paused(c, true); }
+void handle_bulk_resume(struct call *c) { set_paused(c, false); }

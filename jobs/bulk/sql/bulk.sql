@@ -1,0 +1,1 @@
+-- How far each is stands in platform.bulk, which the same statement moves on that moves the jobs.

@@ -1,0 +1,129 @@
+#include "bulk.h"
+
+#include <base/json.h>
+#include <bulk/bulk.h>
+#include <jobs/module_sql.h>
+
+enum { REST_MS = 1000, PAUSED_MS = 2000 };
+
+static const struct pg_stmt begin_stmt = {
+    "bulk.begin",
+    "WITH i AS (INSERT INTO platform.bulk (job_id) VALUES ($1::uuid) ON CONFLICT DO NOTHING) "
+    "SELECT coalesce(bool_or(paused), false), coalesce(max(done), 0) FROM platform.bulk WHERE job_id = $1::uuid",
+    1,
+};
+
+void bulk_filter_values(const struct bulk *b, struct bulk_values *out) {
+    out->v[0] = pg_text_or_null(b->of_tenant);
+    out->v[1] = pg_text_or_null(b->queue);
+    out->v[2] = pg_text_or_null(b->type);
+    out->v[3] = pg_text_or_null(b->fingerprint);
+    out->v[4] = pg_int(b->until_ms, out->until);
+}
+
+void bulk_moved(struct bulk *b, int64_t found, int64_t done) {
+    struct attempt *a = b->attempt;
+    b->done = done > b->done ? done : b->done;
+    if (found > 0 && done < b->most) {
+        attempt_snooze(a, REST_MS);
+        return;
+    }
+    attempt_close(a, OUTCOME_DONE, 200,
+                  arena_printf(a->arena, "{\"done\":%lld,\"confirmed\":%lld}", (long long)b->done, (long long)b->most));
+}
+
+static void on_begun(void *arg, struct err err, const PGresult *res) {
+    struct bulk *b = arg;
+    if (err_is_set(err)) {
+        attempt_fail(b->attempt, err);
+        return;
+    }
+    b->done = pg_col_int(res, 0, 1);
+    if (pg_col_bool(res, 0, 0)) {
+        attempt_snooze(b->attempt, PAUSED_MS);
+    } else if (b->op == BULK_CANCEL) {
+        bulk_cancel(b);
+    } else {
+        bulk_move_dead(b);
+    }
+}
+
+static struct str text(struct attempt *a, const json_t *payload, const char *name) {
+    struct str s = json_opt_str(payload, name, STR_NONE);
+    return s.p != NULL ? arena_str(a->arena, s) : STR_NONE;
+}
+
+static bool read_op(struct str name, enum bulk_op *out) {
+    static const char *const names[BULK_OPS] = {"retry", "discard", "cancel"};
+    for (int i = 0; i < BULK_OPS; i++) {
+        if (str_is(name, names[i])) {
+            *out = (enum bulk_op)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void start(struct attempt *a) {
+    struct bulk *b = ARENA_NEW(a->arena, struct bulk);
+    char id[PG_UUID_BYTES];
+    json_t *payload;
+    if (!attempt_parse(a, &payload)) {
+        return;
+    }
+    if (b == NULL) {
+        json_decref(payload);
+        attempt_fail(a, err_make(ERR_NOMEM, "bulk"));
+        return;
+    }
+    *b = (struct bulk){
+        .attempt = a,
+        .of_tenant = text(a, payload, "of_tenant"),
+        .queue = text(a, payload, "queue"),
+        .type = text(a, payload, "type"),
+        .fingerprint = text(a, payload, "fingerprint"),
+        .author = text(a, payload, "author"),
+        .tenant = text(a, payload, "tenant"),
+        .reason = text(a, payload, "reason"),
+        .until_ms = json_opt_i64(payload, "until_ms", 0),
+        .most = json_opt_i64(payload, "most", 0),
+        .per_second = json_opt_i64(payload, "per_second", 1),
+    };
+    bool known = read_op(json_opt_str(payload, "op", STR("")), &b->op);
+    json_decref(payload);
+    if (!known) {
+        attempt_fail(a, err_make(ERR_INVALID, "no such action"));
+        return;
+    }
+    const struct pg_value values[] = {pg_uuid(a->job.id, id)};
+    pg_exec(a->env->runtime->platform, &begin_stmt, values, 0, 0, on_begun, b);
+}
+
+static const char ddl[] = MODULE_DDL("bulk")
+#include "bulk.sql.inc"
+    ;
+static const char schema[] =
+#include "bulk.run.v1.json.inc"
+    ;
+static const struct module_sql sql = MODULE_SQL("bulk");
+
+static const struct job_type types[] = {
+    {.name = "bulk.run",
+     .version = 1,
+     .queue = "bulk",
+     .class = CLASS_JOURNAL,
+     .schema = schema,
+     .timeout_ms = 60000,
+     .retry = {.base_ms = 1000, .cap_ms = 60000, .max_attempts = 20},
+     .key_required = true,
+     .internal = true,
+     .start = start},
+};
+
+const struct module bulk_module = {
+    .name = "bulk",
+    .ddl = ddl,
+    .sql = &sql,
+    .types = types,
+    .types_n = sizeof types / sizeof types[0],
+};

@@ -1,0 +1,141 @@
+"""Many jobs by a filter, as a job: counted first, capped, paced, paused, stopped, audited, and going on after a crash."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from penstock_ops import ports
+from stack import WAIT_S, Client, Stack, new_key, problem
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    made = Stack(tmp_path_factory.mktemp("bulk"), {"worker.lease_ms": 3000})
+    try:
+        yield made.start(sql="UPDATE platform.desired_workers SET pinned = true")
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def client(stack):
+    yield Client(stack.api.url)
+    stack.sql("DELETE FROM platform.dead_job")
+    stack.sql("DELETE FROM platform.job WHERE state <> 'waiting'")
+
+
+def kill_jobs(client, count: int, payload: dict | None = None) -> list[str]:
+    ids = [client.enqueue("demo.fail", payload or {"permanent": True})["id"] for _ in range(count)]
+    for job in ids:
+        assert client.ended(job)["state"] == "dead"
+    return ids
+
+
+def bulk(client, op: str, key: str | None = None, **more):
+    return client.post("/v1/bulk", {"op": op, "filter": {"type": "demo.fail"}, **more}, key)
+
+
+def started(client, op: str, **more) -> str:
+    answer = bulk(client, op, new_key(), **more)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["id"]
+
+
+def open_dead(stack) -> int:
+    return stack.sql("SELECT count(*) FROM platform.dead_job WHERE type = 'demo.fail' AND replayed_at IS NULL AND discarded_at IS NULL")[0][0]
+
+
+def test_bulk__without_expect_then_counted_and_nothing_is_touched(stack, client):
+    ids = kill_jobs(client, 12)
+    for op in ("retry", "discard"):
+        said = bulk(client, op).json()
+        assert said["matched"] == 12 and len(said["sample"]) == 10 and set(said["sample"]) <= set(ids)
+    assert bulk(client, "retry", filter={"type": "demo.noop"}).json() == {"matched": 0, "sample": []}
+    assert open_dead(stack) == 12
+
+
+def test_bulk__retry_then_no_more_than_expected_are_run_again_and_it_says_so(stack, client):
+    ids = kill_jobs(client, 8)
+    job = started(client, "retry", expect=5, reason="fixed", rate_per_second=256)
+    ended = client.ended(job)
+    assert (ended["state"], ended["result"]) == ("done", {"done": 5, "confirmed": 5})
+    assert stack.sql("SELECT count(*) FROM platform.job WHERE id = ANY(%s::uuid[]) AND generation = 1", ids) == [(5,)]
+    told = stack.sql("SELECT author, detail FROM platform.audit WHERE action = 'job.replay' AND detail->>'bulk' = %s", job)
+    assert sum(len(detail["jobs"]) for _, detail in told) == 5 and {(a, d["reason"]) for a, d in told} == {("local", "fixed")}
+    for replayed in {i for _, detail in told for i in detail["jobs"]}:  # the same again, and dead again: once, since it died after the action began
+        assert ports.wait_until(lambda: client.job(replayed)["state"] == "dead", WAIT_S)
+    assert stack.sql("SELECT max(generation) FROM platform.job WHERE id = ANY(%s::uuid[])", ids) == [(1,)]
+
+
+def test_bulk__discard_then_they_are_gone_from_the_list(stack, client):
+    kill_jobs(client, 3)
+    job = started(client, "discard", expect=100)
+    assert client.ended(job)["result"] == {"done": 3, "confirmed": 100}
+    assert open_dead(stack) == 0 and client.get("/v1/dlq?queue=default").json()["items"] == []
+
+
+def test_bulk__paced_paused_killed_and_stopped_then_it_does_as_told(stack, client):
+    kill_jobs(client, 12)
+    job = started(client, "discard", expect=12, rate_per_second=2)
+    assert ports.wait_until(lambda: open_dead(stack) <= 10, WAIT_S)
+    assert client.post(f"/v1/bulk/{job}/pause", {"reason": "look"}).json()["paused"]
+    at = open_dead(stack)
+    assert at >= 4
+    assert ports.wait_until(lambda: client.job(job).get("progress", {}).get("message") == f"{12 - open_dead(stack)} of 12", WAIT_S)
+    still = open_dead(stack)
+    for process in (p for p in client.get("/v1/workers").json()["items"] if p.get("queue") == "bulk"):
+        os.kill(process["pid"], signal.SIGKILL)
+    assert not ports.wait_until(lambda: open_dead(stack) != still, 4)
+    assert client.post(f"/v1/bulk/{job}/resume", {}).json() == {"id": job, "paused": False, "done": 12 - still}
+    assert ports.wait_until(lambda: open_dead(stack) < still, WAIT_S)
+    assert client.delete(f"/v1/jobs/{job}").status_code == 200
+    assert client.ended(job)["state"] == "cancelled"
+    rest = open_dead(stack)
+    assert not ports.wait_until(lambda: open_dead(stack) != rest, 3)
+    problem(client.post(f"/v1/bulk/{job}/pause", {}), 404, "not_found")
+
+
+def test_bulk__cancel_then_open_jobs_end_and_others_stay(stack, client):
+    ids = [client.enqueue("demo.note", {"text": "later"}, delay_ms=3600000)["id"] for _ in range(9)]
+    other = client.enqueue("demo.fail", {}, delay_ms=3600000)["id"]
+    counted = bulk(client, "cancel", filter={"type": "demo.note", "queue": "default"}).json()
+    assert counted["matched"] == 9
+    job = started(client, "cancel", filter={"type": "demo.note", "queue": "default"}, expect=counted["matched"], rate_per_second=4)
+    assert client.ended(job)["result"] == {"done": 9, "confirmed": 9}
+    assert {client.job(i)["state"] for i in ids} == {"cancelled"}
+    assert client.job(other)["state"] == "delayed"
+    assert client.delete(f"/v1/jobs/{other}").status_code == 200
+
+
+def test_bulk__repeated_with_its_key_then_once(client):
+    kill_jobs(client, 1)
+    key = new_key()
+    first, second = bulk(client, "discard", key=key, expect=1), bulk(client, "discard", key=key, expect=1)
+    assert first.json()["id"] == second.json()["id"] and second.headers["Idempotency-Replayed"] == "true"
+
+
+def test_bulk__malformed_or_without_key_then_refused(client):
+    problem(bulk(client, "retry", expect=1), 400, "idempotency_key_missing")
+    for body in ({"op": "purge"}, {"filter": {}}, {"expect": 0}, {"rate_per_second": 0}, {"rate_per_second": 257}, {"filter": {"type": "x", "age": 1}}):
+        problem(client.post("/v1/bulk", {"op": "retry", "filter": {"type": "demo.fail"}, **body}, new_key()), 422, "invalid")
+
+
+def test_cli__counts_and_then_does_it(stack, client):
+    kill_jobs(client, 2)
+    run = lambda *words: subprocess.run([stack.api.binary, *words], env={"PENSTOCK_URL": stack.api.url}, capture_output=True, text=True, check=True).stdout
+    assert run("bulk", "discard", "--type", "demo.fail", "--no-headers").split()[0] == "2"
+    assert open_dead(stack) == 2
+    job = run("bulk", "discard", "--type", "demo.fail", "--expect", "2", "-q").strip()
+    assert client.ended(job)["result"]["done"] == 2
+
+
+def test_cli__limits(stack, client):
+    run = lambda *words: subprocess.run([stack.api.binary, *words], env={"PENSTOCK_URL": stack.api.url}, capture_output=True, text=True, check=False)
+    assert run("queue", "limit", "orders", "--slots", "7", "--max-drain", "2m").stdout == "queue/orders limited\n"
+    assert stack.sql("SELECT slots, max_drain_s FROM platform.queue WHERE name = 'orders'") == [(7, 120)]
+    assert run("limit", "set", "tenant:acme", "--rate", "2.5", "--burst", "4").stdout == "limit/tenant:acme set\n"
+    assert run("limit", "list", "--no-headers").stdout.split()[:3] == ["tenant:acme", "2.5", "4"]
+    assert run("limit", "delete", "tenant:acme").stdout == "limit/tenant:acme deleted\n"
+    for words in (("queue", "limit", "orders"), ("queue", "limit", "orders", "--slots", "x"), ("limit", "set", "tenant:acme"), ("bulk", "retry", "--expect", "x")):
+        assert run(*words).returncode == 64, words
