@@ -39,11 +39,12 @@ class Stack:
         self.roles: dict[str, Role] = {}
 
     def start(self, roles: tuple[str, ...] = ("scheduler", "worker"), sql: str = "SELECT 1") -> "Stack":
-        """sql: run before there is a process of ours."""
+        """sql: run before there is a process of ours. Each queue has one worker process until a test says otherwise."""
         for server in (self.redis, self.postgres, self.mail, self.sim):
             server.start()
         self.write_conf()
         migrate(self.dir, self.build, self.conf, self.postgres.admin_url, self.redis.admin_url)
+        self.sql("UPDATE platform.desired_workers SET pinned = true")
         self.sql(sql)
         self.api = Api(self.dir, self.build, self.conf)
         self.api.start()

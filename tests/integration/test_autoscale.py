@@ -19,7 +19,7 @@ def stack(tmp_path_factory):
     """Without a supervisor: each test starts its own."""
     made = Stack(tmp_path_factory.mktemp("autoscale"), {"worker.lease_ms": 3000, "worker.drain_ms": 4000})
     try:
-        yield made.start(roles=("scheduler",), sql="UPDATE platform.desired_workers SET pinned = true, workers = (queue = 'default')::int")
+        yield made.start(roles=("scheduler",), sql="UPDATE platform.desired_workers SET workers = (queue = 'default')::int")
     finally:
         made.stop()
 

@@ -21,7 +21,7 @@ def stack(tmp_path_factory):
     """Without a worker, but for the tests that start one."""
     made = Stack(tmp_path_factory.mktemp("epoch"))
     try:
-        made.start(roles=("scheduler",))
+        made.start(roles=("scheduler",), sql="UPDATE platform.queue SET max_drain_s = 0")  # its depth is wanted
         assert ports.wait_until(lambda: healed(made, 0), WAIT_S)  # of the first epoch: not to be taken for that of a loss
         yield made
     finally:

@@ -88,7 +88,7 @@ class Prometheus(Server):
 def stack(tmp_path_factory):
     made = Stack(tmp_path_factory.mktemp("keda"), {"worker.drain_ms": 1000})
     try:
-        yield made.start(sql="UPDATE platform.desired_workers SET pinned = true")
+        yield made.start()
     finally:
         made.stop()
 

@@ -19,7 +19,7 @@ QUEUE = "default"
 def stack(tmp_path_factory):
     made = Stack(tmp_path_factory.mktemp("limits"))
     try:
-        yield made.start(sql="UPDATE platform.desired_workers SET pinned = true")
+        yield made.start()
     finally:
         made.stop()
 

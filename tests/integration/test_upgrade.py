@@ -117,6 +117,7 @@ def test_upgrade__one_role_after_the_other_under_load_then_nothing_fails_and_not
         load.urls = {1: stack.api.url, 2: stack.next["api"].url}
         assert ports.wait_until(lambda: parked(clients[1])[0] > 20 and parked(clients[1])[1] > 20, WAIT_S)
         assert stack.sql(done, 2) == [(0,)]
+        stack.sql("UPDATE platform.desired_workers SET workers = 2 WHERE queue = 'default'")  # one at each supervisor
         stack.next["worker"].start()
         assert ports.wait_until(lambda: stack.sql(done, 2)[0][0] > 200, WAIT_S)  # beside the one that goes on parking them
         load.urls = {2: stack.next["api"].url}
