@@ -1,10 +1,12 @@
 -- Jobs on their way in.
 
 -- add: journal-class jobs (the row in Postgres is the truth; no dedupe here)
--- K s d dh n e   A (due_ms|0, h, p)…   → epoch nonce, or '' when there is no epoch
+-- K s d dh n e   A (due_ms|0, h, p)…   → epoch nonce, or '' when there is no epoch: then nothing is added, as the row could not be
+-- marked, and the relay would add the job once more
 local function add(K, A)
   local s, d, dh, n, e = unpack(K)
-  local now, first = now_ms(), nil
+  local now, first, nonce = now_ms(), nil, epoch_nonce(e)
+  if nonce == '' then return nonce end
   for i = 1, #A, 3 do
     local due = tonumber(A[i])
     if due > now then
@@ -16,7 +18,7 @@ local function add(K, A)
   end
   count(n, 'jin', #A / 3)
   announce(d, first)
-  return epoch_nonce(e)
+  return nonce
 end
 
 -- What is known of a call's jobs, by key; and the hash for what is new. Each hash is asked once.

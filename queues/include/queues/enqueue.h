@@ -17,7 +17,7 @@ struct queue_item {
 };
 
 /* Journal class: the row is committed; this is its place in the queue. epoch is the nonce of the shard's epoch, to be stored
- * with the row: it says which Redis has seen the job. 0: there is no epoch, do not mark the row. */
+ * with the row: it says which Redis has seen the job. 0: there is no epoch, nothing was added. */
 typedef void queue_add_cb(void *arg, struct err err, int64_t epoch);
 void queue_add(const struct broker *b, const struct shard *s, const struct queue_item *items, size_t n, queue_add_cb *cb,
                void *arg);
