@@ -78,7 +78,7 @@ static void take(struct enter *s, struct group *g) {
 
 static void send(struct enter *s, struct group *g) {
     struct queue_item items[LIMIT_BATCH];
-    uint8_t headers[LIMIT_BATCH][ENVELOPE_MAX_BYTES];
+    uint8_t headers[ENVELOPE_BATCH_BYTES], *header = headers;
     const struct queue_info *q = g->rows[0]->queue;
     unsigned shard = id_job_place(g->rows[0]->id).shard;
     for (size_t i = 0; i < g->n; i++) {
@@ -86,12 +86,13 @@ static void send(struct enter *s, struct group *g) {
         struct envelope e = envelope_of(a);
         bool keyed = a->key.p != NULL && !FAULT_SWITCH(NO_DEDUPE);
         items[i] = (struct queue_item){
-            .header = str_of(headers[i], envelope_encode(&e, headers[i])),
+            .header = str_of(header, envelope_encode(&e, header)),
             .payload = a->payload,
             .due = a->due,
             .key_hash = keyed ? str_of(a->key_hash, KEY_HASH_BYTES) : STR(""),
             .body_hash = str_of(a->fingerprint, BODY_HASH_BYTES),
         };
+        header += items[i].header.n;
     }
     queue_enter(&s->api->rt->redis, q->shards[shard], q->max_depth, items, g->n, on_entered, g);
 }

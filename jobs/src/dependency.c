@@ -58,7 +58,10 @@ enum call_verdict call_verdict_of_status(int http_status) {
 bool call_has_failed(enum call_verdict v) { return v == CALL_FAILED || v == CALL_OVERLOADED; }
 
 /* Of a server of which nothing is known half is tried: should it not answer at all, the rest of the process goes on meanwhile. */
-static double at_first(size_t most) { return most > 1 ? (double)(most / 2) : 1; }
+static double at_first(size_t most) {
+    size_t half = most / 2;
+    return half > 0 ? (double)half : 1;
+}
 
 void dependency_init(struct dependency *d, struct str name, size_t most) {
     *d = (struct dependency){

@@ -86,7 +86,7 @@ static struct envelope envelope_of(const struct journal_job *j) {
 static void send_group(struct place *p, const struct shard *s, const struct journal_job *jobs, size_t n, bool *taken,
                        size_t first) {
     struct queue_item items[LIMIT_BATCH];
-    uint8_t headers[LIMIT_BATCH][ENVELOPE_MAX_BYTES];
+    uint8_t headers[ENVELOPE_BATCH_BYTES], *header = headers;
     struct group *g = malloc(sizeof *g);
     if (g == NULL) {
         p->waiting++;
@@ -102,12 +102,13 @@ static void send_group(struct place *p, const struct shard *s, const struct jour
         }
         taken[i] = true;
         struct envelope e = envelope_of(&jobs[i]);
-        size_t bytes = envelope_encode(&e, headers[g->n]);
+        size_t bytes = envelope_encode(&e, header);
         if (bytes == 0) { /* a row that nobody of ours wrote: it must not hold up the others */
             note(p, ERR_INVALID);
             continue;
         }
-        items[g->n] = (struct queue_item){.header = str_of(headers[g->n], bytes), .payload = jobs[i].payload, .due = jobs[i].due};
+        items[g->n] = (struct queue_item){.header = str_of(header, bytes), .payload = jobs[i].payload, .due = jobs[i].due};
+        header += bytes;
         g->marks[g->n++] = (struct journal_mark){jobs[i].id, jobs[i].generation};
     }
     p->waiting++;

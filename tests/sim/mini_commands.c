@@ -108,10 +108,10 @@ static struct reply *set(const struct command *c) {
 }
 
 static struct reply *server_time(const struct command *c) {
+    long long ms = c->m->now_ms, us = ms % 1000 * 1000 + (long long)(c->m->calls % 1000);
     struct reply *r = reply_array(c->a, 2);
-    r->element[0] = reply_bytes(c->a, arena_printf(c->a, "%lld", (long long)(c->m->now_ms / 1000)));
-    r->element[1] =
-        reply_bytes(c->a, arena_printf(c->a, "%lld", (long long)(c->m->now_ms % 1000 * 1000 + (int64_t)(c->m->calls % 1000))));
+    r->element[0] = reply_bytes(c->a, arena_printf(c->a, "%lld", ms / 1000));
+    r->element[1] = reply_bytes(c->a, arena_printf(c->a, "%lld", us));
     return r;
 }
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { FIRST_BYTES = 256 }; /* most never grow */
+
 void buf_init(struct buf *b, size_t max) { *b = (struct buf){.max = max}; }
 
 void buf_free(struct buf *b) {
@@ -26,7 +28,7 @@ char *buf_reserve(struct buf *b, size_t n) {
     }
     if (b->cap - b->n < n) {
         size_t want = b->n + n;
-        size_t cap = b->cap != 0 ? b->cap : 64;
+        size_t cap = b->cap != 0 ? b->cap : FIRST_BYTES;
         while (cap < want) {
             cap *= 2;
         }
@@ -56,10 +58,15 @@ void buf_add_slowly(struct buf *b, struct str s) {
 
 void buf_addf(struct buf *b, const char *fmt, ...) {
     va_list ap;
+    size_t most = b->cap < b->max ? b->cap : b->max, room = b->failed == ERR_NONE ? most - b->n : 0;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(room > 0 ? b->p + b->n : NULL, room, fmt, ap); /* with a NUL that we do not keep */
     va_end(ap);
-    char *to = n >= 0 ? buf_reserve(b, (size_t)n + 1) : NULL; /* vsnprintf writes a NUL that we do not keep */
+    if (n >= 0 && (size_t)n < room) {
+        b->n += (size_t)n;
+        return;
+    }
+    char *to = n >= 0 ? buf_reserve(b, (size_t)n + 1) : NULL;
     if (to == NULL) {
         return;
     }

@@ -73,17 +73,75 @@ static bool all_survive_15_digits(const json_t *v) {
     return !json_is_real(v) || survives_15_digits(json_real_value(v));
 }
 
-static int dump_piece(const char *p, size_t n, void *arg) {
-    struct buf *b = arg;
-    buf_add(b, str_of(p, n));
-    return b->failed == ERR_NONE ? 0 : -1;
+static void add_real(struct buf *b, const json_t *v, size_t digits) {
+    char text[64];
+    size_t n = json_dumpb(v, text, sizeof text, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+    if (n == 0 || n > sizeof text) {
+        b->failed = ERR_NOMEM;
+    } else {
+        buf_add(b, str_of(text, n));
+    }
+}
+
+static void add_value(struct buf *b, const json_t *v, size_t digits);
+
+static void add_members(struct buf *b, const json_t *v, size_t digits) {
+    const char *key, *comma = "";
+    size_t key_n;
+    json_t *child;
+    buf_add_char(b, '{');
+    json_object_keylen_foreach((json_t *)v, key, key_n, child) {
+        buf_add_c(b, comma);
+        json_add_string(b, str_of(key, key_n));
+        buf_add_char(b, ':');
+        add_value(b, child, digits);
+        comma = ",";
+    }
+    buf_add_char(b, '}');
+}
+
+static void add_items(struct buf *b, const json_t *v, size_t digits) {
+    json_t *child;
+    size_t i;
+    buf_add_char(b, '[');
+    json_array_foreach(v, i, child) {
+        buf_add_c(b, i > 0 ? "," : "");
+        add_value(b, child, digits);
+    }
+    buf_add_char(b, ']');
+}
+
+static void add_value(struct buf *b, const json_t *v, size_t digits) {
+    char room[I64_TEXT_BYTES];
+    switch (json_typeof(v)) {
+    case JSON_OBJECT:
+        add_members(b, v, digits);
+        break;
+    case JSON_ARRAY:
+        add_items(b, v, digits);
+        break;
+    case JSON_STRING:
+        json_add_string(b, str_of(json_string_value(v), json_string_length(v)));
+        break;
+    case JSON_INTEGER:
+        buf_add(b, str_from_i64(json_integer_value(v), room));
+        break;
+    case JSON_REAL:
+        add_real(b, v, digits);
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        buf_add_c(b, json_is_true(v) ? "true" : "false");
+        break;
+    case JSON_NULL:
+        buf_add_c(b, "null");
+        break;
+    }
 }
 
 struct err json_write(const json_t *v, struct buf *out) {
-    size_t digits = all_survive_15_digits(v) ? 15 : 17;
-    int failed = json_dump_callback(v, dump_piece, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
-    TRY(buf_status(out));
-    return failed != 0 ? err_make(ERR_NOMEM, "out of memory") : OK;
+    add_value(out, v, all_survive_15_digits(v) ? 15 : 17);
+    return buf_status(out);
 }
 
 /* Length of the sequence that a first byte announces; 0: it is none. */
@@ -100,8 +158,7 @@ static size_t announced_length(unsigned char first) {
     return first >= 0xF0 && first <= 0xF4 ? 4 : 0;
 }
 
-/* Length of the UTF-8 sequence at the start of s (not empty); 0 when it is none. */
-static size_t utf8_length(struct str s) {
+size_t json_utf8_length(struct str s) {
     const unsigned char *p = (const unsigned char *)s.p;
     size_t n = announced_length(p[0]);
     if (n < 2) {
@@ -124,7 +181,7 @@ static size_t utf8_length(struct str s) {
 bool json_is_utf8(struct str s) {
     size_t i = 0, n = 1;
     while (i < s.n && n > 0) {
-        n = utf8_length(str_of(s.p + i, s.n - i));
+        n = json_utf8_length(str_of(s.p + i, s.n - i));
         i += n;
     }
     return n > 0;
@@ -146,8 +203,10 @@ void json_add_string(struct buf *b, struct str s) {
     buf_add_char(b, '"');
     size_t plain = 0; /* start of the bytes that need no change and are not copied yet */
     for (size_t i = 0; i < s.n;) {
-        size_t n = utf8_length(str_of(s.p + i, s.n - i));
-        bool changes = n == 0 || (unsigned char)s.p[i] < 0x20 || s.p[i] == '"' || s.p[i] == '\\';
+        unsigned char c = (unsigned char)s.p[i];
+        bool is_special = c < 0x20 || c == '"' || c == '\\';
+        size_t n = c < 0x80 ? 1 : json_utf8_length(str_of(s.p + i, s.n - i));
+        bool changes = n == 0 || is_special;
         if (changes) {
             buf_add(b, str_of(s.p + plain, i - plain));
         }

@@ -1,4 +1,4 @@
-/* Text to tree. jansson does the parsing; around it stands what it lacks: a depth limit before its recursion, numbers
+/* Text to tree. jansson does the parsing of what is not plain; around it stands what it lacks: a depth limit before its recursion, numbers
  * normalised, and safety when memory runs out. jansson 2.14 ignores a failed growth of its token buffer: it then reads past
  * that buffer or aborts on an assertion. So its allocations go through guard_malloc, which answers the first failure of a
  * read from a block set aside beforehand; from then on the input has ended, and whatever comes out is thrown away. */
@@ -139,7 +139,6 @@ static size_t next_byte(void *to, size_t size, void *arg) {
 
 /* NULL: out of memory or *out_error. */
 static json_t *parse(struct str text, size_t longest_token, json_error_t *out_error, bool *out_failed) {
-    json_guard_install();
     guard.size = 2 * longest_token + 2 * TOKEN_BUFFER_BYTES;
     guard.reserve = malloc(guard.size);
     guard.failed = guard.reserve == NULL;
@@ -205,6 +204,12 @@ static struct err normalise(json_t *v) {
 
 struct err json_read(struct str text, json_t **out) {
     size_t longest_token;
+    json_guard_install();
+    json_t *plain = json_read_plain(text);
+    if (plain != NULL) {
+        *out = plain;
+        return OK;
+    }
     TRY(refuse_nul(text));
     TRY(scan(text, &longest_token));
     json_error_t error;

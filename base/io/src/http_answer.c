@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <time.h>
 
+enum { HEAD_BYTES = 512 }; /* of nearly every answer */
+
 static const struct {
     int status;
     const char *text;
@@ -119,6 +121,9 @@ static void add_head(struct buf *b, struct http_server *s, int status, const cha
 }
 
 void http_answer_build(struct http_exchange *x, struct http_server *s, const struct http_answer *a, bool endless) {
+    if (a->body.n <= x->out.max - HEAD_BYTES) {
+        (void)buf_reserve(&x->out, HEAD_BYTES + a->body.n); /* at once; what this fails with, the rest fails with */
+    }
     const char *connection = x->last ? "close" : x->framing.version_1_0 ? "keep-alive" : NULL;
     add_head(&x->out, s, a->status, a->content_type, endless ? -1 : (int64_t)a->body.n, connection);
     for (size_t i = 0; i < a->headers_n; i++) {

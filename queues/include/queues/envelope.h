@@ -10,13 +10,16 @@
 
 #include <base/buf.h>
 #include <base/ids.h>
+#include <base/limits.h>
 #include <base/trace.h>
 
 enum {
     ENVELOPE_VERSION = 2,
     ENVELOPE_ERRORS_MAX = 1024,
     ENVELOPE_TRACE_BYTES = 16 + 8 + 1,
-    ENVELOPE_MAX_BYTES = 20 + 8 + 1 + 64 + 1 + 64 + 16 + 8 + ENVELOPE_TRACE_BYTES + ENVELOPE_ERRORS_MAX
+    ENVELOPE_MAX_BYTES = 20 + 8 + 1 + 64 + 1 + 64 + 16 + 8 + ENVELOPE_TRACE_BYTES + ENVELOPE_ERRORS_MAX,
+    /* Of a batch of new jobs, which have no errors, one behind the other: behind each there is room for the longest. */
+    ENVELOPE_BATCH_BYTES = LIMIT_BATCH * (ENVELOPE_MAX_BYTES - ENVELOPE_ERRORS_MAX) + ENVELOPE_ERRORS_MAX
 };
 
 struct envelope {

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "../../../base/core/src/json_private.h"
 #include "unit.h"
 
 static json_t *read_ok(const char *text) {
@@ -220,6 +221,74 @@ static void read_and_write_long_tokens(void *arg) {
     json_decref(v);
 }
 
+/* Each by its own reader and by jansson's: what both take is the same, and what the quick one leaves is judged as ever. */
+static void test_json__given_plain_and_other_text_then_both_readers_agree(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "{}",
+        " [ ] ",
+        "{\"a\":1,\"b\":[true,false,null,{\"c\":\"\"}],\"d\":{\"e\":-7}}\n",
+        "[0,-0,-1,123456789012345678,-999999999999999999]",
+        "[9223372036854775807,-9223372036854775808]",
+        "[1234567890123456789]",
+        "\t{ \"a\" : [ 1 , 2 ] , \"\xC3\xBC\xF0\x9F\x98\x80\" : \"\xE2\x82\xAC\" }\r\n",
+        "[1.5,1e3,0.0,-0.0]",
+        "[\"a\\nb\",\"\\u00fc\"]",
+        "{\"a\\u0062\":1,\"ab\":2}",
+        "{\"a\":1,\"a\":2}",
+        "",
+        " ",
+        "1",
+        "\"a\"",
+        "[",
+        "[1",
+        "[1,",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[01]",
+        "[-]",
+        "[--1]",
+        "[+1]",
+        "[1x]",
+        "[1.]",
+        "[tru]",
+        "[truex]",
+        "[nul",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{} {}",
+        "{}x",
+        "[\"a\tb\"]",
+        "[\"\xFF\"]",
+        "[\"\xED\xA0\x80\"]",
+        "[\"a",
+        "[12345678901234567890]",
+        "[1E400]",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        json_error_t error;
+        json_t *expected = json_loads(texts[i], JSON_REJECT_DUPLICATES, &error), *plain = json_read_plain(str_c(texts[i]));
+        json_t *found = NULL;
+        bool is_read = !err_is_set(json_read(str_c(texts[i]), &found));
+        if (is_read != (expected != NULL) || (plain != NULL && !json_equal(plain, expected))) {
+            fail_msg("%s", texts[i]);
+        }
+        json_decref(expected);
+        json_decref(plain);
+        json_decref(found);
+    }
+}
+
+static void test_json__given_what_programs_send_then_it_is_plain(void **state) {
+    (void)state;
+    json_t *v = json_read_plain(STR(" {\"type\": \"demo.noop\", \"payload\": {\"n\": [1, -20, null, true]}} "));
+    assert_non_null(v);
+    json_decref(v);
+}
+
 static void read_bad_text(void *arg) {
     json_t *v = NULL;
     struct err e = json_read(str_c(arg), &v);
@@ -245,6 +314,8 @@ int main(void) {
         cmocka_unit_test(test_json__given_brackets_in_strings_then_they_are_no_depth),
         cmocka_unit_test(test_json__given_getters_then_wrong_and_missing_members_are_named),
         cmocka_unit_test(test_json__given_any_bytes_then_add_string_writes_valid_json),
+        cmocka_unit_test(test_json__given_plain_and_other_text_then_both_readers_agree),
+        cmocka_unit_test(test_json__given_what_programs_send_then_it_is_plain),
         cmocka_unit_test(test_json__given_a_full_buffer_then_write_says_so),
         cmocka_unit_test(test_json__given_a_failing_allocation_then_the_tree_is_whole_or_there_is_none),
     };
