@@ -4,7 +4,7 @@
 #include "journal_rows.h"
 
 #include <base/fault.h>
-#include <base/trace.h>
+#include <jobs/sending.h>
 #include <stdlib.h>
 
 static const struct pg_stmt write_stmt = {
@@ -143,7 +143,24 @@ struct relaying {
     outbox_cb *cb;
     void *arg;
     size_t n;
+    struct mono began;
 };
+
+/* Made in the database (penstock.enqueue), where nobody records a span: its trace begins here, with the id that its row has. */
+static void adopt_trace(struct journal_job *j, struct mono began) {
+    if (!j->unchecked || !span_is_on()) {
+        return;
+    }
+    span_judge(&j->trace);
+    const struct sending s = {.trace = j->trace,
+                              .job = j->id,
+                              .queue = j->queue,
+                              .type = j->type,
+                              .tenant = j->tenant,
+                              .bytes = j->payload.n,
+                              .began = began};
+    sending_record(&s, NULL);
+}
 
 static void on_unchecked(void *arg, struct err err) {
     struct relaying *r = arg;
@@ -162,6 +179,7 @@ static void on_unmarked(void *arg, struct err err, const PGresult *res) {
     arena_init(&a, 64 << 10, 16 << 20);
     for (int row = 0; row < PQntuples(res) && row < LIMIT_BATCH; row++) {
         if (journal_row_read(res, row, &a, &jobs[r->n])) {
+            adopt_trace(&jobs[r->n], r->began);
             r->n++;
         }
     }
@@ -179,7 +197,7 @@ void journal_relay(const struct journal *j, outbox_cb *cb, void *arg) {
         cb(arg, err_make(ERR_NOMEM, "relay"), 0, false);
         return;
     }
-    *r = (struct relaying){j, cb, arg, 0};
+    *r = (struct relaying){.journal = j, .cb = cb, .arg = arg, .began = clock_mono(&clock_system)};
     pg_exec(j->platform, &relay_stmt, NULL, 0, 0, on_unmarked, r);
 }
 

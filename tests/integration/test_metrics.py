@@ -142,7 +142,7 @@ def test_exemplars__then_they_lead_to_what_is_in_the_logs(stack, client, busy):
     wanted = {f"penstock_{name}_seconds_bucket" for name in ("http_server_request_duration", "job_duration", "job_queue_wait")}
     assert ports.wait_until(lambda: wanted <= set(found()), 2 * BEAT_S), found()
     shown = found()
-    known = {line["trace"] for log in (stack.api.log, stack.roles["worker"].log) for line in log_lines(log) if "trace" in line}
+    known = {line["trace_id"] for log in (stack.api.log, stack.roles["worker"].log) for line in log_lines(log) if "trace_id" in line}
     assert shown["penstock_job_duration_seconds_bucket"] <= known
     assert shown["penstock_http_server_request_duration_seconds_bucket"] & known  # that of a probe is not logged
     assert not EXEMPLAR.search(scrape(client))

@@ -250,7 +250,13 @@ void metrics_snapshot(struct buf *out) {
 
 void metric_each(enum metric m, metric_visit *visit, void *arg) {
     for (const struct series *s = registry[m]; s != NULL; s = s->hh.next) {
-        visit(arg, &(struct metric_point){str_of(s->labels, s->labels_n), s->value, s->count, s->buckets});
+        struct metric_point p = {str_of(s->labels, s->labels_n), s->value, s->count, s->buckets,
+                                 .exemplar_value = s->exemplar.value};
+        if (s->exemplar.at.ms != 0) {
+            p.exemplar = &s->exemplar.trace;
+            p.exemplar_at = s->exemplar.at;
+        }
+        visit(arg, &p);
     }
 }
 

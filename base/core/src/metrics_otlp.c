@@ -37,6 +37,16 @@ static void add_labels(struct buf *out, struct str labels) {
     buf_add_char(out, ']');
 }
 
+static void add_exemplar(struct buf *out, const struct metric_point *p) {
+    buf_addf(out, ",\"exemplars\":[{\"timeUnixNano\":\"%lld000000\",\"asDouble\":", (long long)p->exemplar_at.ms);
+    add_double(out, p->exemplar_value);
+    buf_add_char(out, ',');
+    otlp_add_hex(out, "traceId", p->exemplar->trace_id, sizeof p->exemplar->trace_id);
+    buf_add_char(out, ',');
+    otlp_add_hex(out, "spanId", p->exemplar->span_id, sizeof p->exemplar->span_id);
+    buf_add_c(out, "}]");
+}
+
 static void add_buckets(struct buf *out, const struct metric_point *p) {
     uint64_t above = p->count;
     buf_add_c(out, ",\"count\":");
@@ -53,6 +63,9 @@ static void add_buckets(struct buf *out, const struct metric_point *p) {
     buf_add_c(out, "],\"explicitBounds\":[");
     metric_bounds_text(out);
     buf_add_char(out, ']');
+    if (p->exemplar != NULL && trace_is_sampled(p->exemplar)) {
+        add_exemplar(out, p);
+    }
 }
 
 static void add_point(void *arg, const struct metric_point *p) {

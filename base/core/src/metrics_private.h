@@ -18,10 +18,13 @@ extern const struct family metric_families[M_MAX];
 
 /* One series, borrowed for the call. */
 struct metric_point {
-    struct str labels;       /* a="x",b="y": escapes are those of JSON */
-    double value;            /* of a histogram: the sum */
-    uint64_t count;          /* HISTOGRAM */
-    const uint64_t *buckets; /* HISTOGRAM: not cumulative, one per bound; what is above the last counts in count alone */
+    struct str labels;            /* a="x",b="y": escapes are those of JSON */
+    double value;                 /* of a histogram: the sum */
+    uint64_t count;               /* HISTOGRAM */
+    const uint64_t *buckets;      /* HISTOGRAM: not cumulative, one per bound; what is above the last counts in count alone */
+    const struct trace *exemplar; /* of this value, seen then; NULL: there is none */
+    double exemplar_value;
+    struct wall exemplar_at;
 };
 typedef void metric_visit(void *arg, const struct metric_point *p);
 void metric_each(enum metric m, metric_visit *visit, void *arg);

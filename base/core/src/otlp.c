@@ -130,25 +130,52 @@ static void add_double_attr(struct buf *out, bool *first, const char *key, doubl
     buf_addf(out, isfinite(d) ? "\",\"value\":{\"doubleValue\":%.9g}}" : "\",\"value\":{\"doubleValue\":\"%g\"}}", d);
 }
 
+/* The fields of lines as the conventions, and the spans, name them: on standard error they are read by people, and short. */
+static const char *name_of(const char *key) {
+    static const char *const names[][2] = {
+        {"job", "messaging.message.id"},
+        {"root", "messaging.message.conversation_id"},
+        {"queue", "messaging.destination.name"},
+        {"method", "http.request.method"},
+        {"path", "url.path"},
+        {"route", "http.route"},
+        {"status", "http.response.status_code"},
+        {"bytes", "http.response.body.size"},
+        {"error", "error.type"},
+        {"tenant", "penstock.tenant"},
+        {"type", "penstock.job.type"},
+        {"attempt", "penstock.attempt"},
+        {"outcome", "penstock.outcome"},
+        {"problem", "penstock.problem"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(key, names[i][0]) == 0) {
+            return names[i][1];
+        }
+    }
+    return key;
+}
+
 static void add_field(struct buf *out, bool *first, const struct log_field *f) {
     char text[UUID_TEXT_BYTES];
+    const char *name = name_of(f->key);
     switch (f->kind) {
     case LOG_STR:
-        otlp_add_attr(out, first, f->key, f->s);
+        otlp_add_attr(out, first, name, f->s);
         break;
     case LOG_INT:
-        otlp_add_attr_int(out, first, f->key, f->i);
+        otlp_add_attr_int(out, first, name, f->i);
         break;
     case LOG_REAL:
-        add_double_attr(out, first, f->key, f->d);
+        add_double_attr(out, first, name, f->d);
         break;
     case LOG_BOOL:
-        begin_attr(out, first, f->key);
+        begin_attr(out, first, name);
         buf_addf(out, "\",\"value\":{\"boolValue\":%s}}", f->i != 0 ? "true" : "false");
         break;
     case LOG_UUID:
         uuid_text(*(const struct uuid *)f->p, text);
-        otlp_add_attr(out, first, f->key, str_c(text));
+        otlp_add_attr(out, first, name, str_c(text));
         break;
     case LOG_TRACE: /* a member of the record, not an attribute */
     default:

@@ -43,11 +43,15 @@ static bool is_chosen(const struct trace *t) {
     return random >= all - all / MILLION * (uint64_t)spans.per_million && spans.per_million > 0;
 }
 
+void span_judge(struct trace *t) {
+    if (span_is_on()) {
+        t->flags = (uint8_t)((t->flags & ~1U) | (spans.per_million == MILLION || is_chosen(t) ? 1U : 0));
+    }
+}
+
 struct trace span_root(void) {
     struct trace t = trace_new();
-    if (span_is_on() && spans.per_million < MILLION && !is_chosen(&t)) {
-        t.flags &= (uint8_t)~1U;
-    }
+    span_judge(&t);
     return t;
 }
 

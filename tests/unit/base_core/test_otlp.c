@@ -112,8 +112,8 @@ static void test_otlp__given_a_log_line_then_it_is_a_record_of_its_span(void **s
     struct uuid id;
     struct trace trace = trace_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     assert_true(uuid_parse(STR("017f22e2-79b0-7cc3-98c4-dc0c0c07398f"), &id));
-    const struct log_field fields[] = {LF_C("s", "\x01"),  LF_INT("i", -1),    LF_REAL("r", 0.5), LF_REAL("nan", NAN),
-                                       LF_BOOL("b", true), LF_UUID("id", &id), LF_TRACE(&trace)};
+    const struct log_field fields[] = {LF_C("s", "\x01"),  LF_INT("i", -1),     LF_REAL("r", 0.5), LF_REAL("nan", NAN),
+                                       LF_BOOL("b", true), LF_UUID("job", &id), LF_TRACE(&trace)};
     const struct log_record r = {{1700000000123}, LOG_LEVEL_ERROR, "a.failed", fields, sizeof fields / sizeof fields[0], &trace};
     buf_init(&b, TEXT_MAX);
     otlp_begin(&b, OTLP_LOGS, &resource);
@@ -125,8 +125,11 @@ static void test_otlp__given_a_log_line_then_it_is_a_record_of_its_span(void **s
     assert_str("ERROR", json_opt_str(record, "severityText", STR("")));
     assert_str("a.failed", json_opt_str(record, "eventName", STR("")));
     assert_str("b7ad6b7169203331", json_opt_str(record, "spanId", STR("")));
-    static const char *const want[][2] = {
-        {"s", "\x01"}, {"i", "-1"}, {"r", "0.5"}, {"b", "true"}, {"id", "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"}};
+    static const char *const want[][2] = {{"s", "\x01"},
+                                          {"i", "-1"},
+                                          {"r", "0.5"},
+                                          {"b", "true"},
+                                          {"messaging.message.id", "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"}};
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
         assert_string_equal(want[i][1], attribute(record, want[i][0]));
     }
@@ -161,6 +164,10 @@ static void test_otlp__given_series_then_each_kind_has_its_points(void **state) 
     series_observe(s, 0.0005);
     series_observe(s, 7);
     series_observe(s, 10000);
+    struct trace trace = trace_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), other = trace;
+    other.flags = 0; /* nobody has it */
+    series_observe_traced(metric_series(M_JOB_DURATION, "q", "t", NULL), 0.5, &trace, (struct wall){1700000000123});
+    series_observe_traced(metric_series(M_JOB_QUEUE_WAIT, "q", "t", NULL), 0.5, &other, (struct wall){1700000000123});
     buf_init(&b, TEXT_MAX);
     add_metrics(&b);
     json_t *o = parsed(&b);
@@ -187,6 +194,11 @@ static void test_otlp__given_series_then_each_kind_has_its_points(void **state) 
     }
     assert_int_equal(3, all);
     assert_int_equal(1, n); /* above the last bound */
+    point = at(json_object_get(metric(o, "penstock.job_duration"), "histogram"), "dataPoints", 0);
+    assert_str("b7ad6b7169203331", json_opt_str(at(point, "exemplars", 0), "spanId", STR("")));
+    assert_str("1700000000123000000", json_opt_str(at(point, "exemplars", 0), "timeUnixNano", STR("")));
+    point = at(json_object_get(metric(o, "penstock.job_queue_wait"), "histogram"), "dataPoints", 0);
+    assert_null(json_object_get(point, "exemplars"));
     json_decref(o);
 }
 

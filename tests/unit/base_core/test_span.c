@@ -107,9 +107,19 @@ static void test_span__given_the_flags_of_its_trace_then_a_scope_goes_or_not(voi
             assert_true(seen.span[1].ended.us >= seen.span[1].began.us && seen.span[1].began.us > 0);
         }
     }
+}
+
+static void test_span__switched_off_then_nothing_is_done_for_a_job(void **state) {
+    (void)state;
+    static const char traceparent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    struct span_mark mark;
     (void)off(NULL);
     seen.n = 0;
-    assert_false(run_scope(cases[0].traceparent, true));
+    long before = torture_allocations();
+    assert_false(run_scope(traceparent, true));
+    span_begin(&mark, 7);
+    assert_int_equal(before, torture_allocations());
+    assert_int_equal(0, mark.scope);
     assert_int_equal(0, seen.n);
 }
 
@@ -196,6 +206,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_span__given_a_ratio_then_so_many_traces_that_begin_here_are_sampled, off),
         cmocka_unit_test_teardown(test_span__given_the_flags_of_its_trace_then_a_scope_goes_or_not, off),
+        cmocka_unit_test_teardown(test_span__switched_off_then_nothing_is_done_for_a_job, off),
         cmocka_unit_test_teardown(test_span__given_too_many_within_a_scope_then_the_first_ones_go, off),
         cmocka_unit_test_teardown(test_span__given_a_call_that_outlives_its_scope_then_nobody_elses_gets_it, off),
         cmocka_unit_test_teardown(test_span__given_a_batch_then_it_is_of_the_first_sampled_and_linked_to_the_others, off),

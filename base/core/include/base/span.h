@@ -47,6 +47,7 @@ bool span_is_on(void);
 
 /* A trace that begins here: sampled by its id when spans are on (every process comes to the same verdict), always when they are off. */
 struct trace span_root(void);
+void span_judge(struct trace *t); /* one that began where nobody judges; nothing while spans are off */
 static inline bool trace_is_sampled(const struct trace *t) { return (t->flags & 1) != 0; }
 void span_emit(const struct span *s); /* whatever its flags say */
 
