@@ -22,7 +22,7 @@ def program(name: str, package: str = "prometheus") -> Path:
 
 
 class Prometheus(Server):
-    """Scrapes the API at address once a second, and evaluates every group of rules as often."""
+    """Scrapes the API at address once a second, evaluates every group of rules as often, and gives alerts a second instead of their minutes."""
 
     role = "prometheus"
 
@@ -40,7 +40,8 @@ class Prometheus(Server):
     def prepare(self) -> None:
         private_folder(self.folder)
         for rules in SHIPPED.glob("*.rules.yml"):
-            (self.folder / rules.name).write_text(re.sub(r"interval: \w+", "interval: 1s", rules.read_text(encoding="utf-8")), encoding="utf-8")
+            text = re.sub(r"^( +)(interval: |for: )\w+$", r"\1\g<2>1s", rules.read_text(encoding="utf-8"), flags=re.M)
+            (self.folder / rules.name).write_text(text, encoding="utf-8")
         text = (SHIPPED / "prometheus.yml").read_text(encoding="utf-8")
         for shipped, ours in (("127.0.0.1:8080", self.address), ("scrape_interval: 15s", "scrape_interval: 1s"), ("evaluation_interval: 30s", "evaluation_interval: 1s")):
             if shipped not in text:
