@@ -21,9 +21,7 @@ ALTER TABLE platform.queue ADD COLUMN IF NOT EXISTS max_fill_pct smallint CHECK 
 INSERT INTO platform.queue (name, number, max_drain_s) VALUES
     ('default', 0, 300), ('orders', 1, 300), ('payments', 2, 0), ('notifications', 3, 60)
 ON CONFLICT DO NOTHING;
--- Of bulk actions: beside what they may be there to clear. No worker while there is none.
-INSERT INTO platform.queue (name, number, max_drain_s, slots) VALUES ('bulk', 1023, 0, 4) ON CONFLICT DO NOTHING;
-UPDATE platform.queue SET max_fill_pct = CASE name WHEN 'notifications' THEN 70 WHEN 'orders' THEN 88 WHEN 'payments' THEN 95 WHEN 'bulk' THEN 95 ELSE 75 END
+UPDATE platform.queue SET max_fill_pct = CASE name WHEN 'notifications' THEN 70 WHEN 'orders' THEN 88 WHEN 'payments' THEN 95 ELSE 75 END
 WHERE max_fill_pct IS NULL;
 ALTER TABLE platform.queue ALTER COLUMN max_fill_pct SET DEFAULT 75, ALTER COLUMN max_fill_pct SET NOT NULL;
 
@@ -122,6 +120,10 @@ SELECT name, 1, 'default', 'system' FROM platform.queue ON CONFLICT DO NOTHING;
 ALTER TABLE platform.queue ADD COLUMN IF NOT EXISTS min_workers int NOT NULL DEFAULT 1 CHECK (min_workers BETWEEN 0 AND 1024);
 ALTER TABLE platform.queue ADD COLUMN IF NOT EXISTS max_workers int CHECK (max_workers BETWEEN min_workers AND 1024);
 ALTER TABLE platform.queue ADD COLUMN IF NOT EXISTS target_age_s int NOT NULL DEFAULT 5 CHECK (target_age_s BETWEEN 1 AND 86400);
+
+-- Of bulk actions: beside what they may be there to clear. No worker while there is none.
+INSERT INTO platform.queue (name, number, max_drain_s, max_fill_pct, slots, min_workers) VALUES ('bulk', 1023, 0, 95, 4, 0) ON CONFLICT DO NOTHING;
+INSERT INTO platform.desired_workers (queue, workers, reason, author) VALUES ('bulk', 0, 'default', 'system') ON CONFLICT DO NOTHING;
 
 -- Every change of it, whoever made it.
 CREATE TABLE IF NOT EXISTS platform.scale_change (

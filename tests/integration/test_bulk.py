@@ -13,7 +13,7 @@ from stack import WAIT_S, Client, Stack, new_key, problem
 def stack(tmp_path_factory):
     made = Stack(tmp_path_factory.mktemp("bulk"), {"worker.lease_ms": 3000})
     try:
-        yield made.start()
+        yield made.start(sql="UPDATE platform.desired_workers SET pinned = false WHERE queue = 'bulk'")
     finally:
         made.stop()
 

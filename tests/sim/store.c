@@ -344,7 +344,7 @@ static PGresult *run_replayed(const struct pg_value *v) {
 
 static PGresult *run_queues(const struct pg_value *v) {
     static const char *const limits[] = {"1000", "1000000", "600"};
-    PGresult *res = res_new(8);
+    PGresult *res = res_new(10);
     (void)v;
     res_set_c(res, 0, 0, SIM_QUEUE);
     res_set_int(res, 0, 1, 1);
@@ -381,7 +381,7 @@ PGresult *store_run(const struct pg_stmt *stmt, const struct pg_value *values) {
         {"sim.dead", run_dead},       {"sim.replayed", run_replayed},   {"queue_table.load", run_queues},
         {"cron.look", run_nothing},   {"sim.outbox_read", run_nothing}, {"sim.events_read", run_nothing},
         {"sim.retain", run_zero},     {"retain.keys", run_zero},        {"retain.jobs", run_zero},
-        {"retain.dead", run_zero},
+        {"retain.dead", run_zero},    {"retain.scaling", run_zero},     {"autoscale.look", run_nothing},
     };
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++) {
         if (strcmp(stmt->name, statements[i].name) == 0) {

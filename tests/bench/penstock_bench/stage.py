@@ -128,6 +128,8 @@ class Stage:
         penstock.migrate(self.dir, self.build, self.conf, self.postgres.admin_url, self.redis_server.admin_url)
         self.redis = redis.Redis.from_url(self.redis_server.admin_url)
         self.db = psycopg.connect(self.postgres.admin_url, autocommit=True)
+        # One process for each queue that is measured, and nobody who makes it two.
+        self.db.execute("UPDATE platform.desired_workers SET pinned = true, workers = (queue = ANY(%s))::int", [list(QUEUES)])
         for role in (self.scheduler, self.api):
             self._run(role)
 

@@ -171,6 +171,7 @@ static void test_processes_missing__then_it_waits_for_them(void **state) {
     struct queue q = queue_of(0.08, 4, 1, 64);
     for (int i = 0; i < 100; i++) { /* they die as they come: poison */
         q.running = 2;
+        q.busy = 16;
         q.waiting = 1000;
         q.age_s = 60;
         q.attempts_per_s = 200;
@@ -213,9 +214,9 @@ static void test_flapping__20_s_of_load_and_20_s_of_none_then_it_stays(void **st
 static void test_border__load_about_a_limit_then_nothing_moves(void **state) {
     (void)state;
     struct queue q = queue_of(0.1, 4, 1, 64); /* 4 x 8 x 0.8 = 25.6 slots: 256/s */
-    for (int64_t s = 0; s < 2000; s += 100) {
-        run_until(&q, s + 50, 250);
-        run_until(&q, s + 100, 200);
+    for (int64_t s = 0; s < 2000; s += 200) { /* 18 slots would do in three processes, with too little to spare */
+        run_until(&q, s + 100, 250);
+        run_until(&q, s + 200, 180);
     }
     assert_int_equal(4, q.workers);
     assert_int_equal(0, q.changes);
