@@ -6,7 +6,7 @@
 
 #include "options.h"
 
-enum { CLIENT_QUERY_MAX = 6 };
+enum { CLIENT_QUERY_MAX = 10 };
 
 struct client_request {
     const char *method;
@@ -30,7 +30,8 @@ struct client_answer {
     json_t *json; /* the body; NULL: it is none */
 };
 
-bool client_is_url(const char *url); /* of http or https */
+bool client_is_url(const char *url);   /* of http or https */
+bool client_is_local(const char *url); /* on this machine */
 bool client_is_key(const char *text);
 
 /* The exit code; for a failure why gets its line. The answer is to be freed in any case. */
