@@ -127,6 +127,9 @@ static bool make_headers(const struct options *o, const struct client_request *r
     if (r->body.p != NULL) {
         ok = ok && add_header(list, "Content-Type", "application/json");
     }
+    for (size_t i = 0; i < CLIENT_HEADERS_MAX && r->headers[i].name != NULL; i++) {
+        ok = ok && add_header(list, r->headers[i].name, r->headers[i].value);
+    }
     if (r->key != NULL) {
         ok = ok && add_header(list, "Idempotency-Key", r->key);
     }

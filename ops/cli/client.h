@@ -6,7 +6,7 @@
 
 #include "options.h"
 
-enum { CLIENT_QUERY_MAX = 10 };
+enum { CLIENT_QUERY_MAX = 10, CLIENT_HEADERS_MAX = 3 };
 
 struct client_request {
     const char *method;
@@ -16,6 +16,9 @@ struct client_request {
     } query[CLIENT_QUERY_MAX];
     struct str body; /* JSON; p NULL: none */
     const char *key; /* Idempotency-Key; NULL: none */
+    struct {
+        const char *name, *value;
+    } headers[CLIENT_HEADERS_MAX]; /* name NULL: none */
     int64_t timeout_ms;
     bool anonymous; /* without the key */
     /* A stream of events: taken as it comes, for as long as it lasts; timeout_ms is for its beginning. False: enough. */
