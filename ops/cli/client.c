@@ -49,6 +49,16 @@ static bool is_loopback(const char *host) {
     return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 || strncmp(host, "127.", 4) == 0;
 }
 
+bool client_is_local(const char *url) {
+    char *host = NULL;
+    CURLU *u = curl_url();
+    bool local = u != NULL && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                 curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK && is_loopback(host);
+    curl_free(host);
+    curl_url_cleanup(u);
+    return local;
+}
+
 /* A proxy could read the key on its way to http://, and its loopback is not ours. */
 static bool needs_no_proxy(const char *url) {
     char *scheme = NULL, *host = NULL;
@@ -116,6 +126,9 @@ static bool make_headers(const struct options *o, const struct client_request *r
     }
     if (r->body.p != NULL) {
         ok = ok && add_header(list, "Content-Type", "application/json");
+    }
+    for (size_t i = 0; i < CLIENT_HEADERS_MAX && r->headers[i].name != NULL; i++) {
+        ok = ok && add_header(list, r->headers[i].name, r->headers[i].value);
     }
     if (r->key != NULL) {
         ok = ok && add_header(list, "Idempotency-Key", r->key);

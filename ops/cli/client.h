@@ -6,7 +6,7 @@
 
 #include "options.h"
 
-enum { CLIENT_QUERY_MAX = 6 };
+enum { CLIENT_QUERY_MAX = 10, CLIENT_HEADERS_MAX = 3 };
 
 struct client_request {
     const char *method;
@@ -16,6 +16,9 @@ struct client_request {
     } query[CLIENT_QUERY_MAX];
     struct str body; /* JSON; p NULL: none */
     const char *key; /* Idempotency-Key; NULL: none */
+    struct {
+        const char *name, *value;
+    } headers[CLIENT_HEADERS_MAX]; /* name NULL: none */
     int64_t timeout_ms;
     bool anonymous; /* without the key */
     /* A stream of events: taken as it comes, for as long as it lasts; timeout_ms is for its beginning. False: enough. */
@@ -30,7 +33,8 @@ struct client_answer {
     json_t *json; /* the body; NULL: it is none */
 };
 
-bool client_is_url(const char *url); /* of http or https */
+bool client_is_url(const char *url);   /* of http or https */
+bool client_is_local(const char *url); /* on this machine */
 bool client_is_key(const char *text);
 
 /* The exit code; for a failure why gets its line. The answer is to be freed in any case. */

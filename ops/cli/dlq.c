@@ -1,4 +1,4 @@
-/* penstock dlq list|get */
+/* penstock dlq list|groups|show|get */
 #include "cli.h"
 #include "show.h"
 
@@ -32,10 +32,47 @@ int cli_dlq_list(const struct options *o) {
     const struct client_request r = {
         .method = "GET",
         .path = {"/v1/dlq"},
-        .query = {{"queue", o->value[OPTION_QUEUE]}, {"limit", o->value[OPTION_LIMIT]}, {"cursor", o->value[OPTION_CURSOR]}},
+        .query = {{"queue", o->value[OPTION_QUEUE]},
+                  {"fingerprint", o->value[OPTION_FINGERPRINT]},
+                  {"limit", o->value[OPTION_LIMIT]},
+                  {"cursor", o->value[OPTION_CURSOR]}},
         .timeout_ms = o->timeout_ms,
     };
     return show_asked(o, &r, list_columns, sizeof list_columns / sizeof list_columns[0]);
+}
+
+/* ---- groups ---- */
+
+/* Named by what they died of. TREND: how many of them in the last five minutes. */
+static const struct column group_columns[] = {
+    {"NAME", "fingerprint", COLUMN_TEXT, COLUMN_CUT},
+    {"QUEUE", "queue", COLUMN_TEXT, COLUMN_CUT},
+    {"TYPE", "type", COLUMN_TEXT, COLUMN_CUT},
+    {"COUNT", "count", COLUMN_TEXT, 0},
+    {"TREND", "trend.last", COLUMN_TEXT, 0},
+    {"ERROR", "message", COLUMN_TEXT, COLUMN_WIDE},
+    {"FIRST", "first_at", COLUMN_AGE, COLUMN_WIDE},
+    {"SAMPLE", "sample_ids.0", COLUMN_TEXT, COLUMN_WIDE},
+    {"AGE", "last_at", COLUMN_AGE, 0}, /* of the latest */
+};
+
+int cli_dlq_groups(const struct options *o) {
+    const struct client_request r = {.method = "GET",
+                                     .path = {"/v1/dlq/groups"},
+                                     .query = {{"queue", o->value[OPTION_QUEUE]}, {"limit", o->value[OPTION_LIMIT]}},
+                                     .timeout_ms = o->timeout_ms};
+    return show_asked(o, &r, group_columns, sizeof group_columns / sizeof group_columns[0]);
+}
+
+int cli_dlq_show(const struct options *o) {
+    const struct client_request r = {.method = "GET",
+                                     .path = {"/v1/dlq"},
+                                     .query = {{"fingerprint", o->args[0]},
+                                               {"queue", o->value[OPTION_QUEUE]},
+                                               {"limit", o->value[OPTION_LIMIT]},
+                                               {"cursor", o->value[OPTION_CURSOR]}},
+                                     .timeout_ms = o->timeout_ms};
+    return show_asked(o, &r, get_columns, sizeof get_columns / sizeof get_columns[0]);
 }
 
 /* ---- get ---- */

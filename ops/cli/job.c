@@ -23,11 +23,33 @@ int cli_job_list(const struct options *o) {
         .query = {{"state", o->value[OPTION_STATE]},
                   {"type", o->value[OPTION_TYPE]},
                   {"queue", o->value[OPTION_QUEUE]},
+                  {"key", o->value[OPTION_KEY]},
+                  {"tenant", o->value[OPTION_TENANT]},
+                  {"error", o->value[OPTION_ERROR]},
+                  {"age", o->value[OPTION_AGE]},
                   {"limit", o->value[OPTION_LIMIT]},
                   {"cursor", o->value[OPTION_CURSOR]}},
         .timeout_ms = o->timeout_ms,
     };
     return show_asked(o, &r, columns, COLUMNS);
+}
+
+/* What its attempts died of, the latest last. */
+static const struct column log_columns[] = {
+    {"NAME", "code", COLUMN_TEXT, 0},       {"CLASS", "class", COLUMN_TEXT, 0},
+    {"ATTEMPT", "attempt", COLUMN_TEXT, 0}, {"DETAIL", "detail", COLUMN_TEXT, COLUMN_CUT},
+    {"AGE", "at", COLUMN_AGE, 0},
+};
+
+int cli_job_logs(const struct options *o) {
+    const struct client_request r = {.method = "GET", .path = {"/v1/jobs/", o->args[0], "/detail"}, .timeout_ms = o->timeout_ms};
+    struct client_answer a;
+    int code = client_call(o, &r, &a);
+    if (code == EXIT_SUCCESS) {
+        code = show_member(o, &a, "errors", log_columns, sizeof log_columns / sizeof log_columns[0]);
+    }
+    client_answer_free(&a);
+    return code;
 }
 
 int cli_job_get(const struct options *o) {

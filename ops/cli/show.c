@@ -110,6 +110,18 @@ int show_rows(const struct options *o, const struct client_answer *a, const stru
     return code;
 }
 
+int show_member(const struct options *o, const struct client_answer *a, const char *member, const struct column *columns,
+                size_t n) {
+    struct client_answer part = {.json = json_object_get(a->json, member)};
+    buf_init(&part.body, TABLE_MAX_BYTES);
+    struct err e = part.json != NULL ? json_write(part.json, &part.body) : OK;
+    int code = part.json == NULL ? cli_fail(o, EXIT_PROTOCOL, "the answer has no %s", member)
+               : err_is_set(e)   ? cli_fail(o, EXIT_INTERNAL, "%s", e.detail)
+                                 : show_rows(o, &part, columns, n);
+    buf_free(&part.body);
+    return code;
+}
+
 /* ---- rows that have changed ---- */
 
 /* What shows of a row and does not change by itself. */

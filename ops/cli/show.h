@@ -8,6 +8,10 @@
 /* Rows: the members of "items", or the answer itself. The first column is the name. */
 int show_rows(const struct options *o, const struct client_answer *a, const struct column *columns, size_t n);
 
+/* The same of a member of the answer, a list; as JSON it is that list alone. */
+int show_member(const struct options *o, const struct client_answer *a, const char *member, const struct column *columns,
+                size_t n);
+
 /* A change: "job/<name> cancelled". */
 int show_change(const struct options *o, const struct client_answer *a, const char *kind, const char *name, const char *done);
 
