@@ -291,7 +291,9 @@ def test_edit__given_a_wrong_payload_or_a_job_that_is_not_dead_then_nothing_is_m
 def told(client: Client, path: str) -> list[str]:
     answer = client.get(path)
     assert answer.status_code == 200, answer.text
-    times = [item["at"] for item in answer.json()["items"]]
+    items = answer.json()["items"]
+    assert not any(a == b for i, a in enumerate(items) for b in items[:i])
+    times = [item["at"] for item in items]
     assert times == sorted(times)
     return [f"{item['source']}: {item['what']}" for item in answer.json()["items"]]
 
