@@ -4,6 +4,7 @@
 
 #include "handlers.h"
 #include "server.h"
+#include "session.h"
 
 enum { NAME_BYTES = 96, REF_BYTES = 160 };
 
@@ -309,10 +310,11 @@ static bool put_types(json_t *document, json_t *schemas, const struct registry *
 static json_t *make(const struct api *api) {
     json_t *schemas = json_deep_copy(types_components(api->types));
     json_t *document =
-        json_pack("{s:s,s:{s:s,s:s,s:s},s:[{s:s}],s:[{s:[]},{}],s:{s:o,s:{s:{s:s,s:s}}}}", "openapi", "3.1.0", "info", "title",
-                  "Penstock", "version", PENSTOCK_VERSION, "description",
+        json_pack("{s:s,s:{s:s,s:s,s:s},s:[{s:s}],s:[{s:[]},{s:[]},{}],s:{s:o,s:{s:{s:s,s:s},s:{s:s,s:s,s:s}}}}", "openapi",
+                  "3.1.0", "info", "title", "Penstock", "version", PENSTOCK_VERSION, "description",
                   "Jobs, orders and payments. Errors are application/problem+json.", "servers", "url", "/", "security", "bearer",
-                  "components", "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer");
+                  "session", "components", "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer",
+                  "session", "type", "apiKey", "in", "cookie", "name", SESSION_COOKIE);
     const struct registry *reg = api->rt->registry;
     if (document != NULL && put_paths(document, reg) && put_types(document, schemas, reg)) {
         return document;

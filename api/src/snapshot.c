@@ -149,7 +149,7 @@ static void add_queue(struct api *api, const struct fleet_view *v, size_t place,
              (long long)d->waiting, (long long)d->running, (long long)d->delayed, (long long)d->parked, (long long)dead_of(s),
              (long long)s->unmarked);
     buf_addf(b, ",\"oldest_age_s\":%.3f,\"age_limit_s\":%lld,\"in_per_s\":%.2f,\"out_per_s\":%.2f", oldest,
-             (long long)(2 * q->max_drain_s), s->trend.in_per_s, s->trend.out_per_s);
+             2 * (long long)q->max_drain_s, s->trend.in_per_s, s->trend.out_per_s);
     buf_addf(b, ",\"retry_per_s\":%.2f,\"dead_per_s\":%.3f,\"error_pct\":%.2f,\"drain_eta_s\":%.1f", m->retry_per_s,
              s->trend.dead_per_s, error_pct(m), drain);
     door_write_brief(api->sampler, q, s, b);

@@ -47,6 +47,18 @@ static int by_time(const void *a, const void *b) {
     return x->at_ms != y->at_ms ? (x->at_ms < y->at_ms ? -1 : 1) : x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* Who is asked about a thing and about what belongs to it may tell of the same twice. */
+static bool is_told(const struct timeline *t, size_t at) {
+    const struct item *item = &t->items[at];
+    for (size_t i = at; i > 0 && t->items[i - 1].at_ms == item->at_ms; i--) {
+        const struct item *other = &t->items[i - 1];
+        if (other->module == item->module && str_eq(other->what, item->what) && str_eq(other->detail, item->detail)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void end(struct call *c, struct err err) {
     struct timeline *t = c->state;
     if (err_is_set(err)) {
@@ -69,6 +81,9 @@ static void answer(struct call *c) {
     buf_add_c(&b, "{\"items\":[");
     for (size_t i = 0; i < t->n; i++) {
         const struct item *item = &t->items[i];
+        if (is_told(t, i)) {
+            continue;
+        }
         buf_addf(&b, "%s{\"source\":\"%s\"", i > 0 ? "," : "", item->module);
         job_add_time(&b, "at", (struct wall){item->at_ms});
         job_add_text(&b, "what", item->what);

@@ -111,15 +111,8 @@ static void answer_index(struct call *c) {
 
 void handle_ui_start(struct call *c) { answer_index(c); }
 
-/* Its pages are made in the browser: whatever is no file is one of them. */
-void handle_ui_page(struct call *c) {
-    if (memchr(c->param.p, '.', c->param.n) != NULL) {
-        add_rules(c);
-        call_problem(c, PROBLEM_NO_ROUTE, "There is nothing at %.*s", STR_ARG(c->path));
-    } else {
-        answer_index(c);
-    }
-}
+/* Its pages are made in the browser. */
+void handle_ui_page(struct call *c) { answer_index(c); }
 
 void handle_ui_home(struct call *c) {
     struct str accept = http_request_header(c->req, "Accept");

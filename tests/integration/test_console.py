@@ -71,7 +71,7 @@ def view(stack):
 
 # ---- files ----
 
-@pytest.mark.parametrize("path", ["/ui/", "/ui/queues/orders", "/ui/jobs?q=state:dead"])
+@pytest.mark.parametrize("path", ["/ui/", "/ui/queues/orders", "/ui/queues/a.b", "/ui/jobs?q=state:dead"])
 def test_pages__are_one_file_with_a_strict_policy(client, path):
     answer = client.get(path, headers={"Accept-Encoding": "identity"})
     assert answer.status_code == 200 and answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -96,7 +96,7 @@ def test_assets__named_by_the_page_are_there_compressed_and_kept_for_a_year(clie
         assert client.get(f"/ui/assets/{name}", headers={"Accept-Encoding": "gzip"}).content == plain.content
 
 
-@pytest.mark.parametrize("path", ["/ui/assets/nothing.js", "/ui/assets/../index.html", "/ui/main.js", "/ui/a/b.js"])
+@pytest.mark.parametrize("path", ["/ui/assets/nothing.js", "/ui/assets/%2e%2e/index.html", "/ui"])
 def test_files__given_none_of_the_name_then_404(client, path):
     problem(client.get(path), 404, "no_route")
 
@@ -237,8 +237,8 @@ def test_live__given_more_viewers_then_no_more_commands(view, stack):
         viewer.until(2)
     nine_redis, nine_postgres = load(stack, 5)
     for name in ("cmdstat_mget", "cmdstat_zrangebyscore", "cmdstat_fcall", "cmdstat_fcall_ro", "cmdstat_get", "cmdstat_info"):
-        assert nine_redis.get(name, 0) <= one_redis.get(name, 0) + 3, (name, one_redis, nine_redis)
-    assert nine_postgres <= one_postgres * 1.3 + 3, (one_postgres, nine_postgres)
+        assert nine_redis.get(name, 0) <= one_redis.get(name, 0) * 1.3 + 5, (name, one_redis, nine_redis)
+    assert nine_postgres <= one_postgres * 1.3 + 5, (one_postgres, nine_postgres)
 
 
 def test_live__given_nobody_then_no_heartbeats_are_read(stack, view):

@@ -1,5 +1,8 @@
-"""Pages stay fast when very much waits or is dead. TEST_FULL=1: a million of each; otherwise some thousands, which only shows that it runs."""
+"""Pages stay fast when very much waits or is dead, and a viewer that does not read is cut. TEST_FULL=1: a million of each; otherwise some
+thousands, which only shows that it runs."""
+import json
 import os
+import socket
 import time
 from urllib.parse import quote
 
@@ -23,6 +26,7 @@ FROM (SELECT {UUID.replace("7200000", "99999999")} AS id FROM generate_series(1,
 INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, fingerprint, traceparent, died_at)
 SELECT id, id, 0, 'journal', tenant, queue, type, 1, payload, 3, '[{{"at_ms":1,"code":"X","detail":"y"}}]', 'order.place: X: ' || abs(mod(hashtext(id::text), 200)),
 traceparent, now() - random() * interval '2 hours' FROM platform.job WHERE state = 'dead';
+INSERT INTO platform.queue (name, number) SELECT 'extra-' || n, n FROM generate_series(10, 59) n;
 VACUUM ANALYZE platform.job; VACUUM ANALYZE platform.dead_job;
 """
 GROUP = "order.place: X: 7"
@@ -56,3 +60,33 @@ def test_page__given_very_much_then_it_is_fast(stack, path):
     took.sort()
     print(f"{path}: p50 {took[len(took) // 2]:.1f} ms, p99 {took[int(len(took) * 0.99)]:.1f} ms, {len(answer.content)} bytes")
     assert took[int(len(took) * 0.99)] < P99_MS, took[-5:]
+
+
+def test_live__given_a_viewer_that_does_not_read_then_it_is_cut_and_others_go_on(stack):
+    """With so many queues that a few snapshots fill what the kernel keeps for it."""
+    host, port = stack.api.url.removeprefix("http://").split(":")
+    client = Client(stack.api.url)
+    assert ports.wait_until(lambda: len(client.get("/v1/queues").json()["items"]) > 50, WAIT_S)
+
+    def look(room: int) -> socket.socket:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        sock.connect((host, int(port)))
+        sock.settimeout(WAIT_S)
+        sock.sendall(b"GET /v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return sock
+
+    slow = look(4096)
+    with look(1 << 20) as reader, reader.makefile("rb") as lines:
+        seen = []
+        while len(seen) < 14:
+            line = lines.readline()
+            assert line, seen
+            if line.startswith(b"data: "):
+                seen.append(json.loads(line[6:])["n"])
+    assert seen == list(range(seen[0], seen[0] + 14))
+    got = b""
+    while part := slow.recv(1 << 16):
+        got += part
+    slow.close()
+    assert 1 <= got.count(b"event: snapshot") < 10
