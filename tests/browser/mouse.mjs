@@ -127,7 +127,9 @@ async function dead(page) {
     equal(await page.$eval('dialog button[type=submit]', (one) => one.disabled), true, 'locked until it is typed');
     await fill(page, '#field-rate', '64');
     await fill(page, '#confirm', n);
+    equal(/penstock bulk retry --queue default --fingerprint '.*' --expect \d+ --rate 64/.test(await text(page, 'dialog')), true, 'its command');
     await confirm(page, 'Retry the rest');
+    await sees(page, 'The rest is a job', '.bulk');
     await sees(page, /run again\./, '.bulk');
     await until('none is dead', async () => (await api('GET', `/v1/jobs/${scene.dead[3]}?wait=5s`)).body.state === 'done');
   });
