@@ -1,5 +1,5 @@
 // Without a mouse: every action by keys alone, and the focus stays where a reader expects it.
-import {api, check, equal, scene, sees, settled, tab, taken, until, visit} from './browser.mjs';
+import {accessible, api, check, equal, scene, sees, settled, tab, taken, until, visit} from './browser.mjs';
 
 const keys = async (page, ...all) => {
   for (const key of all) {
@@ -61,6 +61,8 @@ async function jobs(page) {
   await check('keys: a job is found by completion, opened, and cancelled', async () => {
     await page.keyboard.press('/');
     await page.keyboard.type('ty');
+    await page.waitForSelector('[role=option]');
+    await accessible(page, 'completions');
     await keys(page, 'ArrowDown', 'Enter');
     await page.keyboard.type('demo.note');
     await page.keyboard.press('Enter');
@@ -130,6 +132,7 @@ export async function keyboard(browser) {
     equal(await page.evaluate(() => document.activeElement.className), 'skip', 'the first stop');
     await page.keyboard.press('?');
     await dialogOpen(page);
+    await accessible(page, 'the list of keys');
     await page.keyboard.press('Escape');
     await dialogGone(page);
     for (const [key, path] of [['j', '/ui/jobs'], ['d', '/ui/dead'], ['a', '/ui/audit'], ['t', '/ui/settings'], ['o', '/ui/']]) {

@@ -1,5 +1,5 @@
 // Every action by mouse: what it does is asked of the API, not of the page.
-import {api, ask, button, check, confirm, equal, press, scene, sees, settled, tab, taken, text, until, visit} from './browser.mjs';
+import {accessible, api, ask, button, check, confirm, equal, press, scene, sees, settled, tab, taken, text, until, visit} from './browser.mjs';
 
 const fill = async (page, selector, value) => {
   await page.waitForSelector(selector);
@@ -16,6 +16,7 @@ async function steering(page) {
     for (const wanted of ['curl -X POST', '/v1/queues/default/pause', '$PENSTOCK_KEY', "penstock queue pause default --reason 'it'\\''s a test'"]) {
       equal(said.includes(wanted), true, `the dialog says ${wanted}`);
     }
+    await accessible(page, 'a dialog');
     await confirm(page, 'Pause default');
     await until('paused', async () => (await api('GET', '/v1/queues/default')).body.paused);
     await sees(page, 'default is paused', '.troubles');
@@ -33,6 +34,29 @@ async function steering(page) {
     await press(page, 'One worker fewer for default');
     await fill(page, '#field-workers', 'auto');
     await confirm(page, 'Set workers');
+  });
+}
+
+async function limits(page) {
+  await check('mouse: the limits of a queue are changed', async () => {
+    await visit(page, '/ui/queues/default');
+    await press(page, 'Change', 'section[aria-label="Limits in force"]');
+    await fill(page, '#field-max_drain_seconds', '777');
+    await confirm(page, 'Set limits');
+    await until('the limit holds', async () => (await api('GET', '/v1/queues/default')).body.limits.max_drain_seconds === 777);
+    await sees(page, '12 m 57 s', 'main');
+  });
+  await check('mouse: a type is limited, and let go', async () => {
+    await visit(page, '/ui/settings');
+    await press(page, 'New limit');
+    await fill(page, '#field-limit', 'type:shop.alone');
+    await fill(page, '#field-rate_per_second', '2.5');
+    await confirm(page, 'Set');
+    await sees(page, 'type:shop.alone', 'main');
+    await until('the limit is there', async () => (await api('GET', '/v1/limits')).body.items.some((one) => one.limit === 'type:shop.alone' && one.rate_per_second === 2.5));
+    await press(page, 'End type:shop.alone');
+    await confirm(page, 'End the limit');
+    await sees(page, 'Nobody is limited', 'main');
   });
 }
 
@@ -103,7 +127,9 @@ async function dead(page) {
     equal(await page.$eval('dialog button[type=submit]', (one) => one.disabled), true, 'locked until it is typed');
     await fill(page, '#field-rate', '64');
     await fill(page, '#confirm', n);
+    equal(/penstock bulk retry --queue default --fingerprint '.*' --expect \d+ --rate 64/.test(await text(page, 'dialog')), true, 'its command');
     await confirm(page, 'Retry the rest');
+    await sees(page, 'The rest is a job', '.bulk');
     await sees(page, /run again\./, '.bulk');
     await until('none is dead', async () => (await api('GET', `/v1/jobs/${scene.dead[3]}?wait=5s`)).body.state === 'done');
   });
@@ -128,6 +154,7 @@ async function schedules(page) {
 export async function mouse(browser) {
   const page = await tab(browser);
   await steering(page);
+  await limits(page);
   await jobs(page);
   await dead(page);
   await schedules(page);

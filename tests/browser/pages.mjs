@@ -6,7 +6,7 @@ export async function addresses() {
   const {body} = await api('GET', '/v1/dlq');
   const fingerprint = (id) => body.items.find((one) => one.id === id)?.fingerprint;
   return [
-    ['/ui/', 'Out / s'], ['/ui/queues/default', 'Limits in force'], ['/ui/jobs', 'demo.note'],
+    ['/ui/', 'Objectives, over'], ['/ui/queues/default', 'Limits in force'], ['/ui/jobs', 'demo.note'],
     [`/ui/jobs?q=${encodeURIComponent('state:dead type:shop.flaky')}`, 'shop.flaky'], [`/ui/jobs/${scene.dead[0]}`, /globalThis\.hit[^]*B{300}/], [`/ui/jobs/${scene.alone[0]}`, 'Show all 65,'],
     [`/ui/jobs/${scene.done}`, 'done'], [`/ui/dead`, scene.dead[1]], [`/ui/dead/group?queue=default&fingerprint=${encodeURIComponent(fingerprint(scene.dead[0]))}`, 'Dry run'],
     ['/ui/workers', 'Processes'], ['/ui/schedules', 'nightly'], ['/ui/audit', /schedule/], ['/ui/settings', 'redis.url'],
@@ -52,6 +52,21 @@ export async function pages(browser) {
   await check('a page is there when it is asked for directly', async () => {
     await visit(page, `/ui/jobs/${scene.done}`);
     await sees(page, 'done', 'main');
+  });
+  await check('characters that would turn a text around are shown by their code', async () => {
+    await visit(page, `/ui/jobs/${scene.dead[1]}`);
+    await sees(page, '⟨U+202E⟩gnp.exe', 'main');
+    equal(await page.$eval('main', (main) => /[\u202a-\u202e\u2066-\u2069]/.test(main.textContent)), false, 'one is left');
+  });
+  await check('on a phone the pages are behind a button', async () => {
+    await page.setViewport({width: PHONE.width, height: PHONE.height});
+    await (await page.waitForSelector('.menu')).click();
+    await page.waitForSelector('#rail.is-open');
+    await accessible(page, 'the menu');
+    await fits(page, 'the menu');
+    await (await page.waitForSelector('#rail a[href="/ui/workers"]')).click();
+    await sees(page, 'Processes', 'main');
+    await page.setViewport(DESK);
   });
   await check('an error of 64 KiB is cut until it is asked for', async () => {
     await visit(page, `/ui/jobs/${scene.alone[0]}`);

@@ -55,7 +55,7 @@ function Field({field, value, set}) {
     onInput: (event) => set(event.target.value)};
   const control = field.type === 'textarea' ? html`<textarea ...${shared} rows=${field.rows ?? 10} spellcheck="false" />`
     : field.type === 'select' ? html`<select ...${shared}>${field.options.map((one) => html`<option value=${one}>${one}</option>`)}</select>`
-      : html`<input ...${shared} type=${field.type ?? 'text'} min=${field.min} max=${field.max} maxlength=${field.maxlength} pattern=${field.pattern} autocomplete="off" />`;
+      : html`<input ...${shared} type=${field.type ?? 'text'} min=${field.min} step=${field.step} max=${field.max} maxlength=${field.maxlength} pattern=${field.pattern} autocomplete="off" />`;
   return html`<div class="field"><label for=${id}>${field.label}</label>${control}
     ${field.hint && html`<span class="hint" id=${`${id}-hint`}>${field.hint}</span>`}</div>`;
 }

@@ -21,7 +21,7 @@ const unquoted = (text) => (text.startsWith('"') ? text.replace(/^"|"$/g, '').re
 /** {terms: {name: value}, wrong: [what to say]} */
 export function parse(text) {
   const terms = {}, wrong = [];
-  for (const [whole, name, sign, rest] of text.matchAll(TOKEN)) {
+  for (const [whole, name, , rest] of text.matchAll(TOKEN)) {
     const known = name && QUALIFIERS[name.toLowerCase()];
     const value = unquoted(rest);
     if (!known) {
@@ -31,7 +31,6 @@ export function parse(text) {
     } else {
       terms[name.toLowerCase()] = name.toLowerCase() === 'age' ? `>${value.replace(/^>/, '')}` : value;
     }
-    void sign;
   }
   return {terms, wrong};
 }

@@ -99,7 +99,7 @@ export function Group({params}) {
   const fingerprint = params.get('fingerprint'), queue = params.get('queue'), cursor = params.get('cursor');
   const {data, error, reload} = useData(`/v1/dlq/groups${query({queue})}`, {when: dead(queue)});
   const group = data?.items.find((one) => one.fingerprint === fingerprint);
-  const scope = {key: `${queue}/${fingerprint}`, queue, filter: {fingerprint}, reload, cli: () => null};
+  const scope = {key: `${queue}/${fingerprint}`, queue, filter: {fingerprint}, reload};
   return html`<${Page} title=${visible(group?.type ?? 'Dead group')} sub=${html`<a href=${to.queue(queue)}><${Text} of=${queue} /></a>`}
       actions=${group && html`<${Act} action=${discardAction(queue, {fingerprint}, group.count, reload)} icon="trash" keys="x" class="danger">Discard all</${Act}>`}>
     ${error && html`<${Missing} error=${error} what="Grouping by error" />`}

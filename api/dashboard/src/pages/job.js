@@ -100,7 +100,7 @@ function verdict({effects = [], calls = []}) {
   if (done.length > 0) {
     return ['good', `Already done at the provider (${[...new Set(done.map((one) => one.kind))].join(', ')}): a retry does not repeat it.`];
   }
-  return effects.length > 0 ? ['warn', 'Some of its steps are done: a retry goes on from there.'] : null;
+  return effects.some((one) => one.step !== '') ? ['warn', 'Some of its steps are done: a retry goes on from there.'] : null;
 }
 
 function Effect({job}) {

@@ -3,6 +3,7 @@ import {Chip, Empty, html, Icon, Page, Text} from '../html.js';
 import {backlogOf, link, live, past} from '../live.js';
 import {conditionOf, Figures, judged, Pause, Sparkline, StateBar, Stepper} from '../parts.js';
 import {to} from '../router.js';
+import {Objectives} from './objectives.js';
 
 /** What an operator should know before the numbers: [kind, text, address]. */
 function troubles(snapshot) {
@@ -79,5 +80,5 @@ export function Overview() {
     <${Figures} of=${oldest} limit=${near?.age_limit_s} oldestIn=${near && html`<a href=${to.queue(near.name)}><${Text} of=${near.name} /></a>`} history=${past.value.get('')} dead=${snapshot.totals.dead} />
     <${Troubles} snapshot=${snapshot} />
     <${Queues} queues=${snapshot.queues} />
-    <${Dependencies} of=${snapshot.dependencies} /></${Page}>`;
+    <${Dependencies} of=${snapshot.dependencies} /><${Objectives} /></${Page}>`;
 }

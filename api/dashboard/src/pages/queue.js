@@ -1,5 +1,5 @@
 import {useEffect, useRef} from 'preact/hooks';
-import {Act, reason, toast, withReason} from '../action.js';
+import {Act, cli, reason, toast, withReason} from '../action.js';
 import {useData} from '../api.js';
 import {age, count, rate} from '../format.js';
 import {Chip, Empty, Fact, html, Icon, Missing, Page, Text, When} from '../html.js';
@@ -33,17 +33,31 @@ function Chart({name, keys, title, format, whole = false}) {
 const Percentiles = ({of}) => html`<table class="small"><thead><tr><th scope="col"><span class="unseen">Time</span></th><th scope="col" class="num">p50</th><th scope="col" class="num">p95</th><th scope="col" class="num">p99</th></tr></thead>
   <tbody>${[['wait_seconds', 'Wait'], ['run_seconds', 'Run']].map(([key, name]) => html`<tr><th scope="row">${name}</th>${['p50', 'p95', 'p99'].map((p) => html`<td class="num">${age(of[key]?.[p])}</td>`)}</tr>`)}</tbody></table>`;
 
-const LIMITS = {max_depth: 'jobs at most', max_open: 'open jobs at most', max_drain_seconds: 'drain time', max_fill_percent: 'memory full to', age_limit_seconds: 'oldest job'};
+const LIMITS = {slots: 'attempts at once in each process', max_depth: 'jobs at most', max_open: 'open jobs at most', max_drain_seconds: 'drain time', max_fill_percent: 'memory full to', age_limit_seconds: 'oldest job'};
 
 const limitText = (name, value) => (value === 0 ? 'none' : name.endsWith('_seconds') ? age(value) : name.endsWith('_percent') ? `${value} %` : count(value));
 
 const limitsAction = (queue, reload) => ({
   title: `Limits of ${queue.name}`, verb: 'Set limits', needs: 'operate', text: 'In force within 2 s, without a restart. 0 seconds: no limit.',
-  fields: [...Object.entries(queue.limits).map(([name, value]) => ({name, label: LIMITS[name] ?? name.replaceAll('_', ' '), type: 'number', min: 0, value: String(value)})), reason],
+  fields: [...Object.entries({slots: queue.slots, ...queue.limits}).map(([name, value]) => ({name, label: LIMITS[name] ?? name.replaceAll('_', ' '), type: 'number', min: 0, value: String(value)})), reason],
   request: ({reason: why, ...limits}) => ({method: 'PATCH', path: `/v1/queues/${encodeURIComponent(queue.name)}`, headers: {'If-Match': `"${queue.version}"`},
     body: withReason({reason: why}, Object.fromEntries(Object.entries(limits).map(([name, value]) => [name, Number(value)])))}),
   done: () => (toast(`The limits of ${queue.name} are set`), reload()),
 });
+
+const boundsAction = (scale, reload) => ({
+  title: `Autoscaler of ${scale.queue}`, verb: 'Let it scale', needs: 'operate', text: 'The number of workers follows arrivals, service time and age between these bounds. What was pinned is given back.',
+  fields: [{name: 'min_workers', label: 'Workers at least', type: 'number', min: 0, value: String(scale.min_workers)},
+    {name: 'max_workers', label: 'Workers at most', type: 'number', min: 0, optional: true, value: String(scale.max_workers ?? ''), hint: 'Empty: as many as the machines have processors.'},
+    {name: 'target_age_seconds', label: 'Jobs may wait, seconds', type: 'number', min: 1, value: String(scale.target_age_seconds)}, reason],
+  request: (values) => ({method: 'PUT', path: `/v1/scale/${encodeURIComponent(scale.queue)}`, body: withReason(values, {workers: 'auto', min_workers: Number(values.min_workers),
+    max_workers: values.max_workers === '' ? null : Number(values.max_workers), target_age_seconds: Number(values.target_age_seconds)})}),
+  cli: (values) => cli('scale', `${scale.queue}=auto`, '--min', values.min_workers, values.max_workers && '--max', values.max_workers, '--target-age', `${values.target_age_seconds}s`),
+  done: () => (toast(`${scale.queue} is scaled by itself`), reload()),
+});
+
+const Bounds = ({scale, reload}) => html`<section class="card"><h2>Autoscaler</h2><dl class="facts"><${Fact} name="Workers">${count(scale.min_workers)} to ${scale.max_workers == null ? 'as many as there are processors' : count(scale.max_workers)}</${Fact}>
+  <${Fact} name="Jobs may wait">${age(scale.target_age_seconds)}</${Fact}><${Fact} name="Slots wanted">${count(scale.desired_slots)}</${Fact}></dl><${Act} action=${boundsAction(scale, reload)} icon="edit" class="">Change</${Act}></section>`;
 
 const Changes = ({of}) => of?.length > 0 && html`<section class="card"><h2>Changes of the number of workers</h2><ul class="log">${of.map((one) => html`<li><${When} at=${one.at} /> ${one.before} → <b>${one.workers}</b>
   <${Text} of=${one.author} /> <span class="muted"><${Text} of=${one.reason} /></span></li>`)}</ul></section>`;
@@ -85,9 +99,9 @@ function Rest({name}) {
     return html`<${Missing} error=${error} what="This queue" />`;
   }
   return html`<div class="columns"><section class="card"><h2>Times <span class="sub">since the worker processes began</span></h2>${data.run_seconds ? html`<${Percentiles} of=${data} />` : html`<p class="muted">Percentiles are not available on this server.</p>`}</section>
-    <section class="card"><h2>Limits in force</h2><${Limits} limits=${data.limits} />
+    <section class="card" aria-label="Limits in force"><h2>Limits in force</h2><${Limits} limits=${{slots: data.slots, ...data.limits}} />
       ${data.version != null && html`<${Act} action=${limitsAction(data, reload)} icon="edit" class="">Change</${Act}>`}</section>
-    <${Changes} of=${scale.data?.changes} /></div>`;
+    ${scale.data?.target_age_seconds != null && html`<${Bounds} scale=${scale.data} reload=${scale.reload} />`}<${Changes} of=${scale.data?.changes} /></div>`;
 }
 
 export function Queue({name}) {

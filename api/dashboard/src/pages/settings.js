@@ -1,6 +1,7 @@
 import {useState} from 'preact/hooks';
 import {session, useData} from '../api.js';
 import {Chip, Empty, Fact, html, Missing, Page, Text} from '../html.js';
+import {Limits} from './limits.js';
 
 const groupOf = (name) => name.split('.')[0];
 
@@ -19,7 +20,7 @@ export function Settings() {
   const {data, error} = useData('/v1/settings');
   const items = (data?.items ?? []).filter((item) => `${item.name} ${item.about ?? ''}`.toLowerCase().includes(wanted.toLowerCase()));
   const groups = Map.groupBy ? Map.groupBy(items, (item) => groupOf(item.name)) : new Map([['all', items]]);
-  return html`<${Page} title="Settings" sub="in force in the API process that answers"><${Identity} />
+  return html`<${Page} title="Settings" sub="in force in the API process that answers"><${Identity} /><${Limits} />
     ${!data ? html`<${Missing} error=${error} what="The list of settings" />` : html`
       <form class="filter" role="search" aria-label="Settings" onSubmit=${(event) => event.preventDefault()}><label>Find<input type="search" value=${wanted} onInput=${(event) => want(event.target.value)} /></label></form>
       ${items.length === 0 && html`<${Empty} icon="search">No setting matches.</${Empty}>`}
