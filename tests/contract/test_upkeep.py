@@ -326,7 +326,8 @@ def test_depth_says_since_when_the_oldest_waits(shard):
     a, b = new_job(), new_job()
     began = shard.now()
     shard.enqueue(a)
-    while shard.now() == began:
+    after = shard.now()
+    while shard.now() == after:
         pass
     shard.enqueue(b)
     first, second = sorted(int(i.split(b"-")[0]) for i in shard.entries().values())

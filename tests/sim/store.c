@@ -374,14 +374,15 @@ PGresult *store_run(const struct pg_stmt *stmt, const struct pg_value *values) {
         const char *name;
         PGresult *(*run)(const struct pg_value *values);
     } statements[] = {
-        {"journal.relay", run_relay}, {"journal.mark", run_mark},       {"journal.finish", run_finish},
-        {"journal.heal", run_heal},   {"audit.open", run_audit},        {"sim.note", run_note},
-        {"sim.close", run_close},     {"sim.tally", run_tally},         {"sim.accept", run_accept},
-        {"sim.insert", run_insert},   {"dead.insert", run_dead_insert}, {"sim.replay", run_replay},
-        {"sim.dead", run_dead},       {"sim.replayed", run_replayed},   {"queue_table.load", run_queues},
-        {"cron.look", run_nothing},   {"sim.outbox_read", run_nothing}, {"sim.events_read", run_nothing},
-        {"sim.retain", run_zero},     {"retain.keys", run_zero},        {"retain.jobs", run_zero},
-        {"retain.dead", run_zero},    {"retain.scaling", run_zero},     {"autoscale.look", run_nothing},
+        {"journal.relay", run_relay},     {"journal.mark", run_mark},       {"journal.finish", run_finish},
+        {"journal.heal", run_heal},       {"audit.open", run_audit},        {"sim.note", run_note},
+        {"sim.close", run_close},         {"sim.tally", run_tally},         {"sim.accept", run_accept},
+        {"sim.insert", run_insert},       {"dead.insert", run_dead_insert}, {"sim.replay", run_replay},
+        {"sim.dead", run_dead},           {"sim.replayed", run_replayed},   {"queue_table.load", run_queues},
+        {"cron.look", run_nothing},       {"sim.outbox_read", run_nothing}, {"sim.events_read", run_nothing},
+        {"sim.retain", run_zero},         {"retain.keys", run_zero},        {"retain.jobs", run_zero},
+        {"retain.dead", run_zero},        {"retain.scaling", run_zero},     {"retain.slo_day", run_zero},
+        {"retain.slo_process", run_zero}, {"autoscale.look", run_nothing},
     };
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; i++) {
         if (strcmp(stmt->name, statements[i].name) == 0) {
