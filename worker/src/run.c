@@ -1,5 +1,6 @@
 /* Starting attempts, watching their time, and turning their endings into what is to be written. */
 #include "failure.h"
+#include "mask.h"
 #include "process.h"
 #include "record.h"
 #include "throttle.h"
@@ -173,7 +174,9 @@ static void ended(struct held *h, const struct attempt_end *end) {
 static void on_end(struct attempt *a, const struct attempt_end *end) {
     struct held *h = held_of(a);
     if (!h->abandoned) {
-        ended(h, end);
+        struct attempt_end said = *end;
+        said.err = err_is_set(end->err) ? mask_err(&h->arena, a->type->schema, a->payload, end->err) : end->err;
+        ended(h, &said);
         return;
     }
     h->abandoned = false; /* too late: its effect, if it made one, is there for the next run to find */

@@ -296,11 +296,16 @@ void conf_describe(struct buf *out) {
 
 /* ---- what is in force ---- */
 
+/* By its name. Headers: one of them lets us in. */
+static bool is_secret(const char *name) {
+    return strcmp(name, "secret") == 0 || strstr(name, "_secret") != NULL || strcmp(name, "headers") == 0;
+}
+
 /* A secret itself, or an URL with one in it. */
 static void show_text(struct buf *out, const struct setting *s, const char *text) {
     const char *scheme = strstr(text, "://"), *at = strrchr(text, '@');
     const char *colon = scheme != NULL && at != NULL ? strchr(scheme + 3, ':') : NULL;
-    if (strcmp(s->name, "secret") == 0 || strstr(s->name, "_secret") != NULL) {
+    if (is_secret(s->name)) {
         json_add_string(out, text[0] != '\0' ? STR("***") : STR(""));
     } else if (colon != NULL && colon < at) {
         struct buf url;

@@ -307,7 +307,8 @@ static void test_conf__given_secrets_then_they_are_not_shown_and_sources_are(voi
     (void)state;
     struct conf c;
     struct buf shown;
-    write_file("webhook = { secret = \"whsec_abc\"; }; redis = { url = \"redis://user:pass@h:1/2\"; connect_ms = 20; };");
+    write_file("webhook = { secret = \"whsec_abc\"; }; redis = { url = \"redis://user:pass@h:1/2\"; connect_ms = 20; };"
+               "otlp = { headers = \"Authorization=Bearer%20abc\"; };");
     assert_int_equal(0, setenv("PENSTOCK_MAIL_URL", "smtp://h:25", 1));
     assert_ok(conf_load(path, &c));
     assert_int_equal(0, unsetenv("PENSTOCK_MAIL_URL"));
@@ -319,6 +320,7 @@ static void test_conf__given_secrets_then_they_are_not_shown_and_sources_are(voi
     assert_shown(&shown, "\"redis.connect_ms\",\"value\":20,\"default\":1000,\"from\":\"file\"");
     assert_shown(&shown, "\"mail.url\",\"value\":\"smtp://h:25\",\"default\":\"smtp://127.0.0.1:25\",\"from\":\"environment\"");
     assert_shown(&shown, "\"handler.secret\",\"value\":\"\",\"default\":\"\",\"from\":\"default\"");
+    assert_shown(&shown, "\"otlp.headers\",\"value\":\"***\",");
     assert_null(memmem(shown.p, shown.n, "whsec_abc", 9));
     assert_null(memmem(shown.p, shown.n, "pass@", 5));
     buf_free(&shown);
