@@ -1,4 +1,4 @@
-"""penstock top in a terminal: a pseudo-terminal, and pyte to see what a person would see."""
+"""What the commands do in a terminal, penstock top above all: a pseudo-terminal, and pyte to see what a person would see."""
 import contextlib
 import fcntl
 import json
@@ -9,7 +9,9 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyte
 import pytest
@@ -204,3 +206,72 @@ def test_top_without_color_and_without_a_terminal(cli):
         t.type("q")
         assert t.ended() == 0
     assert "wants a terminal" in cli("top", code=64).err
+
+
+# ---- bulk work: a question first, then how far it is ----
+
+
+class Dead(BaseHTTPRequestHandler):
+    """A queue with 300 dead jobs, of which each request moves 20, slowly enough to be seen."""
+
+    left = 300
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if asked.get("dry_run"):
+            said = {"dry_run": True, "matched": Dead.left, "sample": []}
+        else:
+            time.sleep(0.12)
+            Dead.left -= 20
+            said = {"discarded": 20, "left": Dead.left}
+        body = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def dead():
+    Dead.left = 300
+    server = ThreadingHTTPServer((ports.HOST, 0), Dead)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield Cli({"PENSTOCK_URL": f"http://{ports.HOST}:{server.server_port}"})
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+DISCARD = ("dlq", "discard", "--queue", "default", "--all")
+
+
+def test_bulk_work_asks_for_its_number_and_shows_a_bar(dead):
+    t = Terminal(dead, *DISCARD)
+    try:
+        assert t.shows(lambda: "300 dead jobs of default would be put away; type the number to go on:" in t.text), t.text
+        t.type("300\n")
+        assert t.shows(lambda: b"] " in t.raw and b"/300" in t.raw and b"% " in t.raw), t.raw
+        assert t.ended() == 0 and Dead.left == 0
+        assert t.text.count("queue/default: 20 dead jobs discarded") >= 15 and "[#" not in t.text, "the bar is gone at the end"
+    finally:
+        t.close()
+
+
+@pytest.mark.parametrize("answer", ["30\n", "\n", "y\n", "\x04"])
+def test_bulk_work_that_is_not_confirmed_is_not_done(dead, answer):
+    t = Terminal(dead, *DISCARD)
+    try:
+        assert t.shows(lambda: "type the number" in t.text), t.text
+        t.type(answer)
+        assert t.ended() == 64 and Dead.left == 300
+    finally:
+        t.close()
+
+
+def test_bulk_work_without_a_terminal_shows_no_bar(dead):
+    said = dead(*DISCARD, "--yes")
+    assert said.err == "" and "\x1b" not in said.out and Dead.left == 0
