@@ -85,8 +85,9 @@ def test_live__given_a_viewer_that_does_not_read_then_it_is_cut_and_others_go_on
             if line.startswith(b"data: "):
                 seen.append(json.loads(line[6:])["n"])
     assert seen == list(range(seen[0], seen[0] + 14))
-    got = b""
-    while part := slow.recv(1 << 16):
+    got, deadline = b"", time.monotonic() + WAIT_S
+    while (part := slow.recv(1 << 16)) and time.monotonic() < deadline:
         got += part
     slow.close()
+    assert not part
     assert 1 <= got.count(b"event: snapshot") < 10
