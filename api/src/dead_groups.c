@@ -6,14 +6,18 @@
 /* When there is much to count it takes longer, and is done less often: never more than a twentieth of a connection. */
 enum { SHARE = 20, BLOCK_BYTES = 64 * 1024, BYTES_MAX = 8 << 20 };
 
-/* All of them by queue, and the largest groups; by the index dead_groups alone. */
+/* All of them by queue, and the largest groups: by an index alone. When they died is looked at for the last hour only, of each queue's latest
+ * twenty thousand. */
+#define OPEN "replayed_at IS NULL AND discarded_at IS NULL"
 static const struct pg_stmt groups_stmt = {
     "api.dead_groups",
-    "WITH g AS MATERIALIZED (SELECT queue, tenant, fingerprint, least(floor(extract(epoch FROM now() - died_at) / 300), 12)::int AS age, "
-    "count(*) AS n, min(died_at) AS first, max(died_at) AS last FROM platform.dead_job "
-    "WHERE replayed_at IS NULL AND discarded_at IS NULL GROUP BY 1, 2, 3, 4), "
-    "t AS (SELECT queue, tenant, fingerprint, sum(n)::bigint AS n, min(first) AS first, max(last) AS last, "
-    "string_agg(age || ':' || n, ',') FILTER (WHERE age < 12) AS trend FROM g GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 1000) "
+    "WITH g AS MATERIALIZED (SELECT queue, tenant, fingerprint, count(*) AS n, min(died_at) AS first, max(died_at) AS last "
+    "FROM platform.dead_job WHERE " OPEN " GROUP BY 1, 2, 3), "
+    "r AS (SELECT d.queue, d.tenant, d.fingerprint, floor(date_part('epoch', now() - d.died_at) / 300)::int AS age, count(*) AS n "
+    "FROM platform.queue q CROSS JOIN LATERAL (SELECT queue, tenant, fingerprint, died_at FROM platform.dead_job WHERE queue = q.name AND " OPEN
+    " AND died_at > now() - interval '1 hour' ORDER BY died_at DESC LIMIT 20000) d GROUP BY 1, 2, 3, 4), "
+    "h AS (SELECT queue, tenant, fingerprint, string_agg(age || ':' || n, ',') AS trend FROM r GROUP BY 1, 2, 3), "
+    "t AS (SELECT * FROM (SELECT * FROM g ORDER BY n DESC LIMIT 1000) l LEFT JOIN h USING (queue, tenant, fingerprint)) "
     "SELECT q.name, NULL, NULL, coalesce(sum(g.n), 0)::bigint, NULL::bigint, NULL::bigint, NULL FROM platform.queue q "
     "LEFT JOIN g ON g.queue = q.name GROUP BY q.name UNION ALL "
     "SELECT queue, tenant, fingerprint, n, (extract(epoch FROM first) * 1000)::bigint, (extract(epoch FROM last) * 1000)::bigint, trend "

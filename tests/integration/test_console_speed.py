@@ -50,7 +50,7 @@ def stack(tmp_path_factory):
     f"/v1/dlq?queue=orders&fingerprint={quote(GROUP)}", "/v1/dlq/groups", "/v1/queues", "/v1/queues/orders", "/v1/live/history"])
 def test_page__given_very_much_then_it_is_fast(stack, path):
     client = Client(stack.api.url)
-    ports.wait_until(lambda: client.get("/v1/dlq/groups").json().get("counted_at"), WAIT_S)
+    assert ports.wait_until(lambda: client.get("/v1/dlq/groups").json()["items"], 2 * WAIT_S)
     took = []
     for _ in range(TIMES):
         answer = client.get(path)
@@ -85,8 +85,9 @@ def test_live__given_a_viewer_that_does_not_read_then_it_is_cut_and_others_go_on
             if line.startswith(b"data: "):
                 seen.append(json.loads(line[6:])["n"])
     assert seen == list(range(seen[0], seen[0] + 14))
-    got = b""
-    while part := slow.recv(1 << 16):
+    got, deadline = b"", time.monotonic() + WAIT_S
+    while (part := slow.recv(1 << 16)) and time.monotonic() < deadline:
         got += part
     slow.close()
+    assert not part
     assert 1 <= got.count(b"event: snapshot") < 10
