@@ -121,7 +121,11 @@ class Scene:
 
     # What the walk asks for, by name.
     def do(self, what: str) -> None:
-        {"mend": self.mend, "liven": self.liven, "calm": self.calm, "cut": self.stack.api.stop, "resume": self.stack.api.start}[what]()
+        {"mend": self.mend, "liven": self.liven, "calm": self.calm, "cut": self.stack.api.stop, "resume": self.stack.api.start,
+         "freeze": self.stack.api.pause, "thaw": self.stack.api.resume, "revoke": self.revoke}[what]()
+
+    def revoke(self) -> None:
+        self.stack.sql("UPDATE platform.api_key SET revoked_at = now() WHERE id = %s", self.full_key.split("_")[1])
 
     def calm(self) -> None:
         self.client.post("/v1/queues/notifications/resume", {})

@@ -1,5 +1,5 @@
 // Signing in where keys are needed: a wrong key, a key that may only look, signing out.
-import {accessible, check, equal, press, scene, sees, tab, taken, until, visit} from './browser.mjs';
+import {accessible, ask, check, equal, press, scene, sees, tab, taken, until, visit} from './browser.mjs';
 
 async function enter(page, key) {
   await page.$eval('#key', (field) => field.select());
@@ -31,6 +31,10 @@ export async function signing(browser) {
     await sees(page, 'Out / s', 'main');
     await press(page, 'Pause default');
     await press(page, 'Cancel', 'dialog');
+  });
+  await check('a key is revoked: the page asks for another', async () => {
+    await ask('revoke');
+    await page.waitForSelector('#key');
   });
   await check('signing in: nothing broke a policy', () => equal(taken(), [], 'breaches'));
   await page.browserContext().close();

@@ -5,6 +5,14 @@ const linkState = (page) => page.$eval('.link-state', (one) => one.className);
 
 export async function stream(browser) {
   const page = await tab(browser);
+  await check('the stream is silent: the page says so, and goes on by itself', async () => {
+    await visit(page, '/ui/');
+    await until('live', async () => (await linkState(page)).includes('is-live'));
+    await ask('freeze');
+    await until('stale', async () => (await linkState(page)).includes('is-stale'));
+    await ask('thaw');
+    await until('live', async () => (await linkState(page)).includes('is-live'));
+  });
   await check('the stream is cut: the page says so and keeps its figures', async () => {
     await visit(page, '/ui/');
     await until('live', async () => (await linkState(page)).includes('is-live'));
