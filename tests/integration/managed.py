@@ -7,7 +7,7 @@ from pathlib import Path
 from penstock_ops import ports
 from penstock_ops.penstock import Api, Role
 
-# LISTEN_PID is the process that execs, and the socket has to be its descriptor 3.
+# LISTEN_PID is the process that execs, and the socket has to be its descriptor 3. bash: in dash descriptors above 9 have no number.
 HAND_OVER = 'exec 3<&"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
 
 
@@ -68,6 +68,6 @@ class HeldApi(Api):
     def _spawn(self) -> subprocess.Popen:
         fd = self.socket.fileno()
         with self.log.open("ab") as out:
-            return subprocess.Popen(["sh", "-c", HAND_OVER, "sh", str(fd), *self.argv()], cwd=self.run_dir, env=self.environment(),
+            return subprocess.Popen(["bash", "-c", HAND_OVER, "bash", str(fd), *self.argv()], cwd=self.run_dir, env=self.environment(),
                                     pass_fds=(fd,), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
 

@@ -1,23 +1,14 @@
-"""What a machine gets: units, package, examples, guides. TEST_BUILD is the release build."""
-import os
+"""What a machine gets: units, package, examples, guides. One stack for all tests that leave it as they found it."""
 import sys
 from pathlib import Path
 
 import pytest
 
-from penstock_ops import ROOT, RUN
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "integration"), str(HERE.parent / "lib")]
 
-sys.path[:0] = [str(ROOT / "tests" / "integration"), str(ROOT / "tests" / "lib")]
-os.environ.setdefault("TEST_BUILD", str(ROOT / "build"))
-BUILD = Path(os.environ["TEST_BUILD"])
-
+from places import BUILD
 from stack import Client, Stack
-
-
-def program(package: str, path: str) -> Path:
-    """Of a package that brings a service, and so is unpacked (ops/setup test)."""
-    unpacked = RUN / "pkg" / package / path.lstrip("/")
-    return unpacked if unpacked.exists() else Path(path)
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD
 from penstock_ops import ROOT
 from penstock_ops.penstock import Api, Role
 from penstock_ops.ports import wait_until
 from penstock_ops.processes import children_of
+from places import BUILD
 from stack import Client, order
 
 UNITS = ROOT / "ops" / "systemd"
