@@ -114,7 +114,8 @@ def test_haproxy__tls_only_and_no_old_one(site):
     here, _ = site
     assert here.ask("GET", "/readyz", host=NAME).status_code in (200, 403)
     context = ssl.create_default_context(cafile=str(here.authority.certificate))
-    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.warns(DeprecationWarning):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection((ports.HOST, here.proxy.port), 10) as raw, pytest.raises(ssl.SSLError):
         context.wrap_socket(raw, server_hostname=ports.HOST)
 
