@@ -15,7 +15,10 @@
 #include "slo.h"
 #include "types.h"
 
-enum { DRAIN_MS = 10000, LAST_ANSWERS_MS = 1000, EXIT_CONFIG = 78 };
+enum { DOOR_MS = 2000, DRAIN_MS = 3000, LAST_ANSWERS_MS = 1000, EXIT_CONFIG = 78 };
+
+#define WAITS "listens, and waits for Postgres"
+#define TAKES_REQUESTS "takes requests"
 
 static void stop(struct api *api) { loop_stop(api->rt->loop); }
 
@@ -30,12 +33,19 @@ static void leave(struct api *api) {
 }
 
 void api_call_ended(struct api *api) {
-    if (api->draining && api->open_n == 0 && !api->closing) {
+    if (api->drained && api->open_n == 0 && !api->closing) {
         leave(api);
     }
 }
 
-static void on_drained(void *arg) {
+/* Calls may outlive their connection: what they have in flight is waited for, too. */
+static void on_no_connection(void *arg) {
+    struct api *api = arg;
+    api->drained = true;
+    api_call_ended(api);
+}
+
+static void on_drain_late(void *arg) {
     struct api *api = arg;
     if (wait_count(api->waits) == 0) {
         leave(api);
@@ -48,7 +58,9 @@ static void on_drained(void *arg) {
 static void on_signal(void *arg, int signum) {
     struct api *api = arg;
     if (signum == SIGHUP) {
+        service_tell(api->rt->service, SERVICE_RELOADING, "reads handler.types");
         declared_reload(api);
+        service_tell(api->rt->service, SERVICE_READY, "%s", api->ready ? TAKES_REQUESTS : WAITS);
         return;
     }
     if (api->draining) {
@@ -57,31 +69,21 @@ static void on_signal(void *arg, int signum) {
     }
     api->draining = true;
     LOG(INFO, "api.draining", LF_INT("signal", signum), LF_INT("requests", api->open_n));
-    if (api->server != NULL) {
-        http_server_stop_accepting(api->server);
-    }
-    live_end_all(api->live); /* they come back to another process */
-    if (api->open_n == 0) {
+    service_tell(api->rt->service, SERVICE_STOPPING, "answers the last %zu requests", api->open_n);
+    if (api->server == NULL) {
         leave(api);
-    } else {
-        timer_start(api->drain_timer, DRAIN_MS);
+        return;
     }
-}
-
-static void on_table(void *arg) {
-    struct api *api = arg;
-    api->ready = true;
-    sampler_start(api->sampler);
-    slo_board_start(api->slo);
-    limits_start(api->limits);
-    declared_tell(api);
-    LOG(INFO, "api.ready", LF_C("process", api->rt->process));
+    timer_start(api->drain_timer, DRAIN_MS);
+    live_end_all(api->live);                 /* they come back to another process */
+    http_server_stop_accepting(api->server); /* may call on_no_connection */
 }
 
 static struct err listen_now(struct api *api) {
     const struct conf *conf = api->options->conf;
     const struct http_server_options o = {
-        .listen = conf->api_listen,
+        .listen = api->listen,
+        .socket = api->socket,
         .max_connections = (size_t)conf->api_max_connections,
         .max_body_bytes = LIMIT_HTTP_BODY_BYTES,
         .header_ms = conf->api_header_ms,
@@ -91,21 +93,21 @@ static struct err listen_now(struct api *api) {
         .on_request = call_on_request,
         .on_bad = call_on_bad,
         .on_done = call_on_done,
+        .on_drained = on_no_connection,
         .arg = api,
     };
     TRY(http_server_new(api->rt->loop, &o, &api->server));
-    LOG(INFO, "api.listening", LF_C("listen", conf->api_listen), LF_INT("port", http_server_port(api->server)));
+    LOG(INFO, "api.listening", LF_C("listen", api->listen), LF_INT("port", http_server_port(api->server)),
+        LF_BOOL("inherited", api->socket > 0));
+    service_tell(api->rt->service, SERVICE_READY, api->ready ? TAKES_REQUESTS : WAITS);
     return OK;
 }
 
-static void on_keys(struct api *api, bool any) {
-    if (!any) {
-        (void)fprintf(
-            stderr,
-            "penstock: api.listen is %s, beyond loopback, and there is no live API key: make one with penstock key create\n",
-            api->options->conf->api_listen);
-        api->status = EXIT_CONFIG;
-        stop(api);
+/* Listens as soon as there is work that can be taken: who comes meanwhile waits in the socket's queue, if a parent holds it, which is
+ * better than a refusal. But when a server does not answer, probes must find somebody who says so. */
+static void open_door(struct api *api) {
+    bool able = api->ready && redis_is_up(api->rt->redis_connection);
+    if (api->server != NULL || !api->may_listen || api->draining || api->closing || (!able && timer_is_active(api->door_timer))) {
         return;
     }
     struct err e = listen_now(api);
@@ -116,10 +118,55 @@ static void on_keys(struct api *api, bool any) {
     }
 }
 
+static void on_door(void *arg) { open_door(arg); }
+
+static void on_table(void *arg) {
+    struct api *api = arg;
+    api->ready = true;
+    sampler_start(api->sampler);
+    slo_board_start(api->slo);
+    limits_start(api->limits);
+    declared_tell(api);
+    service_tell(api->rt->service, SERVICE_STATUS, TAKES_REQUESTS);
+    LOG(INFO, "api.ready", LF_C("process", api->rt->process));
+    open_door(api);
+}
+
+static void on_redis(void *arg, bool up) {
+    (void)up;
+    open_door(arg);
+}
+
+static void on_keys(struct api *api, bool any) {
+    if (!any) {
+        (void)fprintf(
+            stderr,
+            "penstock: api.listen is %s, beyond loopback, and there is no live API key: make one with penstock key create\n",
+            api->listen);
+        api->status = EXIT_CONFIG;
+        stop(api);
+        return;
+    }
+    api->may_listen = true;
+    open_door(api);
+}
+
 static void on_tell_again(void *arg) { declared_tell(arg); }
 
+/* A socket that was handed over counts, not the setting: whether a key is needed hangs on it. */
+static struct err find_listen(struct api *api) {
+    if (!str_copy_c(str_c(api->options->conf->api_listen), api->listen, sizeof api->listen)) {
+        return err_make(ERR_INVALID, "api.listen is too long for an address");
+    }
+    TRY(service_socket(&api->socket, api->listen));
+    api->loopback = auth_is_loopback(api->listen);
+    return OK;
+}
+
 static struct err open_parts(struct api *api) {
-    const struct runtime_options runtime = {.role = "api", .conf = api->options->conf, .registry = api->options->registry};
+    const struct runtime_options runtime = {
+        .role = "api", .conf = api->options->conf, .registry = api->options->registry, .on_redis = on_redis, .arg = api};
+    TRY(find_listen(api));
     TRY(runtime_open(&runtime, &api->rt));
     api->started = loop_now(api->rt->loop);
     TRY(types_new(api->options->registry, &api->types));
@@ -132,7 +179,8 @@ static struct err open_parts(struct api *api) {
     TRY(enter_new(api, &api->enter));
     TRY(slo_board_new(api, &api->slo));
     TRY(timer_new(api->rt->loop, on_tell_again, api, &api->tell_timer));
-    return timer_new(api->rt->loop, on_drained, api, &api->drain_timer);
+    TRY(timer_new(api->rt->loop, on_door, api, &api->door_timer));
+    return timer_new(api->rt->loop, on_drain_late, api, &api->drain_timer);
 }
 
 /* Callbacks that are still due run while the runtime closes; what they use goes after it. */
@@ -140,6 +188,7 @@ static void close_parts(struct api *api) {
     api->closing = true;
     http_server_close(api->server);
     if (api->rt != NULL) {
+        timer_free(api->door_timer);
         timer_free(api->drain_timer);
         timer_free(api->tell_timer);
         keys_stop(api->keys);
@@ -171,22 +220,20 @@ static struct err run(struct api *api) {
     static const int wanted[] = {SIGTERM, SIGINT, SIGHUP};
     struct signals *signals;
     TRY(signals_new(api->rt->loop, wanted, sizeof wanted / sizeof wanted[0], on_signal, api, &signals));
-    struct err e = OK;
+    timer_start(api->door_timer, DOOR_MS);
     if (api->loopback) {
-        e = listen_now(api);
+        api->may_listen = true;
     } else {
         keys_find_any(api->keys, on_keys);
     }
-    if (!err_is_set(e)) {
-        runtime_start(api->rt, on_table, api);
-        loop_run(api->rt->loop);
-    }
+    runtime_start(api->rt, on_table, api);
+    loop_run(api->rt->loop);
     signals_free(signals);
-    return e;
+    return OK;
 }
 
 int api_main(const struct api_options *o) {
-    struct api api = {.options = o, .loopback = auth_is_loopback(o->conf->api_listen), .status = EXIT_SUCCESS};
+    struct api api = {.options = o, .status = EXIT_SUCCESS};
     TAILQ_INIT(&api.open);
     TAILQ_INIT(&api.spare);
     STAILQ_INIT(&api.retired);

@@ -261,7 +261,7 @@ static void on_any(void *arg, struct err err, const PGresult *res) {
     }
     if (!k->told) {
         k->told = true;
-        LOG(WARN, "api.not_listening", LF_C("listen", k->api->options->conf->api_listen),
+        LOG(WARN, "api.not_listening", LF_C("listen", k->api->listen),
             LF_C("why", "whether there are API keys is not known until Postgres answers"), LF_ERR(err));
     }
     timer_start(k->again, AGAIN_MS);

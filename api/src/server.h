@@ -35,7 +35,7 @@ struct api {
     struct enter *enter;   /* stream class */
     struct wait_table *waits;
     struct slo_board *slo;
-    struct timer *drain_timer, *tell_timer;
+    struct timer *drain_timer, *tell_timer, *door_timer;
     struct buf openapi;                                   /* made once for each set of types */
     STAILQ_HEAD(, retired) retired;                       /* declared types of before, oldest first */
     enum { TELL_NOTHING, TELL_SENT, TELL_STALE } telling; /* declared.c: what is on its way to Postgres */
@@ -44,10 +44,13 @@ struct api {
     size_t open_n, spare_n;
     struct mono started;
     size_t followers_n; /* of jobs */
-    bool loopback;      /* listens there only */
-    bool ready;         /* the queue table is loaded */
-    bool draining, leaving, closing;
-    int status; /* of the process */
+    int socket;         /* inherited; 0: none */
+    char listen[SERVICE_LISTEN_BYTES];
+    bool loopback;                            /* listens there only */
+    bool may_listen;                          /* whoever may come in is known */
+    bool ready;                               /* the queue table is loaded */
+    bool draining, drained, leaving, closing; /* drained: no connection is left */
+    int status;                               /* of the process */
 };
 
 void api_call_ended(struct api *api); /* one less is open */

@@ -79,6 +79,7 @@ static struct err open_connections(struct runtime *rt, const struct runtime_opti
     char role[80];
     (void)snprintf(role, sizeof role, "penstock_%s", o->role);
     TRY(loop_new(&rt->loop));
+    TRY(service_new(rt->loop, &rt->service));
     TRY(conf_secret(rt->conf->redis_password_file, &rt->redis_password));
     TRY(conf_secret(rt->conf->postgres_password_file, &rt->postgres_password));
     struct redis_options redis = runtime_redis_options(rt, role, rt->process);
@@ -163,6 +164,7 @@ void runtime_close(struct runtime *rt) {
     queue_table_free(rt->queues);
     dependencies_free(rt->dependencies);
     otlp_close(rt->otlp);
+    service_free(rt->service);
     loop_free(rt->loop);
     free(rt->redis_password);
     free(rt->postgres_password);

@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TARGET_MAX = 6 };
 
@@ -24,6 +25,9 @@ static const char missing_sql[] =
 static const char queues_sql[] =
     "SELECT q.name, q.shards, coalesce(d.workers, 0) FROM platform.queue q LEFT JOIN platform.desired_workers d "
     "ON d.queue = q.name ORDER BY q.number LIMIT 64";
+static const char durable_sql[] =
+    "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') "
+    "AND setting = 'off' ORDER BY name LIMIT 1";
 static const char clock_sql[] = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 #define ADVICE_MIGRATE "penstock migrate makes it"
@@ -103,6 +107,41 @@ static void check_clock(struct doctor *d, PGconn *pg) {
     PQclear(res);
 }
 
+/* An accepted job is a row that was committed: that has to mean something. */
+static void check_durable(struct doctor *d, PGconn *pg) {
+    PGresult *res = PQexec(pg, durable_sql);
+    if (PQresultStatus(res) == PGRES_TUPLES_OK) {
+        bool good = PQntuples(res) == 0;
+        doctor_say(d, good ? DOCTOR_OK : DOCTOR_FAIL, "postgres.durability",
+                   good ? NULL : "set it to on: accepted jobs would be lost with the power", "%s%s",
+                   good ? "what is committed is on disk" : PQgetvalue(res, 0, 0), good ? "" : " is off");
+    }
+    PQclear(res);
+}
+
+static bool mode_is(PGconn *pg, const char *mode) {
+    PQconninfoOption *options = PQconninfo(pg);
+    bool is = false;
+    for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
+        is |= strcmp(o->keyword, "sslmode") == 0 && o->val != NULL && strcmp(o->val, mode) == 0;
+    }
+    PQconninfoFree(options);
+    return is;
+}
+
+static void check_tls(struct doctor *d, PGconn *pg) {
+    const char *address = PQhostaddr(pg);
+    bool encrypted = PQsslInUse(pg) == 1;
+    bool proven = encrypted && mode_is(pg, "verify-full");
+    bool here = address == NULL || address[0] == '\0' || str_starts(str_c(address), STR("127.")) || strcmp(address, "::1") == 0;
+    doctor_say(d, proven || here ? DOCTOR_OK : DOCTOR_WARN, "postgres.tls",
+               proven || here ? NULL : "add sslmode=verify-full and sslrootcert=FILE to postgres.url", "%s",
+               proven      ? "encrypted, and the server's certificate is checked"
+               : here      ? "on this machine: not needed"
+               : encrypted ? "encrypted, but whoever answers is believed"
+                           : "passwords and payloads go over the network in the clear");
+}
+
 static void read_queues(struct doctor *d, PGconn *pg) {
     PGresult *res = PQexec(pg, queues_sql);
     for (int row = 0; PQresultStatus(res) == PGRES_TUPLES_OK && row < PQntuples(res) && d->queues_n < LIMIT_QUEUES; row++) {
@@ -142,6 +181,8 @@ static bool check_platform(struct doctor *d, const char *role) {
     buf_free(&tables);
     if (good && strcmp(role, "api") == 0) {
         read_queues(d, pg);
+        check_durable(d, pg);
+        check_tls(d, pg);
         check_clock(d, pg);
     }
     PQfinish(pg);

@@ -8,6 +8,7 @@
 #include <queues/upkeep.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAJOR_LEAST = 7, PROCESSES_MAX = 1024, ALIVE_MS = 10000, FLEET_BYTES_MAX = 64 << 20, INFO_BYTES_MAX = 1 << 20 };
 
@@ -151,6 +152,22 @@ static void check_log(struct doctor *d, struct str info) {
                on && writes ? "yes"
                : on         ? "the append-only file cannot be written"
                             : "no: stream-class jobs are lost with the process");
+}
+
+static void check_tls(struct doctor *d) {
+    static const char *const here[] = {"127.", "localhost", "[::1]"};
+    struct str host = str_c(d->conf.redis_url), skipped;
+    bool local = !str_starts(host, STR("redis://"));
+    host = local ? host : str_of(host.p + 8, host.n - 8);
+    while (memchr(host.p, '@', host.n) != NULL) {
+        (void)str_cut(&host, '@', &skipped);
+    }
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++) {
+        local |= str_starts(host, str_c(here[i]));
+    }
+    doctor_say(d, local ? DOCTOR_OK : DOCTOR_WARN, "redis.tls",
+               local ? NULL : "let a tunnel on this machine encrypt it: guides/tls.md has one", "%s",
+               local ? "on this machine, or through a tunnel on it" : "passwords and payloads go over the network in the clear");
 }
 
 static void keep_text(void *arg, const struct reply *reply) { buf_add(arg, reply_str(reply)); }
@@ -367,6 +384,7 @@ static void check_fleet(struct doctor *d, struct session *s) {
 static void check_as(struct doctor *d, enum acl_role role, struct session *s, struct buf *info) {
     if (role == ACL_SCHEDULER) {
         check_info(d, s, info);
+        check_tls(d);
         check_clock(d, s);
     } else if (role == ACL_API) {
         check_shards(d, s, info_field(buf_str(info), "run_id"));

@@ -97,6 +97,7 @@ static void on_leader(void *arg, bool held) {
     series_set(metric_series(M_SCHEDULER_LEADS, NULL, NULL, NULL), held);
     LOG(INFO, held ? "scheduler.leads" : "scheduler.follows", LF_C("process", s->rt->process));
     autoscale_forget(s);
+    service_tell(s->rt->service, SERVICE_STATUS, held ? "leads" : "stands by: another scheduler leads");
     if (held && s->ready) {
         cron_tick(s); /* the one before may have died at a tick */
     }
@@ -121,6 +122,7 @@ static void on_signal(void *arg, int signum) {
     struct scheduler *s = arg;
     (void)signum;
     s->stopping = true;
+    service_tell(s->rt->service, SERVICE_STOPPING, "stops");
     loop_stop(s->rt->loop); /* every step may be cut anywhere: that is what they are made for */
 }
 
@@ -192,6 +194,7 @@ int scheduler_main(const struct scheduler_options *o) {
     }
     if (!err_is_set(e)) {
         runtime_start(s->rt, on_ready, s);
+        service_tell(s->rt->service, SERVICE_READY, "waits for Postgres");
         loop_run(s->rt->loop);
     } else {
         LOG(ERROR, "scheduler.start_failed", LF_ERR(e));

@@ -204,7 +204,7 @@ def test_term__given_a_request_that_waits_then_it_is_answered_and_the_exit_is_0(
     api = Api(tmp_path, BUILD, stack.conf)
     api.start()
     client, answers = Client(api.url), []
-    job = client.enqueue("demo.note", {"text": "t"}, delay_ms=3000)
+    job = client.enqueue("demo.note", {"text": "t"}, delay_ms=1500)
     waiting = threading.Thread(target=lambda: answers.append(client.get(f"/v1/jobs/{job['id']}?wait=20s")))
     waiting.start()
     time.sleep(0.5)

@@ -85,6 +85,11 @@ static void pass_on_quiet(struct supervisor *s) {
     }
 }
 
+static void tell_status(struct supervisor *s, enum service_state state) {
+    s->told_n = supervisor_count(s, NULL, true);
+    service_tell(s->rt->service, state, "%zu worker processes%s", s->told_n, s->quiet ? ", quiet" : "");
+}
+
 static void on_poll(void *arg) {
     struct supervisor *s = arg;
     end_hung(s);
@@ -93,6 +98,9 @@ static void on_poll(void *arg) {
     if (s->leaving && TAILQ_EMPTY(&s->alive) && mono_ms_since(loop_now(s->rt->loop), s->left) > s->rt->conf->worker_drain_ms) {
         loop_stop(s->rt->loop); /* only Redis is missing: the leases will do it */
         return;
+    }
+    if (s->ready && !s->leaving && s->told_n != supervisor_count(s, NULL, true)) {
+        tell_status(s, SERVICE_STATUS);
     }
     if (s->ready && !s->leaving) {
         follow_look(s);
@@ -132,6 +140,7 @@ static void leave(struct supervisor *s) {
         return;
     }
     LOG(INFO, "supervisor.drain", LF_INT("workers", supervisor_count(s, NULL, true)));
+    service_tell(s->rt->service, SERVICE_STOPPING, "%zu worker processes finish what they run", supervisor_count(s, NULL, true));
     s->leaving = true;
     s->left = loop_now(s->rt->loop);
     follow_end(s);
@@ -144,14 +153,17 @@ static void leave(struct supervisor *s) {
 /* Only what changed makes processes leave: they start anew with what holds now. */
 static void reload(struct supervisor *s) {
     struct child *c;
-    if (s->leaving || !declare_again(s)) {
+    if (s->leaving) {
         return;
     }
+    service_tell(s->rt->service, SERVICE_RELOADING, "reads handler.types");
+    bool changed = declare_again(s);
     TAILQ_FOREACH(c, &s->alive, link) {
-        if (!c->leaving) {
+        if (changed && !c->leaving) {
             supervisor_tell_to_leave(c);
         }
     }
+    tell_status(s, SERVICE_READY);
     on_poll(s);
 }
 
@@ -173,6 +185,7 @@ static void on_signal(void *arg, int signum) {
         s->quiet = signum == SIGTSTP;
         TAILQ_FOREACH(c, &s->alive, link) { c->quiet = !s->quiet; } /* it may have been told otherwise by somebody else */
         pass_on_quiet(s);
+        tell_status(s, SERVICE_STATUS);
         break;
     default:
         leave(s);
@@ -225,6 +238,7 @@ int supervisor_main(const struct worker_options *o) {
     if (!err_is_set(e)) {
         timer_start_every(s.poll, POLL_MS);
         runtime_start(s.rt, on_ready, &s);
+        service_tell(s.rt->service, SERVICE_READY, "waits for Postgres");
         loop_run(s.rt->loop);
     } else {
         LOG(ERROR, "supervisor.start_failed", LF_ERR(e));

@@ -61,6 +61,7 @@ struct supervisor {
     struct mono polled; /* a supervisor that stood still itself must not blame its children */
     struct mono left;   /* when it was told to leave */
     bool ready, leaving, quiet;
+    size_t told_n;          /* how many processes the service manager was told of */
     int64_t spawn_after_us; /* no new child before: a child that dies at once must not be forked in a circle */
     int64_t spawn_delay_ms;
     int types_fd; /* the declared types that processes are given; -1: none */

@@ -10,7 +10,7 @@ struct api_options {
     struct registry *registry; /* HUP puts other declared types into it */
 };
 
-/* HUP reads handler.types anew. Runs until TERM or INT, then lets the requests that wait finish for at most 10 s. The exit status of the process: 0; 78 when it
+/* HUP reads handler.types anew. Runs until TERM or INT, then lets the requests that wait finish for at most 3 s. The exit status of the process: 0; 78 when it
  * would listen beyond loopback without any live API key; 1 for whatever else keeps it from starting. Logs what it does. */
 int api_main(const struct api_options *o);
 

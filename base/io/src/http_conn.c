@@ -17,6 +17,7 @@ static int64_t phase_ms(const struct http_conn *c, enum conn_phase phase) {
     const struct http_server_options *o = &c->server->o;
     switch (phase) {
     case CONN_IDLE:
+        return c->server->draining && o->idle_ms > HTTP_DRAIN_IDLE_MS ? HTTP_DRAIN_IDLE_MS : o->idle_ms;
     case CONN_WRITING:
         return o->idle_ms;
     case CONN_HEAD:
@@ -69,8 +70,7 @@ static void credit_body(struct http_conn *c, size_t n) {
 
 static void tell_done(struct http_conn *c) {
     struct http_exchange *x = c->x;
-    bool announced = x != NULL && x->announced;
-    if (!announced) {
+    if (x == NULL || !x->announced) {
         return;
     }
     x->announced = false; /* before the call, which may close the server, and with it this connection */
@@ -338,7 +338,7 @@ static void end_exchange(struct http_conn *c) {
     if (c->phase == CONN_CLOSED) {
         return;
     }
-    if (x->last || c->server->draining) {
+    if (x->last) {
         http_conn_linger(c);
         return;
     }
@@ -470,11 +470,10 @@ static void name_peer(struct http_conn *c) {
     struct sockaddr_storage a;
     int n = sizeof a;
     char host[HTTP_PEER_BYTES - 16] = "";
-    bool v6;
     if (uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&a, &n) != 0) {
         return;
     }
-    v6 = a.ss_family == AF_INET6;
+    bool v6 = a.ss_family == AF_INET6;
     const struct sockaddr_in *in4 = (const struct sockaddr_in *)(const void *)&a;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&a;
     (void)(v6 ? uv_ip6_name(in6, host, sizeof host) : uv_ip4_name(in4, host, sizeof host));

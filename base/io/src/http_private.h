@@ -31,6 +31,7 @@ enum {
     HTTP_ANSWER_BYTES = 8 * 1024 * 1024, /* largest answer, and so the most that waits for a slow client */
     HTTP_SPARE_EXCHANGES = 256,
     HTTP_BODY_GRACE_MS = 5000, /* what a body may lag behind its least rate */
+    HTTP_DRAIN_IDLE_MS = 500,  /* what an idle connection gets to say when the server drains */
     HTTP_LINGER_MS = 1000,     /* for the client to read the last answer while it is still sending */
     HTTP_STEPS = 64,           /* per turn and connection, so that one that pipelines does not starve the others */
     HTTP_DATE_BYTES = 30,

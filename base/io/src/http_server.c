@@ -113,10 +113,19 @@ static void free_if_idle(struct http_server *s) {
     free(s);
 }
 
+/* Perhaps the last one. */
+static void after_connection(struct http_server *s) {
+    if (s->closing) {
+        free_if_idle(s);
+    } else if (s->draining && s->conns_n == 0 && s->o.on_drained != NULL) {
+        s->o.on_drained(s->o.arg);
+    }
+}
+
 void http_server_forget(struct http_server *s, struct http_conn *c) {
     TAILQ_REMOVE(&s->conns, c, link);
     s->conns_n--;
-    free_if_idle(s);
+    after_connection(s);
 }
 
 static void on_listener_closed(uv_handle_t *h) {
@@ -127,18 +136,17 @@ static void on_listener_closed(uv_handle_t *h) {
 
 void http_server_stop_accepting(struct http_server *s) {
     struct http_conn *c;
-    struct http_conn *next;
     if (s->draining) {
         return;
     }
     s->draining = true;
     uv_close((uv_handle_t *)&s->listener, on_listener_closed);
-    for (c = TAILQ_FIRST(&s->conns); c != NULL; c = next) {
-        next = TAILQ_NEXT(c, link); /* connections leave the list later, from the loop */
+    TAILQ_FOREACH(c, &s->conns, link) {
         if (c->phase == CONN_IDLE) {
-            http_conn_linger(c);
+            http_conn_enter(c, CONN_IDLE); /* its deadline is another one now */
         }
     }
+    after_connection(s);
 }
 
 void http_server_close(struct http_server *s) {
@@ -146,8 +154,8 @@ void http_server_close(struct http_server *s) {
     if (s == NULL || s->closing) {
         return;
     }
-    http_server_stop_accepting(s);
     s->closing = true;
+    http_server_stop_accepting(s);
     TAILQ_FOREACH(c, &s->conns, link) { http_conn_close(c); }
     loop_cancel_turn_end(s->loop, &s->turn_end);
     free_if_idle(s);
@@ -259,7 +267,7 @@ static struct err parse_listen(const char *text, struct sockaddr_storage *out) {
 static struct err start_listening(struct http_server *s) {
     struct sockaddr_storage a = {0};
     TRY(parse_listen(s->o.listen, &a));
-    int rc = uv_tcp_bind(&s->listener, (const struct sockaddr *)&a, 0);
+    int rc = s->o.socket > 0 ? uv_tcp_open(&s->listener, s->o.socket) : uv_tcp_bind(&s->listener, (const struct sockaddr *)&a, 0);
     rc = rc == 0 ? uv_listen((uv_stream_t *)&s->listener, BACKLOG, on_connection) : rc;
     return rc == 0 ? OK : err_make(ERR_SYSTEM, "listen on %s: %s", s->o.listen, uv_strerror(rc));
 }

@@ -5,6 +5,7 @@
 
 #include <contracts/services.h>
 #include <io/redis.h>
+#include <io/service.h>
 #include <jobs/dependencies.h>
 #include <jobs/journal.h>
 #include <jobs/type.h>
@@ -25,6 +26,7 @@ struct runtime_options {
 
 struct runtime {
     struct loop *loop;
+    struct service *service; /* told by the role */
     const struct conf *conf;
     const struct registry *registry;
     struct redis *redis_connection;

@@ -48,6 +48,7 @@ SUITES = (
     Suite("sim", "a cluster in virtual time, with the real code in it", "tests/sim/run.py", 300, ("fault", "dev")),
     Suite("elf", "hardening of the release binaries", "tests/elf/check.py", 60, ("release",)),
     Suite("ops", "the private servers", "tests/ops", 300, ()),
+    Suite("pack", "units, package, examples and guides", "tests/pack", 300, ("release",)),
     Suite("contract", "schemas, OpenAPI, the protocol page", "tests/contract", 600, ("dev",)),
     Suite("integration", "real servers, sanitized binaries", "tests/integration", 1200, ("dev", "fault")),
     Suite("slo", "objectives, alerts, runbooks, dashboards: on a real Prometheus", "tests/slo", 300, ("dev",)),

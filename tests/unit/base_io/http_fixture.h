@@ -24,7 +24,7 @@ struct fixture {
     struct http_request *waiting[WAITING_MAX];
     size_t waiting_n;
     size_t big;
-    int heads, requests, gone, done, done_status, bads, bad_status;
+    int heads, requests, gone, done, done_status, drained, bads, bad_status;
     size_t done_bytes;
     char bad_reason[128];
 };
@@ -102,6 +102,8 @@ static inline void fixture_on_done(void *arg, struct http_request *req, int stat
     f->done_bytes = bytes;
 }
 
+static inline void fixture_on_drained(void *arg) { ((struct fixture *)arg)->drained++; }
+
 static inline struct http_server_options fixture_options(struct fixture *f) {
     return (struct http_server_options){.listen = "127.0.0.1:0",
                                         .max_connections = 100,
@@ -113,6 +115,7 @@ static inline struct http_server_options fixture_options(struct fixture *f) {
                                         .on_request = fixture_on_request,
                                         .on_bad = fixture_on_bad,
                                         .on_done = fixture_on_done,
+                                        .on_drained = fixture_on_drained,
                                         .arg = f};
 }
 

@@ -40,8 +40,8 @@ static inline void pump_once(struct fixture *f) {
     loop_run(f->loop);
 }
 
-static inline void client_open(struct client *c, struct fixture *f) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_server_port(f->server))};
+static inline void client_open_at(struct client *c, int port) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     c->eof = c->reset = false;
@@ -50,6 +50,8 @@ static inline void client_open(struct client *c, struct fixture *f) {
     assert_true(c->fd >= 0);
     assert_int_equal(0, connect(c->fd, (struct sockaddr *)&a, sizeof a));
 }
+
+static inline void client_open(struct client *c, struct fixture *f) { client_open_at(c, http_server_port(f->server)); }
 
 static inline void client_close(struct client *c) {
     (void)close(c->fd);

@@ -1,4 +1,4 @@
-/* What a server owes itself: deadlines, numbers of connections, an orderly end, and no memory taken per request. */
+/* What a server owes itself: deadlines, numbers of connections, and no memory taken per request. */
 #include "http_visitor.h"
 
 static struct fixture f;
@@ -242,59 +242,6 @@ static void test_http_limits__burst_past_the_limit_then_all_answered(void **stat
     assert_true(full >= 1);
 }
 
-static bool one_connection(void *arg) {
-    struct fixture *g = arg;
-    return http_server_connections(g->server) == 1;
-}
-
-static void test_http_limits__stop_accepting_then_drained(void **state) {
-    (void)state;
-    assert_true(fixture_start(&f));
-    client_open(&c, &f);
-    assert_true(client_send(&c, STR("GET /wait HTTP/1.1\r\n" H "\r\n")));
-    pump(&f, one_waits, &f);
-    client_open(&d, &f);
-    assert_true(client_send(&d, STR("GET /echo HTTP/1.1\r\n" H "\r\n")));
-    pump_times(&f, &d, "/echo", 1);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_server_port(f.server))};
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-
-    http_server_stop_accepting(f.server);
-    http_server_stop_accepting(f.server);
-    pump(&f, client_ended, &d); /* idle: closed at once */
-    assert_true(d.eof);
-    client_close(&d);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(-1, connect(fd, (struct sockaddr *)&a, sizeof a));
-    (void)close(fd);
-    pump(&f, one_connection, &f);
-    answer_waiting(&f, STR("last"));
-    pump(&f, client_ended, &c);
-    assert_non_null(strstr(c.got, "last"));
-    assert_non_null(strstr(c.got, "Connection: close\r\n"));
-    client_close(&c);
-    pump(&f, no_connections, &f);
-}
-
-/* The answer promised to keep the connection; what is kept is the server's promise to end. */
-static void test_http_limits__drain_amid_an_answer_then_whole_answer_and_end(void **state) {
-    (void)state;
-    f.big = 7 * 1024 * 1024;
-    assert_true(fixture_start(&f));
-    fixture_shrink_send_buffers();
-    client_open(&c, &f);
-    assert_true(client_send(&c, STR("GET /big HTTP/1.1\r\n" H "\r\n")));
-    while (f.requests == 0) {
-        pump_once(&f);
-    }
-    assert_int_equal(0, f.done);
-    http_server_stop_accepting(f.server);
-    pump(&f, client_ended, &c);
-    assert_true(c.eof);
-    assert_int_equal(c.n, f.done_bytes);
-    assert_true(c.n > f.big);
-}
-
 /* A handler may end the server at any call: each request is told its end once. */
 static void close_on_done(void *arg, struct http_request *req, int status, size_t bytes) {
     struct fixture *g = arg;
@@ -478,8 +425,6 @@ int main(void) {
         T(client_that_reads_slowly_then_whole_answer),
         T(one_connection_too_many_then_503),
         T(burst_past_the_limit_then_all_answered),
-        T(stop_accepting_then_drained),
-        T(drain_amid_an_answer_then_whole_answer_and_end),
         T(close_from_on_done_then_done_once),
         T(close_while_waiting_then_gone),
         T(bad_or_taken_address_then_error),

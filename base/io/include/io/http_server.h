@@ -38,6 +38,7 @@ struct http_request {
 
 struct http_server_options {
     const char *listen; /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one */
+    int socket;         /* listens already, taken over, and listen is only its name; 0: none */
     size_t max_connections, max_body_bytes;
     int64_t header_ms, idle_ms, body_bytes_per_s;
     /* Called when the head is complete, before the body is read. True: go on. False: the handler has answered (a refusal costs no
@@ -52,6 +53,8 @@ struct http_server_options {
     /* Once for each answered request, for the canonical log line: after the last byte of the answer was handed to the kernel,
      * or the connection was lost before. bytes: how many were handed over, head included. May be NULL. */
     void (*on_done)(void *arg, struct http_request *req, int status, size_t bytes);
+    /* Once, after http_server_stop_accepting, when the last connection has gone; not while the server is closed. May be NULL. */
+    void (*on_drained)(void *arg);
     void *arg;
 };
 
@@ -59,8 +62,10 @@ struct http_server_options {
 MUST struct err http_server_new(struct loop *l, const struct http_server_options *o, struct http_server **out);
 int http_server_port(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
-void http_server_stop_accepting(struct http_server *s); /* drain: idle connections end, answers carry Connection: close */
-void http_server_close(struct http_server *s);          /* drops what is left (on_gone); freed by the loop; NULL is fine */
+/* Drain: answers carry Connection: close, and connections that idle end half a second later: a request may be on its way, and is served.
+ * A socket that others hold, too, goes on queueing connections. */
+void http_server_stop_accepting(struct http_server *s);
+void http_server_close(struct http_server *s); /* drops what is left (on_gone); freed by the loop; NULL is fine */
 
 struct str http_request_header(const struct http_request *req, const char *name); /* first of that name; p is NULL when absent */
 /* The value of a query parameter, percent-decoded into the request's arena; p is NULL when absent, or malformed. */
