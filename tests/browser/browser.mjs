@@ -6,7 +6,7 @@ import puppeteer from 'puppeteer-core';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const AXE_TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-const WAIT_MS = 20_000, STEP_MS = 50;
+const WAIT_MS = 40_000, STEP_MS = 50;
 
 export const scene = JSON.parse(process.env.SCENE);
 export const DESK = {width: 1440, height: 900}, PHONE = {width: 390, height: 844, isMobile: true, hasTouch: true};
@@ -92,10 +92,17 @@ export const go = async (page, path) => {
 
 export const text = (page, selector = 'main') => page.$eval(selector, (element) => element.innerText).catch(() => '');
 
-export const sees = (page, wanted, selector = 'body') => until(`${selector} says ${wanted}`, async () => {
-  const said = await text(page, selector);
-  return wanted instanceof RegExp ? wanted.test(said) : said.includes(wanted);
-});
+export async function sees(page, wanted, selector = 'body') {
+  let said = '';
+  try {
+    await until('it says so', async () => {
+      said = await text(page, selector);
+      return wanted instanceof RegExp ? wanted.test(said) : said.includes(wanted);
+    });
+  } catch {
+    throw new Error(`${selector} never says ${wanted}, but ${said.slice(0, 600)}`);
+  }
+}
 
 /** No request is on its way, and nothing says that it loads. */
 export const settled = (page) => until('the page has loaded', () => page.evaluate(() => !document.querySelector('.loading')));

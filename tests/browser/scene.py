@@ -54,6 +54,7 @@ class Scene:
     def start(self) -> "Scene":
         self.stack.start()
         self.client = Client(self.stack.api.url)
+        self.client.ask("PUT", "/v1/scale/bulk", json={"workers": 1})  # the stack has pinned it at none
         self.full_key, self.view_key = self.key(*ALL), self.key("view")
         folder = self.stack.dir / "open"
         folder.mkdir()

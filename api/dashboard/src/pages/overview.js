@@ -17,7 +17,7 @@ function troubles(snapshot) {
       said.push([queue.state === 'closed' ? 'bad' : 'warn', `${queue.name} is ${queue.state}: ${queue.why}${queue.retry_after_s ? `; producers are told to wait ${age(queue.retry_after_s)}` : ''}`, to.queue(queue.name)]);
     }
     if (conditionOf(queue) === 'no workers') {
-      said.push(['bad', `${queue.name} has ${count(backlogOf(queue.depth))} jobs and no workers`, to.queue(queue.name)]);
+      said.push(['bad', `${queue.name} has jobs waiting (${count(backlogOf(queue.depth))}) and no workers`, to.queue(queue.name)]);
     }
     if (queue.paused) {
       said.push(['warn', `${queue.name} is paused`, to.queue(queue.name)]);
