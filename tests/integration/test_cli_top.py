@@ -214,14 +214,14 @@ def test_top_without_color_and_without_a_terminal(cli):
 class Dead(BaseHTTPRequestHandler):
     """A queue with 300 dead jobs, of which each request moves 20, slowly enough to be seen."""
 
-    left = 300
+    left, batch_s = 300, 0.12
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if asked.get("dry_run"):
             said = {"dry_run": True, "matched": Dead.left, "sample": []}
         else:
-            time.sleep(0.12)
+            time.sleep(Dead.batch_s)
             Dead.left -= 20
             said = {"discarded": 20, "left": Dead.left}
         body = json.dumps(said).encode()
@@ -236,7 +236,7 @@ class Dead(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def dead():
-    Dead.left = 300
+    Dead.left, Dead.batch_s = 300, 0.12
     server = ThreadingHTTPServer((ports.HOST, 0), Dead)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
@@ -275,3 +275,12 @@ def test_bulk_work_that_is_not_confirmed_is_not_done(dead, answer):
 def test_bulk_work_without_a_terminal_shows_no_bar(dead):
     said = dead(*DISCARD, "--yes")
     assert said.err == "" and "\x1b" not in said.out and Dead.left == 0
+
+
+def test_bulk_work_says_how_far_it_is_every_five_seconds(dead):
+    """To programs, as a line on standard error."""
+    Dead.batch_s = 0.5
+    said = dead(*DISCARD, "--yes", "-o", "jsonl")
+    assert sum(json.loads(line)["discarded"] for line in said.out.splitlines()) == 300
+    (line,) = said.err.splitlines()
+    assert json.loads(line) | {"done": 0} == {"progress": "discarded", "done": 0, "total": 300} and 0 < json.loads(line)["done"] < 300

@@ -51,10 +51,17 @@ class Follower:
 
 
 def test_a_job_is_followed_to_its_end(client):
-    job = client.enqueue("demo.note", {"text": "x"}, delay_ms=1500)["id"]
-    events = list(Follower(client, job).events)
+    client.post("/v1/queues/default/pause", {}).raise_for_status()
+    try:
+        assert ports.wait_until(lambda: client.get("/v1/queues/default").json()["depth"]["running"] == 0, WAIT_S)
+        job = client.enqueue("demo.note", {"text": "x"})["id"]
+        follower = Follower(client, job)
+        first = next(follower.events)
+    finally:
+        client.post("/v1/queues/default/resume", {}).raise_for_status()
+    events = [first, *follower.events]
     states = [name for name, _, _ in events]
-    assert (states[0], states[-1]) == ("delayed", "done") and len({i for _, i, _ in events}) == len(events), states
+    assert (states[0], states[-1]) == ("waiting", "done") and len({i for _, i, _ in events}) == len(events), states
     assert events[-1][2] == client.job(job) and all(data["id"] == job and data["state"] == name for name, _, data in events)
 
 
