@@ -33,14 +33,16 @@ char *__wrap_strndup(const char *s, size_t n) { return fails() ? NULL : __real_s
 long torture_allocations(void) { return count; }
 int torture_is_failing(void) { return fail_at != 0; }
 
-void torture(void (*scenario)(void *arg), void *arg) {
+void torture(void (*scenario)(void *arg), void *arg) { torture_every(1, scenario, arg); }
+
+void torture_every(long step, void (*scenario)(void *arg), void *arg) {
     json_set_alloc_funcs(__wrap_malloc, free);
     fail_at = 0;
     count = 0;
     scenario(arg);
     long n = count;
     for (fail_onward = 0; fail_onward < 2; fail_onward++) {
-        for (long k = 1; k <= n; k++) {
+        for (long k = 1; k <= n; k += step) {
             count = 0;
             fail_at = k;
             scenario(arg);

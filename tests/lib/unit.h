@@ -13,6 +13,8 @@
  * k-th and all later ones failing, for every k. The scenario must clean up after itself in every case; the address
  * sanitizer finds what it leaks. It may ask torture_is_failing() to know whether success can be expected. */
 void torture(void (*scenario)(void *arg), void *arg);
+/* The same for every step-th k: of a scenario of very many allocations that are alike. */
+void torture_every(long step, void (*scenario)(void *arg), void *arg);
 int torture_is_failing(void);
 long torture_allocations(void); /* so far: two equal readings prove that nothing between them allocated */
 
