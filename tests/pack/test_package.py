@@ -123,7 +123,7 @@ def test_clean_root__the_program_works_there_as_its_user(root, stack, tmp_path):
         text = text.replace(str(stack.secrets.file(name)), f"/etc/penstock/{name}.password")
     (folder / "penstock.conf").write_text(text, encoding="utf-8")
     inside(root, "systemd-tmpfiles", "--create", "penstock.conf")
-    said = inside(root, "setpriv", "--reuid=penstock", "--regid=penstock", "--init-groups", "env", "PENSTOCK_CONFIG=/etc/penstock/penstock.conf",
+    said = inside(root, "setpriv", "--reuid=penstock", "--regid=penstock", "--init-groups", "env", "HOME=/", "PENSTOCK_CONFIG=/etc/penstock/penstock.conf",
                f"PENSTOCK_URL={stack.api.url}", "penstock", "doctor")
     assert "FAIL" not in said
     assert (root / "usr/share/zoneinfo/Europe/Berlin").exists()
