@@ -205,8 +205,8 @@ static void test_start__postgres_comes_later_then_ready_when_it_is_there(void **
     PQclear(PQexec(
         pg,
         "CREATE ROLE penstock_worker LOGIN SUPERUSER; CREATE SCHEMA platform; CREATE TABLE platform.queue (name text, "
-        "number int, shards int, paused bool, slots int, max_depth bigint, max_open bigint, max_drain_s int, max_fill_pct int); "
-        "INSERT INTO platform.queue VALUES ('orders', 1, 1, false, 1, 1, 1, 1, 75)"));
+        "number int, shards int, paused bool, slots int, max_depth bigint, max_open bigint, max_drain_s int, max_fill_pct int, version bigint); "
+        "INSERT INTO platform.queue VALUES ('orders', 1, 1, false, 1, 1, 1, 1, 75, 1)"));
     PQfinish(pg);
     assert_true(wait_until(rt->loop, WAIT_MS, flag, &is_ready));
     assert_non_null(queue_table_find(rt->queues, STR("orders")));

@@ -73,15 +73,15 @@ static void test_relay__not_the_leader_then_nothing(void **state) {
     assert_int_equal(2, count_jobs("epoch = 815"));
 }
 
-/* More than a batch that cannot be marked: it must not go round and round, putting the same jobs again and again. */
-static void test_relay__no_epoch_then_one_batch_a_tick(void **state) {
+/* What could not be marked would be put there again and again. */
+static void test_relay__no_epoch_then_nothing_is_placed(void **state) {
     (void)state;
     for (int i = 0; i < LIMIT_BATCH; i++) {
         (void)add_job("NULL", "NULL");
     }
     (void)queue_redis_ask(&redis, "DEL %s", w->shard->key_text[KEY_EPOCH]);
     tick();
-    assert_int_equal(LIMIT_BATCH, queue_redis_entries(&redis, w->shard));
+    assert_int_equal(0, queue_redis_entries(&redis, w->shard));
     assert_int_equal(LIMIT_BATCH, count_jobs("epoch IS NULL"));
 }
 
@@ -99,7 +99,8 @@ static void test_relay__any_allocation_fails_then_a_later_tick_places_the_rest(v
     (void)state;
     torture(scenario, NULL);
     assert_true(wait_until(scheduler.rt->loop, MODULE_DB_WAIT_MS, redis_is_known_, NULL));
-    for (int i = 0; i < 20 && count_jobs("epoch IS NULL") > 0; i++) {
+    struct mono began = clock_mono(&clock_system); /* it takes rows that are a second old */
+    while (count_jobs("epoch IS NULL") > 0 && mono_ms_since(clock_mono(&clock_system), began) < MODULE_DB_WAIT_MS) {
         tick();
     }
     tick();
@@ -113,7 +114,7 @@ int main(void) {
         cmocka_unit_test_setup(test_relay__unmarked_rows_then_all_placed_in_one_tick, reset),
         cmocka_unit_test_setup(test_relay__follow_ups_of_several_modules_then_copied_placed_and_dropped, reset),
         cmocka_unit_test_setup(test_relay__not_the_leader_then_nothing, reset),
-        cmocka_unit_test_setup(test_relay__no_epoch_then_one_batch_a_tick, reset),
+        cmocka_unit_test_setup(test_relay__no_epoch_then_nothing_is_placed, reset),
         cmocka_unit_test_setup(test_relay__any_allocation_fails_then_a_later_tick_places_the_rest, reset),
     };
     return cmocka_run_group_tests(tests, scheduler_db_setup, scheduler_db_teardown);
