@@ -26,7 +26,7 @@ static struct err load(struct queue_table *t) {
 
 static int reset(void **state) {
     (void)state;
-    sql_run(db.admin, "DELETE FROM platform.queue WHERE number > 3");
+    sql_run(db.admin, "DELETE FROM platform.desired_workers; DELETE FROM platform.queue WHERE number > 3");
     return 0;
 }
 
