@@ -17,6 +17,17 @@ static const struct {
 #undef SETTING
 };
 
+/* A character beyond ASCII as groff takes it, "\[u2026]"; returns its last byte. The tables are UTF-8, as the compiler was told. */
+static const char *add_wide(struct buf *out, const char *text) {
+    unsigned char first = (unsigned char)*text;
+    unsigned code = first >= 0xf0 ? first & 0x07 : first >= 0xe0 ? first & 0x0f : first & 0x1f;
+    while (((unsigned char)text[1] & 0xc0) == 0x80) {
+        code = code << 6 | ((unsigned char)*++text & 0x3f);
+    }
+    buf_addf(out, "\\[u%04X]", code);
+    return text;
+}
+
 /* Nothing in text is a request or an escape; a minus stays one that can be copied. */
 static void add_text(struct buf *out, const char *text) {
     if (text[0] == '.' || text[0] == '\'') {
@@ -27,6 +38,8 @@ static void add_text(struct buf *out, const char *text) {
             buf_add_c(out, "\\e");
         } else if (*text == '-') {
             buf_add_c(out, "\\-");
+        } else if ((unsigned char)*text >= 0x80) {
+            text = add_wide(out, text);
         } else {
             buf_add_char(out, *text);
         }
