@@ -34,7 +34,7 @@ class Suite:
         if self.name == "unit":
             return ["ctest", "--test-dir", "build/dev", "--no-tests=error", "--output-on-failure", "-j", str(os.cpu_count() or 1)]
         # Its tests wait more than they work; a module, and the stack it starts, stays with one process.
-        beside = ["-n", str(os.cpu_count() or 1), "--dist", "loadfile"] if self.name == "integration" else []
+        beside = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"] if self.name == "integration" else []
         return [*PYTHON, "-m", "pytest", "-q", "-rs", *beside, "-p", "no:cacheprovider", f"--basetemp={RUN / 'test' / self.name}",
                 self.path]
 
