@@ -83,7 +83,8 @@ async function jobs(page) {
   await check('mouse: a dead job is edited and replayed as a new one', async () => {
     await visit(page, `/ui/jobs/${scene.dead[0]}`);
     await press(page, 'Edit and replay');
-    await page.$eval('#field-payload', (field) => field.select());
+    await page.waitForSelector('dialog[open] #field-payload'); // opened, it takes the focus
+    await page.$eval('#field-payload', (field) => (field.focus(), field.select()));
     await page.keyboard.type('{"n": ');
     await until('no command for half a payload', async () => !(await text(page, 'dialog')).includes('curl'));
     await page.keyboard.type('99}');
