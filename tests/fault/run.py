@@ -158,6 +158,7 @@ def control(build: Path, name: str, seed: int) -> tuple[bool, str, float]:
         cluster = Cluster(Path(folder), build, seed)
         try:
             cluster.start()
+            cluster.pin(2)  # who does not renew must have somebody to lose to
             switch = f"switch:{name};"
             cluster.arm(switch + spec)
             for role in cluster.roles:
@@ -165,7 +166,8 @@ def control(build: Path, name: str, seed: int) -> tuple[bool, str, float]:
             if provider_faults:
                 rules = [{"op": "authorize", "action": "drop_after", "ms": 0, "probability": 0.3, "count": 1000}]
                 post_json(cluster.sim.url + "/v1/faults", {"rules": rules, "seed": seed})
-            load = Load(cluster.api_url, cluster.sim.url, seed, threads=8, pause_s=0.05, only=only)
+            # Long jobs must leave slots free: who takes one over must be able to begin it while the other is at it.
+            load = Load(cluster.api_url, cluster.sim.url, seed, threads=8, pause_s=0.5 if "slow" in only else 0.05, only=only)
             load.start()
             time.sleep(20)
             cluster.arm(switch)  # the safeguard stays off; the kills end

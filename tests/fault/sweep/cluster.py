@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import psycopg
 from penstock_ops import ROOT, ports
 from penstock_ops.mail_sink import MailSink
 from penstock_ops.penstock import Api, Role, Sim, migrate
@@ -121,6 +122,11 @@ log = {{ level = "warn"; }};
         role._child = role._spawn()  # noqa: SLF001 — start() waits and gives up, which is right everywhere but here
         from penstock_ops.processes import record
         record(role.run_dir, role.role, role.pid)
+
+    def pin(self, workers: int) -> None:
+        """So many worker processes for each queue, whatever the autoscaler thinks."""
+        with psycopg.connect(self.postgres.admin_url, autocommit=True) as db:
+            db.execute("UPDATE platform.desired_workers SET pinned = true, workers = %s", [workers])
 
     def worker_pids(self) -> list[int]:
         return children_of(self.roles["worker"].pid) if self.roles["worker"].is_running() else []
