@@ -98,6 +98,7 @@ static enum auth_verdict judge(struct call *c, const struct proof *p, const stru
         return refuse_proof(c, p);
     }
     c->who = (struct identity){.scopes = key->scopes, .keyed = true, .session_ends_s = p->session_ends_s};
+    memcpy(c->who.secret_hash, p->session_ends_s == 0 ? p->bytes : key->secret_hash, SHA256_BYTES);
     (void)str_copy_c(str_c(key->tenant), c->who.tenant, sizeof c->who.tenant);
     (void)str_copy_c(str_c(key->id), c->who.author, sizeof c->who.author);
     (void)str_copy_c(str_c(key->name), c->who.name, sizeof c->who.name);

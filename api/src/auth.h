@@ -7,6 +7,7 @@
 #ifndef API_AUTH_H
 #define API_AUTH_H
 
+#include <base/crypto.h>
 #include <base/limits.h>
 #include <base/str.h>
 
@@ -18,11 +19,12 @@ enum { TENANT_BYTES = LIMIT_NAME_BYTES + 1, KEY_NAME_BYTES = 256 };
 
 struct identity {
     char tenant[TENANT_BYTES];
-    char author[TENANT_BYTES]; /* the key's id; "local" without one */
-    char name[KEY_NAME_BYTES]; /* the key's */
-    unsigned scopes;           /* enum scope */
-    bool keyed;                /* it came with a key, or a session of one */
-    int64_t session_ends_s;    /* unix time; 0: no session */
+    char author[TENANT_BYTES];         /* the key's id; "local" without one */
+    char name[KEY_NAME_BYTES];         /* the key's */
+    unsigned scopes;                   /* enum scope */
+    bool keyed;                        /* it came with a key, or a session of one */
+    int64_t session_ends_s;            /* unix time; 0: no session */
+    uint8_t secret_hash[SHA256_BYTES]; /* of the secret that it came with, or that its session was made with */
 };
 
 /* NO: answered. LATER: the key has to be looked up; then runs when the caller is let in and still there, otherwise the call is

@@ -10,7 +10,7 @@ void bucket_fill(struct bucket *b, int64_t now_us) {
 void bucket_set(struct bucket *b, double per_s, double most, int64_t now_us) {
     if (b->most > 0) {
         bucket_fill(b, now_us);
-        b->tokens += most - b->most;
+        b->tokens = fmax(0, b->tokens + most - b->most);
     } else {
         b->tokens = most;
     }

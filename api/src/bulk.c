@@ -43,28 +43,30 @@ static void dry_run(struct call *c, const json_t *body, size_t op) {
 
 /* ---- the job ---- */
 
-static void add_text(json_t *o, const char *name, struct str s) {
-    if (s.p != NULL) {
-        (void)json_object_set_new(o, name, json_stringn(s.p, s.n));
-    }
-}
+static bool add(json_t *o, const char *name, json_t *value) { return json_object_set_new(o, name, value) == 0; }
 
-/* What memory was missing for is missing in the payload, which its schema refuses then. */
+/* What is not asked for is left out. */
+static bool add_text(json_t *o, const char *name, struct str s) { return s.p == NULL || add(o, name, json_stringn(s.p, s.n)); }
+
+/* NULL: no memory. A filter that is missing would mean any. */
 static json_t *payload_of(const struct call *c, const json_t *body) {
     json_t *o = json_object();
     const json_t *filter = json_object_get(body, "filter");
     struct pg_value tenant = call_tenant(c);
-    add_text(o, "op", json_opt_str(body, "op", STR_NONE));
-    add_text(o, "of_tenant", str_of(tenant.p, tenant.n));
-    add_text(o, "queue", json_opt_str(filter, "queue", STR_NONE));
-    add_text(o, "type", json_opt_str(filter, "type", STR_NONE));
-    add_text(o, "fingerprint", json_opt_str(filter, "fingerprint", STR_NONE));
-    add_text(o, "author", str_c(c->who.author));
-    add_text(o, "tenant", str_c(c->who.tenant));
-    add_text(o, "reason", json_opt_str(body, "reason", STR("")));
-    (void)json_object_set_new(o, "until_ms", json_integer(loop_wall(c->api->rt->loop).ms));
-    (void)json_object_set_new(o, "most", json_integer(json_opt_i64(body, "expect", 0)));
-    (void)json_object_set_new(o, "per_second", json_integer(json_opt_i64(body, "rate_per_second", PER_SECOND)));
+    bool ok = add(o, "of_tenant", tenant.p != NULL ? json_stringn(tenant.p, tenant.n) : json_null()) &&
+              add_text(o, "op", json_opt_str(body, "op", STR_NONE)) &&
+              add_text(o, "queue", json_opt_str(filter, "queue", STR_NONE)) &&
+              add_text(o, "type", json_opt_str(filter, "type", STR_NONE)) &&
+              add_text(o, "fingerprint", json_opt_str(filter, "fingerprint", STR_NONE)) &&
+              add_text(o, "author", str_c(c->who.author)) && add_text(o, "tenant", str_c(c->who.tenant)) &&
+              add_text(o, "reason", json_opt_str(body, "reason", STR(""))) &&
+              add(o, "until_ms", json_integer(loop_wall(c->api->rt->loop).ms)) &&
+              add(o, "most", json_integer(json_opt_i64(body, "expect", 0))) &&
+              add(o, "per_second", json_integer(json_opt_i64(body, "rate_per_second", PER_SECOND)));
+    if (!ok) {
+        json_decref(o);
+        o = NULL;
+    }
     return o;
 }
 

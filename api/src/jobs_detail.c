@@ -29,11 +29,12 @@ struct detail {
 
 static struct err add_payload(struct buf *b, const struct job_type *type, struct str text) {
     json_t *payload, *schema = NULL;
-    if (err_is_set(json_read(text, &payload))) {
-        buf_add_c(b, ",\"payload\":null"); /* not JSON: of a type that took no care */
+    /* Of a type that is not known nobody can say what must be hidden; no JSON: of one that took no care. */
+    if (type == NULL || err_is_set(json_read(text, &payload))) {
+        buf_add_c(b, ",\"payload\":null");
         return OK;
     }
-    struct err e = type != NULL ? json_read(str_c(type->schema), &schema) : OK;
+    struct err e = json_read(str_c(type->schema), &schema);
     if (!err_is_set(e)) {
         e = mask_hide(schema, payload);
     }

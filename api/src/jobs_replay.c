@@ -125,6 +125,10 @@ static bool take(struct call *c, struct edit *e, const PGresult *res) {
         call_problem(c, PROBLEM_UNKNOWN_TYPE, "This build does not know its type or its queue");
         return false;
     }
+    if (e->type->internal) { /* what such a payload says it may do, its route has decided */
+        call_problem(c, PROBLEM_INTERNAL_TYPE, "A job of type %s cannot be edited; retry it as it is", e->type->name);
+        return false;
+    }
     if (!str_is(pg_col(res, 0, 1), "journal")) {
         call_problem(c, PROBLEM_STREAM_TYPE, "Only jobs of durability journal can be edited; enqueue a new one");
         return false;

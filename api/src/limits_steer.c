@@ -14,8 +14,13 @@ enum { LIMITS_BYTES_MAX = 1 << 20, RATE_BYTES = 32 };
 #define LIMIT_JSON(row) \
     "(SELECT jsonb_build_object('rate_per_second', per_s, 'burst', burst, 'concurrency', concurrency) FROM " row ")"
 
-static const struct pg_stmt list_stmt = {"api.limits_list",
-                                         "SELECT " LIMIT_COLUMNS " FROM platform.throttle ORDER BY kind, name LIMIT 1000", 0};
+static const struct pg_stmt list_stmt = {
+    "api.limits_list",
+    "SELECT " LIMIT_COLUMNS
+    " FROM platform.throttle t WHERE $1::text IS NULL OR kind IN ('queue', 'type') OR (kind = 'tenant' AND name = $1) "
+    "OR (kind = 'key' AND EXISTS (SELECT FROM platform.api_key k WHERE k.id = t.name AND k.tenant = $1)) "
+    "ORDER BY kind, name LIMIT 1000",
+    1};
 
 /* No row: there are as many as there may be. */
 static const struct pg_stmt put_stmt = {
@@ -62,7 +67,10 @@ static void on_list(struct call *c, const PGresult *res) {
     call_answer_page(c, res, PQntuples(res), STR_NONE, LIMITS_BYTES_MAX, write_limit);
 }
 
-void handle_limits_list(struct call *c) { call_query(c, &list_stmt, NULL, on_list); }
+void handle_limits_list(struct call *c) {
+    const struct pg_value values[] = {call_tenant(c)};
+    call_query(c, &list_stmt, values, on_list);
+}
 
 static void answer(struct call *c, const PGresult *res) {
     struct buf b;
@@ -87,6 +95,10 @@ static bool read_name(struct call *c, struct str *out_kind, struct str *out_name
     if (!known) {
         call_problem(c, PROBLEM_NOT_FOUND, "A limit is of queue:, type:, tenant: or key: and a name, not of \"%.*s\"",
                      STR_ARG(c->param));
+        return false;
+    }
+    if ((str_is(kind, "tenant") || str_is(kind, "key")) && (c->who.scopes & SCOPE_ADMIN) == 0) {
+        call_problem(c, PROBLEM_FORBIDDEN, "To limit tenants and keys needs the scope admin");
         return false;
     }
     *out_kind = kind;

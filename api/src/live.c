@@ -65,7 +65,10 @@ bool live_may_stay(const struct call *c, unsigned *unsure) {
         return ++*unsure < UNSURE_MAX;
     }
     *unsure = 0;
-    return key != NULL;
+    if (key == NULL || c->who.session_ends_s == 0) {
+        return key != NULL && api_key_opens(key, c->who.secret_hash);
+    }
+    return crypto_equal(c->who.secret_hash, key->secret_hash, SHA256_BYTES);
 }
 
 static void send_to(struct viewer *v, struct str event) {

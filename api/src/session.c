@@ -85,6 +85,11 @@ static void on_signed_in(struct call *c) {
         call_problem(c, PROBLEM_UNAVAILABLE, "The key cannot be read at this moment");
         return;
     }
+    if (!crypto_equal(c->who.secret_hash, key->secret_hash,
+                      SHA256_BYTES)) { /* it would outlive the time that the old one has left */
+        call_problem(c, PROBLEM_UNAUTHENTICATED, "This secret was replaced: sign in with the new one");
+        return;
+    }
     hex_encode(mac, sizeof mac, hex);
     c->who.session_ends_s = ends_s;
     set_cookie(c, arena_printf(&c->arena, "%s:%lld:%s", c->who.author, (long long)ends_s, hex), SESSION_S);

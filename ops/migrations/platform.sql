@@ -231,6 +231,7 @@ CREATE TABLE IF NOT EXISTS platform.audit (
 CREATE INDEX IF NOT EXISTS audit_target ON platform.audit (target, seq);
 CREATE INDEX IF NOT EXISTS audit_action ON platform.audit (action, seq);
 CREATE INDEX IF NOT EXISTS audit_author ON platform.audit (author, seq);
+CREATE INDEX IF NOT EXISTS audit_tenant ON platform.audit (tenant, seq);
 
 -- What was counted for each objective (ops/slo.def), by day in UTC. Each process adds what has come since it added last, with a number of its
 -- own that grows: a statement that is sent again adds nothing (jobs/src/slo_keep.c).

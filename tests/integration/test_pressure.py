@@ -94,7 +94,7 @@ class Level:
 def test_door__when_the_drain_rate_alone_changes_then_the_verdict_does(stack, client, limit):
     limit(max_drain_s=20, slots=2)  # 20 jobs a second at most
     with Level(stack, 600):
-        assert ports.wait_until(lambda: door(client) == ("closed", "drain_time"), WAIT_S), queue(client)
+        assert ports.wait_until(lambda: door(client) == ("closed", "drain_time"), WAIT_S), json.dumps(queue(client))
         slow = queue(client)
         refused = problem(client.post("/v1/jobs", {"type": "demo.noop", "payload": {}}), 503, "queue_full")
         assert "to drain" in refused["detail"] and refused["retry_after_seconds"] >= 5

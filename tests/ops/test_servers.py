@@ -39,7 +39,7 @@ def test_redis__started_has_the_shipped_settings_and_no_other_user(run_dir):
     server.start()
     config = client(server).config_get("*")
     assert (config["appendfsync"], config["maxmemory-policy"], config["stream-node-max-bytes"], config["stream-node-max-entries"],
-            config["save"], config["bind"]) == ("everysec", "noeviction", "1024", "20", "", "127.0.0.1")
+            config["save"], config["bind"]) == ("everysec", "noeviction", "2048", "20", "", "127.0.0.1")
     with pytest.raises(redis.AuthenticationError):
         redis.Redis(port=server.port).ping()
     assert processes.recorded(run_dir) == [("redis", server.pid)]

@@ -81,7 +81,6 @@ static bool admit(struct held *h, struct wall now) {
         finish_crashed(h);
         return false;
     }
-    kind_waited(h->kind, now.ms - (int64_t)h->id.ms, &job->trace, now);
     return true;
 }
 

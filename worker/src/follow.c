@@ -15,7 +15,8 @@ static const double load_over_s = 5;
 static const struct pg_stmt say_stmt = {
     "supervisor.say",
     "INSERT INTO platform.supervisor (name, room, cores, queues, load, seen_at) VALUES ($1, $2::int, $3::int, $4, $5::jsonb, now()) "
-    "ON CONFLICT (name) DO UPDATE SET load = excluded.load, seen_at = excluded.seen_at",
+    "ON CONFLICT (name) DO UPDATE SET room = excluded.room, cores = excluded.cores, queues = excluded.queues, load = excluded.load, "
+    "seen_at = excluded.seen_at", /* a process of the same name may have been another */
     5,
 };
 /* First the supervisors by name, then the queues, then the types that are limited. Who has not been heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. */
@@ -192,7 +193,8 @@ static void limit_children(struct supervisor *s, const struct queue_info *q, con
     }
 }
 
-static void follow_row(struct supervisor *s, const PGresult *res, int row) {
+/* first: one process, if the queue should have any; where there is no room for all, each queue has one before others have more. */
+static void follow_row(struct supervisor *s, const PGresult *res, int row, bool first) {
     struct share_place places[SHARE_PLACES_MAX];
     const struct queue_info *q = queue_table_find(s->rt->queues, pg_col(res, row, 1));
     if (q == NULL) {
@@ -200,6 +202,12 @@ static void follow_row(struct supervisor *s, const PGresult *res, int row) {
     }
     size_t wanted = (size_t)pg_col_int(res, row, 2);
     struct share share = share_of(wanted, places, read_places(s, res, q, places), q->number);
+    if (first) {
+        if (share.n > 0 && supervisor_count(s, q, false) == 0) {
+            follow(s, q, 1);
+        }
+        return;
+    }
     follow(s, q, share.n);
     limit_children(s, q, res, share, wanted);
     if (wanted > 0 && runs(str_c(s->rt->conf->worker_queues), q)) {
@@ -227,8 +235,10 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
         return;
     }
     s->supervisors_n = n;
-    for (int row = (int)n; row < PQntuples(res) && pg_col_int(res, row, 0) == ROW_QUEUE; row++) {
-        follow_row(s, res, row);
+    for (int pass = 0; pass < 2; pass++) {
+        for (int row = (int)n; row < PQntuples(res) && pg_col_int(res, row, 0) == ROW_QUEUE; row++) {
+            follow_row(s, res, row, pass == 0);
+        }
     }
 }
 

@@ -224,6 +224,8 @@ static void begin(struct held *h) {
     if (err_is_set(e)) {
         attempt_fail(a, e);
     } else if (throttle_enter(h) && attempt_enter(a, h->kind->dependency)) {
+        struct wall now = loop_wall(p->rt->loop); /* one that finds no room has not begun */
+        kind_waited(h->kind, now.ms - (int64_t)h->id.ms, &a->job.trace, now);
         a->type->start(a);
     }
     process_enter(p, NULL);

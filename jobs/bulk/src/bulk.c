@@ -48,9 +48,12 @@ static void on_begun(void *arg, struct err err, const PGresult *res) {
     }
 }
 
-static struct str text(struct attempt *a, const json_t *payload, const char *name) {
+/* One that is not there means any; so one for which there is no memory must end the attempt. */
+static struct str text(struct attempt *a, const json_t *payload, const char *name, bool *ok) {
     struct str s = json_opt_str(payload, name, STR_NONE);
-    return s.p != NULL ? arena_str(a->arena, s) : STR_NONE;
+    struct str copy = s.p != NULL ? arena_str(a->arena, s) : STR_NONE;
+    *ok &= s.p == NULL || copy.p != NULL;
+    return copy;
 }
 
 static bool read_op(struct str name, enum bulk_op *out) {
@@ -76,21 +79,26 @@ static void start(struct attempt *a) {
         attempt_fail(a, err_make(ERR_NOMEM, "bulk"));
         return;
     }
+    bool ok = true;
     *b = (struct bulk){
         .attempt = a,
-        .of_tenant = text(a, payload, "of_tenant"),
-        .queue = text(a, payload, "queue"),
-        .type = text(a, payload, "type"),
-        .fingerprint = text(a, payload, "fingerprint"),
-        .author = text(a, payload, "author"),
-        .tenant = text(a, payload, "tenant"),
-        .reason = text(a, payload, "reason"),
+        .of_tenant = text(a, payload, "of_tenant", &ok),
+        .queue = text(a, payload, "queue", &ok),
+        .type = text(a, payload, "type", &ok),
+        .fingerprint = text(a, payload, "fingerprint", &ok),
+        .author = text(a, payload, "author", &ok),
+        .tenant = text(a, payload, "tenant", &ok),
+        .reason = text(a, payload, "reason", &ok),
         .until_ms = json_opt_i64(payload, "until_ms", 0),
         .most = json_opt_i64(payload, "most", 0),
         .per_second = json_opt_i64(payload, "per_second", 1),
     };
     bool known = read_op(json_opt_str(payload, "op", STR("")), &b->op);
     json_decref(payload);
+    if (!ok) {
+        attempt_fail(a, err_make(ERR_NOMEM, "bulk"));
+        return;
+    }
     if (!known) {
         attempt_fail(a, err_make(ERR_INVALID, "no such action"));
         return;

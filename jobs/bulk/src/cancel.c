@@ -44,6 +44,7 @@ struct batch {
     size_t n, left;
     struct journal_end ends[LIMIT_BATCH]; /* whose rows say that they are cancelled */
     size_t ends_n;
+    struct err away; /* of the first job whose module could not be asked */
 };
 
 static void on_noted(void *arg, struct err err, const PGresult *res) {
@@ -86,10 +87,12 @@ static void note(struct batch *t) {
     buf_free(&ids);
 }
 
+/* A batch with jobs that could not be asked is gone through again: those that are closed are not open any more. */
 static void on_finished(void *arg, struct err err) {
     struct batch *t = arg;
-    if (err_is_set(err)) {
-        attempt_fail(t->bulk->attempt, err);
+    struct err failed = err_is_set(err) ? err : t->away;
+    if (err_is_set(failed)) {
+        attempt_fail(t->bulk->attempt, failed);
     } else {
         note(t);
     }
@@ -102,14 +105,21 @@ static void left_one(struct batch *t) {
     if (t->ends_n > 0) {
         journal_finish(&t->bulk->attempt->env->runtime->journal, t->ends, t->ends_n, on_finished, t);
     } else {
-        note(t);
+        on_finished(t, OK);
     }
 }
 
-/* Errors are the job's: it stays as it was, and is passed over. */
+/* Errors are the job's: it stays as it was, and is passed over; but for one of a server of ours. */
+static void take_error(struct batch *t, struct err err) {
+    if (err_is_set(err) && err_class(err.code) == ERR_CLASS_INFRA && !err_is_set(t->away)) {
+        t->away = err;
+    }
+}
+
 static void on_closed(void *arg, struct err err, const struct effect_row *row) {
     struct one *o = arg;
     struct batch *t = o->batch;
+    take_error(t, err);
     if (!err_is_set(err) && row->outcome == OUTCOME_CANCELLED) {
         o->told = true;
         t->ends[t->ends_n++] = (struct journal_end){.id = o->id,
@@ -123,6 +133,7 @@ static void on_closed(void *arg, struct err err, const struct effect_row *row) {
 
 static void on_step(void *arg, struct err err, const struct effect_row *row) {
     struct one *o = arg;
+    take_error(o->batch, err);
     o->told = !err_is_set(err) && row->status == 0;
     left_one(o->batch);
 }
@@ -181,6 +192,6 @@ void bulk_cancel(struct bulk *b) {
     memcpy(values, filter.v, sizeof filter.v);
     values[5] = pg_uuid(b->attempt->job.id, id);
     values[6] = pg_int(b->most, most);
-    values[7] = pg_int(b->per_second, batch);
+    values[7] = pg_int(b->per_second < LIMIT_BATCH ? b->per_second : LIMIT_BATCH, batch);
     pg_exec(b->attempt->env->runtime->platform, &pick_stmt, values, 0, 0, on_picked, t);
 }
