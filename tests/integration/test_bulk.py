@@ -96,16 +96,28 @@ def test_bulk__paced_paused_killed_and_stopped_then_it_does_as_told(stack, clien
     problem(client.post(f"/v1/bulk/{job}/pause", {}), 404, "not_found")
 
 
-def test_bulk__cancel_then_open_jobs_end_and_others_stay(stack, client):
-    ids = [client.enqueue("demo.note", {"text": "later"}, delay_ms=3600000)["id"] for _ in range(9)]
+@pytest.mark.parametrize(("count", "rate"), [(9, 4), (100, 256)])  # the second: more than one statement may have
+def test_bulk__cancel_then_open_jobs_end_and_others_stay(stack, client, count, rate):
+    ids = [client.enqueue("demo.note", {"text": "later"}, delay_ms=3600000)["id"] for _ in range(count)]
     other = client.enqueue("demo.fail", {}, delay_ms=3600000)["id"]
     counted = bulk(client, "cancel", filter={"type": "demo.note", "queue": "default"}).json()
-    assert counted["matched"] == 9
-    job = started(client, "cancel", filter={"type": "demo.note", "queue": "default"}, expect=counted["matched"], rate_per_second=4)
-    assert client.ended(job)["result"] == {"done": 9, "confirmed": 9}
+    assert counted["matched"] == count
+    job = started(client, "cancel", filter={"type": "demo.note", "queue": "default"}, expect=counted["matched"], rate_per_second=rate)
+    assert client.ended(job)["result"] == {"done": count, "confirmed": count}
     assert {client.job(i)["state"] for i in ids} == {"cancelled"}
     assert client.job(other)["state"] == "delayed"
     assert client.delete(f"/v1/jobs/{other}").status_code == 200
+
+
+def test_bulk__dead_then_it_cannot_be_edited_into_another(stack, client):
+    """Its payload says whose jobs it may touch."""
+    job = started(client, "discard", filter={"type": "nothing.such"}, expect=1)
+    assert client.ended(job)["state"] == "done"
+    stack.sql("UPDATE platform.job SET state = 'dead' WHERE id = %s", job)
+    stack.sql("INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, fingerprint, "
+              "traceparent) SELECT id, root_id, generation, 'journal', tenant, queue, type, type_version, payload, 3, '[]', 'x', traceparent "
+              "FROM platform.job WHERE id = %s", job)
+    problem(client.post(f"/v1/jobs/{job}/replay", {"payload": {}}, new_key()), 422, "internal_type")
 
 
 def test_bulk__repeated_with_its_key_then_once(client):

@@ -206,3 +206,15 @@ def test_limits__set_changed_and_deleted_then_listed_and_audited(stack, client):
     assert (detail["before"]["rate_per_second"], detail["after"]["rate_per_second"]) == (2.5, 5)
     assert client.ask("DELETE", "/v1/limits/tenant:acme").status_code == 200
     problem(client.ask("DELETE", "/v1/limits/tenant:acme"), 404, "not_found")
+
+
+def test_limits__of_others_then_not_shown_and_not_changed(stack, client, make_client, make_key):
+    other = make_client("globex")
+    for name in ("tenant:globex", f"key:{other.key_id}", "tenant:acme", "type:demo.note"):
+        assert client.ask("PUT", f"/v1/limits/{name}", json={"rate_per_second": 1000}).status_code == 200
+    operator = Client(stack.api.url, make_key("acme", "view", "operate"))
+    assert [one["limit"] for one in operator.get("/v1/limits").json()["items"]] == ["tenant:acme", "type:demo.note"]
+    for name in ("tenant:globex", f"key:{other.key_id}", "tenant:acme"):
+        problem(operator.ask("PUT", f"/v1/limits/{name}", json={"rate_per_second": 1}), 403, "forbidden")
+        problem(operator.delete(f"/v1/limits/{name}"), 403, "forbidden")
+    assert operator.ask("PUT", "/v1/limits/type:demo.note", json={"rate_per_second": 999}).status_code == 200
