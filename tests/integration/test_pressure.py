@@ -83,6 +83,8 @@ class Level:
                 put(self.shard, missing, "demo.sleep", f'{{"ms":{SLEEP_MS}}}'.encode())
 
     def __enter__(self) -> "Level":
+        epoch = f"pen:{{{QUEUE}:0}}:e"  # ready: there is a group
+        assert ports.wait_until(lambda: (self.shard.r.get(epoch) or b"").startswith(b"ready"), WAIT_S)
         self._thread.start()
         return self
 

@@ -396,8 +396,8 @@ static void test_redis_faults__greeted_and_hung_up_on_each_time_then_the_pauses_
     liar.listener = server_listen_deaf(&port);
     struct redis *r = connect_to(l, port, &s);
     (void)wait_until(l, 1500, greets_and_hangs_up, &liar);
-    assert_int_equal(s.ups, s.downs);
-    assert_in_range(liar.calls, 3, 20); /* about 60 if each began at 50 ms */
+    assert_true(s.ups == s.downs || s.ups == s.downs + 1); /* up at this moment */
+    assert_in_range(liar.calls, 3, 20);                    /* about 60 if each began at 50 ms */
     redis_close(r);
     loop_free(l);
     (void)close(liar.peer);
