@@ -13,7 +13,7 @@ static void judge_found(const struct route *r, struct str path, struct str param
         PROMISE(param.n == 0 && str_is(path, r->path));
         return;
     }
-    PROMISE(param.n > 0 && memchr(param.p, '/', param.n) == NULL);
+    PROMISE(param.n > 0 && ((r->flags & ROUTE_PAGE) != 0 || memchr(param.p, '/', param.n) == NULL));
     int n = snprintf(text, sizeof text, "%.*s%s", (int)(open - r->path), r->path, strchr(open, '}') + 1);
     PROMISE(path.n == (size_t)n + param.n);
     PROMISE(memcmp(path.p, text, (size_t)(open - r->path)) == 0);
