@@ -91,7 +91,7 @@ class Plan:
         write_private(ENV, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items()))
 
     def addresses(self) -> str:
-        return (f"API        {self.api.url}   (OpenAPI at /openapi.json, metrics at /metrics)\n"
+        return (f"API        {self.api.url}   (dashboard at /ui/, OpenAPI at /openapi.json, metrics at /metrics)\n"
                 f"simulator  {self.sim.url}   (payment provider and webhook sink)\n"
                 f"settings   {self.conf}\n"
                 f"logs       {RUN / 'log'}; mails in {RUN / 'mail' / 'mails'}\n"
