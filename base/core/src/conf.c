@@ -302,19 +302,33 @@ static bool is_secret(const char *name) {
 }
 
 /* A secret itself, or an URL with one in it. */
-static void show_text(struct buf *out, const struct setting *s, const char *text) {
-    const char *scheme = strstr(text, "://"), *at = strrchr(text, '@');
-    const char *colon = scheme != NULL && at != NULL ? strchr(scheme + 3, ':') : NULL;
-    if (is_secret(s->name)) {
-        json_add_string(out, text[0] != '\0' ? STR("***") : STR(""));
-    } else if (colon != NULL && colon < at) {
-        struct buf url;
-        buf_init(&url, CONF_URL_BYTES);
+/* Neither the password before the host nor what stands behind a question mark, where libpq takes passwords, too. */
+static void show_url(struct buf *out, const char *text, const char *authority) {
+    const char *query = strchr(text, '?'), *at = strrchr(text, '@'), *colon = strchr(authority, ':');
+    bool has_password = at != NULL && colon != NULL && colon < at;
+    struct buf url;
+    buf_init(&url, CONF_URL_BYTES);
+    if (has_password) {
         buf_add(&url, str_of(text, (size_t)(colon + 1 - text)));
         buf_add_c(&url, "***");
-        buf_add_c(&url, at);
-        json_add_string(out, err_is_set(buf_status(&url)) ? STR("***") : buf_str(&url));
-        buf_free(&url);
+    }
+    const char *rest = has_password ? at : text;
+    if (query != NULL && query < rest) { /* an @ behind it */
+        buf_add_c(&url, "?***");
+    } else {
+        buf_add(&url, str_of(rest, query != NULL ? (size_t)(query - rest) : strlen(rest)));
+        buf_add_c(&url, query != NULL ? "?***" : "");
+    }
+    json_add_string(out, err_is_set(buf_status(&url)) ? STR("***") : buf_str(&url));
+    buf_free(&url);
+}
+
+static void show_text(struct buf *out, const struct setting *s, const char *text) {
+    const char *scheme = strstr(text, "://");
+    if (is_secret(s->name)) {
+        json_add_string(out, text[0] != '\0' ? STR("***") : STR(""));
+    } else if (scheme != NULL) {
+        show_url(out, text, scheme + 3);
     } else {
         json_add_string(out, str_c(text));
     }

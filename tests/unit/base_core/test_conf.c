@@ -308,7 +308,8 @@ static void test_conf__given_secrets_then_they_are_not_shown_and_sources_are(voi
     struct conf c;
     struct buf shown;
     write_file("webhook = { secret = \"whsec_abc\"; }; redis = { url = \"redis://user:pass@h:1/2\"; connect_ms = 20; };"
-               "otlp = { headers = \"Authorization=Bearer%20abc\"; };");
+               "otlp = { headers = \"Authorization=Bearer%20abc\"; };"
+               "postgres = { url = \"postgresql://h:5/db?sslmode=require&password=hush\"; };");
     assert_int_equal(0, setenv("PENSTOCK_MAIL_URL", "smtp://h:25", 1));
     assert_ok(conf_load(path, &c));
     assert_int_equal(0, unsetenv("PENSTOCK_MAIL_URL"));
@@ -323,6 +324,8 @@ static void test_conf__given_secrets_then_they_are_not_shown_and_sources_are(voi
     assert_shown(&shown, "\"otlp.headers\",\"value\":\"***\",");
     assert_null(memmem(shown.p, shown.n, "whsec_abc", 9));
     assert_null(memmem(shown.p, shown.n, "pass@", 5));
+    assert_shown(&shown, "\"value\":\"postgresql://h:5/db?***\",");
+    assert_null(memmem(shown.p, shown.n, "hush", 4));
     buf_free(&shown);
     conf_free(&c);
 }
