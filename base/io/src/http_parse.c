@@ -157,6 +157,10 @@ static struct http_verdict judge_framing(const struct seen *seen, struct http_fr
     if (seen->codings > 1 || (seen->codings == 1 && !str_eq_nocase(seen->coding, STR("chunked")))) {
         return bad("the only transfer coding is chunked");
     }
+    /* llhttp 8.1 does not know chunked before a tab, and a proxy in front may not either. The line's CR follows its value. */
+    if (seen->codings == 1 && seen->coding.p[seen->coding.n] != '\r') {
+        return bad("nothing may follow the transfer coding");
+    }
     if (seen->lengths > 1 || (seen->lengths == 1 && !str_to_u64(seen->length, &f->length))) {
         return bad("Content-Length must be one number");
     }

@@ -46,6 +46,8 @@ static const struct vector vectors[] = {
     V("coding gzip, chunked", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
     V("coding twice", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       400),
+    V("coding with a space and a tab behind", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked \t\r\n\r\n0\r\n\r\n", 400),
+    V("coding with a space behind", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked \r\n\r\n0\r\n\r\n", 400),
     V("coding with vertical tab", "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n", 400),
     V("space before colon", "POST /echo HTTP/1.1\r\n" H "Content-Length : 5\r\n\r\nabcde", 400),
     V("bare CR in value", "GET /echo HTTP/1.1\r\n" H "X: a\rb\r\n\r\n", 400),
