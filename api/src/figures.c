@@ -1,5 +1,6 @@
 #include "figures.h"
 
+#include <base/json.h>
 #include <jobs/runtime.h>
 #include <math.h>
 #include <stdlib.h>
@@ -124,6 +125,16 @@ void figures_add(struct figures *f, const struct queue_table *t, struct str snap
     while (str_cut(&snapshot, '\n', &line)) {
         if (is_wanted(line) && str_cut(&line, '{', &name) && str_cut(&line, '}', &labels) && read_number(str_trim(line), &v)) {
             add_line(f, t, name, labels, v);
+        }
+    }
+}
+
+void figures_add_why(struct figures *f, const json_t *why) {
+    for (unsigned i = 0; i < f->dependencies_n; i++) {
+        struct dependency_figures *d = &f->dependencies[i];
+        struct str text = json_opt_str(why, d->name, STR_NONE);
+        if (text.p != NULL && d->why[0] == '\0') {
+            (void)str_copy_c(text, d->why, sizeof d->why);
         }
     }
 }

@@ -4,10 +4,11 @@
 
 #include <base/limits.h>
 #include <base/str.h>
+#include <jansson.h>
 
 struct queue_table;
 
-enum { FIGURES_BUCKETS = 18, FIGURES_DEPENDENCIES = 32 };
+enum { FIGURES_BUCKETS = 18, FIGURES_DEPENDENCIES = 32, FIGURES_WHY_BYTES = 128 };
 
 /* Of a histogram: how many were at most so many seconds; the last bound is infinite. */
 struct spread {
@@ -24,8 +25,9 @@ struct queue_figures {
 enum { CIRCUIT_SHOWN_CLOSED, CIRCUIT_SHOWN_HALF_OPEN, CIRCUIT_SHOWN_OPEN };
 struct dependency_figures {
     char name[LIMIT_NAME_BYTES + 1];
-    int circuit;   /* the worst of any process */
-    double window; /* of all together */
+    int circuit;                 /* the worst of any process */
+    char why[FIGURES_WHY_BYTES]; /* what the last failed call to it came to, where its circuit is not closed; else "" */
+    double window;               /* of all together */
 };
 
 struct figures {
@@ -36,6 +38,8 @@ struct figures {
 
 /* One process's (metrics_snapshot). Lines that are not as expected are passed over. */
 void figures_add(struct figures *f, const struct queue_table *t, struct str snapshot);
+/* Why it calls some servers no more: circuit_why of its heartbeat, or NULL. After its metrics. */
+void figures_add_why(struct figures *f, const json_t *why);
 
 /* The p-th part of what was observed took at most so many seconds, by interpolation within its bucket; -1: nothing was observed. */
 double spread_quantile(const struct spread *s, double p);

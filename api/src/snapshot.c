@@ -80,6 +80,7 @@ static void take_figures(struct fleet_view *v, const struct api *api, const stru
     for (size_t i = 0; i < n; i++) {
         if (str_is(json_opt_str(processes[i].beat, "role", STR("")), "worker")) {
             figures_add(&v->figures, api->rt->queues, json_opt_str(processes[i].beat, "metrics", STR("")));
+            figures_add_why(&v->figures, json_object_get(processes[i].beat, "circuit_why"));
         }
     }
     for (size_t i = 0; i < LIMIT_QUEUES && v->figured.us != 0 && seconds > 0; i++) {
@@ -164,8 +165,10 @@ static void add_dependencies(struct buf *b, const struct figures *f) {
         const struct dependency_figures *d = &f->dependencies[i];
         buf_add_c(b, i > 0 ? ",{\"name\":" : "{\"name\":");
         json_add_string(b, str_c(d->name));
-        buf_addf(b, ",\"state\":\"%s\",\"window\":%.1f}",
+        buf_addf(b, ",\"state\":\"%s\",\"window\":%.1f,\"why\":",
                  states[d->circuit >= 0 && d->circuit <= CIRCUIT_SHOWN_OPEN ? d->circuit : CIRCUIT_SHOWN_OPEN], d->window);
+        json_add_string(b, str_c(d->why));
+        buf_add_char(b, '}');
     }
     buf_add_char(b, ']');
 }

@@ -1,5 +1,6 @@
 #include <jobs/dependencies.h>
 
+#include <base/json.h>
 #include <base/limits.h>
 #include <base/log.h>
 #include <base/metrics.h>
@@ -112,7 +113,8 @@ static void log_circuit(struct known *k) {
     if (k->shown_us != d->since_us) {
         k->shown_us = d->since_us;
         log_write(d->circuit == CIRCUIT_CLOSED ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "dependency.circuit",
-                  (const struct log_field[]){LF_C("dependency", d->name), LF_C("state", states[d->circuit])}, 2);
+                  (const struct log_field[]){LF_C("dependency", d->name), LF_C("state", states[d->circuit]), LF_C("why", d->why)},
+                  d->circuit == CIRCUIT_CLOSED ? 2 : 3);
     }
 }
 
@@ -173,4 +175,18 @@ void dependencies_list_open(const struct dependencies *t, struct buf *out) {
     if (others) {
         buf_addf(out, "%s" LABEL_OTHERS, comma);
     }
+}
+
+void dependencies_list_why(const struct dependencies *t, struct buf *out) {
+    const struct known *k;
+    size_t n = 0;
+    TAILQ_FOREACH(k, &t->list, link) {
+        if (k->dependency.circuit != CIRCUIT_CLOSED && is_named(k)) {
+            buf_add_char(out, n++ == 0 ? '{' : ',');
+            json_add_string(out, str_c(k->dependency.name));
+            buf_add_char(out, ':');
+            json_add_string(out, str_c(k->dependency.why));
+        }
+    }
+    buf_add_c(out, n > 0 ? "}" : "");
 }

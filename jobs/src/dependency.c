@@ -1,6 +1,7 @@
 #include <jobs/dependency.h>
 
 #include <ctype.h>
+#include <stdio.h>
 
 enum { SECOND_US = 1000000 };
 
@@ -269,6 +270,12 @@ static void failed(struct dependency *d, bool overloaded, bool known_late, int64
         shrink(d);
     }
     count(d, true, now_us);
+}
+
+void dependency_call_why(const struct dependency_call *c, const char *why) {
+    if (c->dependency != NULL) {
+        (void)snprintf(c->dependency->why, sizeof c->dependency->why, "%s", why);
+    }
 }
 
 void dependency_call_end(struct dependency_call *c, enum call_verdict verdict, int64_t now_us, int64_t after_ms) {

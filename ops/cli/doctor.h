@@ -11,7 +11,8 @@ struct doctor_queue {
     unsigned shards;
     int64_t desired, alive; /* worker processes */
     int64_t cut_off;        /* of those, with an open circuit, */
-    char open[64];          /* and whose, of one of them */
+    char open[64];          /* and whose, of one of them, */
+    char why[160];          /* and what the last call came to */
 };
 
 struct doctor {

@@ -297,6 +297,11 @@ static void keep_names(void *arg, const struct reply *reply) {
     }
 }
 
+static void say_why(const json_t *why, struct doctor_queue *q) {
+    const char *text = json_string_value(json_object_iter_value(json_object_iter((json_t *)(uintptr_t)why)));
+    (void)snprintf(q->why, sizeof q->why, "%s%s", text != NULL ? ": " : "", text != NULL ? text : "");
+}
+
 static void count_beat(struct fleet *f, const json_t *beat) {
     struct str role = json_opt_str(beat, "role", STR(""));
     struct str queue = json_opt_str(beat, "queue", STR(""));
@@ -310,6 +315,7 @@ static void count_beat(struct fleet *f, const json_t *beat) {
             q->cut_off += open.n > 0;
             if (open.n > 0) {
                 (void)snprintf(q->open, sizeof q->open, "%.*s", STR_ARG(open));
+                say_why(json_object_get(beat, "circuit_why"), q);
             }
         }
     }
@@ -341,7 +347,7 @@ static void say_queue(struct doctor *d, const struct doctor_queue *q) {
     enum doctor_level level = q->alive == 0 && q->desired > 0 ? DOCTOR_FAIL : q->alive != q->desired ? DOCTOR_WARN : DOCTOR_OK;
     if (level == DOCTOR_OK && q->cut_off > 0) {
         doctor_say(d, DOCTOR_WARN, what, "its jobs wait for it, and no attempt is charged",
-                   "%s does not answer %lld of %lld processes", q->open, (long long)q->cut_off, (long long)q->alive);
+                   "%s does not answer %lld of %lld processes%s", q->open, (long long)q->cut_off, (long long)q->alive, q->why);
         return;
     }
     doctor_say(d, level, what,

@@ -52,6 +52,19 @@ static void add_list(char out[TABLE_CELL_BYTES], const json_t *list) {
     }
 }
 
+/* "name: text, name: text". */
+static void add_texts(char out[TABLE_CELL_BYTES], const json_t *object) {
+    size_t at = 0;
+    const char *name;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)object, name, v) {
+        if (at < TABLE_CELL_BYTES && json_is_string(v)) {
+            int n = snprintf(out + at, TABLE_CELL_BYTES - at, "%s%s: %s", at > 0 ? ", " : "", name, json_string_value(v));
+            at += n > 0 ? (size_t)n : 0;
+        }
+    }
+}
+
 static void add_value(char out[TABLE_CELL_BYTES], const json_t *v) {
     if (json_is_string(v)) {
         (void)snprintf(out, TABLE_CELL_BYTES, "%s", json_string_value(v));
@@ -63,6 +76,8 @@ static void add_value(char out[TABLE_CELL_BYTES], const json_t *v) {
         (void)snprintf(out, TABLE_CELL_BYTES, "%s", json_is_true(v) ? "true" : "false");
     } else if (json_is_array(v)) {
         add_list(out, v);
+    } else if (json_is_object(v)) {
+        add_texts(out, v);
     }
 }
 

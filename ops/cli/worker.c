@@ -15,6 +15,7 @@ static const struct column columns[] = {
     {"PID", "pid", COLUMN_TEXT, COLUMN_WIDE},
     {"VERSION", "version", COLUMN_TEXT, COLUMN_WIDE},
     {"AGE", "started_ms", COLUMN_AGE, 0},
+    {"WHY", "circuit_why", COLUMN_TEXT, COLUMN_WIDE},
 };
 
 int cli_worker_list(const struct options *o) {

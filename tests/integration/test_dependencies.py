@@ -79,6 +79,8 @@ def test_provider__away_then_its_jobs_wait_uncharged_and_all_are_paid_once(stack
         since = log_size(stack.roles["worker"].log)
         orders += place(client, 20)
         assert ports.wait_until(lambda: 2 in shown(client, "provider_circuit_state", provider="payments"), WAIT_S)
+        why = [p["circuit_why"]["payments"] for p in client.get("/v1/workers").json()["items"] if "circuit_why" in p]
+        assert why and all("refused" in text.lower() or "connect" in text.lower() for text in why), why
         assert any(p.get("circuit_open") == "payments" for p in client.get("/v1/workers").json()["items"] if p.get("queue") == "orders")
         told = cli_of(stack)("doctor", code=None).out
         assert any("worker.orders" in line and "payments does not answer" in line for line in told.splitlines()), told

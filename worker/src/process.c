@@ -274,6 +274,24 @@ static void on_signal(void *arg, int signum) {
     }
 }
 
+static void add_circuits(const struct dependencies *t, struct buf *json) {
+    struct buf names, why;
+    buf_init(&names, OPEN_NAMES_MAX);
+    buf_init(&why, OPEN_NAMES_MAX * 8);
+    dependencies_list_open(t, &names);
+    dependencies_list_why(t, &why);
+    if (names.n > 0) {
+        buf_add_c(json, ",\"circuit_open\":");
+        json_add_string(json, buf_str(&names));
+    }
+    if (why.n > 0 && !err_is_set(buf_status(&why))) {
+        buf_add_c(json, ",\"circuit_why\":");
+        buf_add(json, buf_str(&why));
+    }
+    buf_free(&names);
+    buf_free(&why);
+}
+
 static void add_beat(void *arg, struct buf *json) {
     struct process *p = arg;
     size_t slots = p->queue != NULL ? process_slots(p) : 0;
@@ -282,14 +300,7 @@ static void add_beat(void *arg, struct buf *json) {
         ",\"slot\":%d,\"slots\":%zu,\"busy\":%zu,\"waiting\":%zu,\"quiet\":%s,\"draining\":%s,\"quarantine\":%s,\"consumer\":\"%s\"",
         p->options->slot, slots, p->running_n, p->waiting_n, p->quiet ? "true" : "false", p->draining ? "true" : "false",
         p->lone ? "true" : "false", p->consumer);
-    struct buf open;
-    buf_init(&open, OPEN_NAMES_MAX);
-    dependencies_list_open(p->rt->dependencies, &open);
-    if (open.n > 0) {
-        buf_add_c(json, ",\"circuit_open\":");
-        json_add_string(json, buf_str(&open));
-    }
-    buf_free(&open);
+    add_circuits(p->rt->dependencies, json);
 }
 
 /* What may never happen is shown as 0, as kinds_show_zeros() does. */

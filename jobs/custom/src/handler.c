@@ -101,6 +101,11 @@ static int64_t retry_after(const struct posting *p, const struct http_reply *rep
 static void note_answer(struct posting *p, struct err err, const struct http_reply *reply) {
     enum call_verdict v = reply != NULL ? call_verdict_of_status(reply->status)
                                         : attempt_call_verdict(p->attempt, p->stop == TIMED_OUT ? ERR_TIMEOUT : err.code);
+    if (call_has_failed(v) && reply != NULL) {
+        dependency_call_why(&p->watched, err_make(ERR_TRANSIENT, "the handler answered %d", reply->status).detail);
+    } else if (call_has_failed(v)) {
+        dependency_call_why(&p->watched, p->stop == TIMED_OUT ? "no answer in time" : err.detail);
+    }
     dependency_call_end(&p->watched, v, now_us(p), reply != NULL ? retry_after(p, reply) : 0);
 }
 

@@ -22,5 +22,7 @@ void dependencies_beat(struct dependencies *t, size_t most, int64_t now_us);
 
 /* The names of those that are not closed, with commas between them; "webhooks" for all that are not named. */
 void dependencies_list_open(const struct dependencies *t, struct buf *out);
+/* The same as JSON, but for what has no name: {"mail":"what its last failed call came to", …}. Nothing when there is none. */
+void dependencies_list_why(const struct dependencies *t, struct buf *out);
 
 #endif

@@ -51,7 +51,7 @@ struct dependency_place {
     bool probe;
 };
 
-enum { DEPENDENCY_NAME_MAX = 255 };
+enum { DEPENDENCY_NAME_MAX = 255, DEPENDENCY_WHY_MAX = 127 };
 
 struct dependency {
     char name[DEPENDENCY_NAME_MAX + 1];
@@ -74,6 +74,7 @@ struct dependency {
     int64_t filled_us;
     int64_t later_us, retry_later_us;       /* until when those who were refused are spread */
     uint64_t refused[REFUSED_MAX], retried; /* so far */
+    char why[DEPENDENCY_WHY_MAX + 1];       /* what the last call that failed came to, for people; "" before one */
 };
 
 /* most: at least 1. name is cut to fit. */
@@ -100,6 +101,8 @@ int64_t dependency_asked_ms(const struct dependency *d,
 bool dependency_retry(struct dependency *d, int64_t now_us, int64_t *out_wait_ms);
 /* d NULL: of no server that is watched. first: it repeats none, and feeds the budget. */
 void dependency_call_begin(struct dependency *d, struct dependency_call *c, bool first, int64_t now_us);
+/* Before the end of one that failed: why, cut to fit. */
+void dependency_call_why(const struct dependency_call *c, const char *why);
 /* after_ms: of a failed one, what the server asked for (Retry-After); heeded up to five minutes; 0: nothing. */
 void dependency_call_end(struct dependency_call *c, enum call_verdict verdict, int64_t now_us, int64_t after_ms);
 

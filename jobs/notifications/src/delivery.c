@@ -59,7 +59,10 @@ void delivery_call_begin(struct delivery *d) {
     dependency_call_begin(a->place.dependency, &d->call, a->job.attempt == 0, loop_now(a->env->loop).us);
 }
 
-void delivery_call_end(struct delivery *d, enum call_verdict verdict, int64_t retry_after_ms) {
+void delivery_call_end(struct delivery *d, enum call_verdict verdict, const char *why, int64_t retry_after_ms) {
+    if (call_has_failed(verdict)) {
+        dependency_call_why(&d->call, why);
+    }
     dependency_call_end(&d->call, verdict, loop_now(d->attempt->env->loop).us, retry_after_ms);
 }
 

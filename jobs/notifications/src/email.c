@@ -37,7 +37,7 @@ static void on_mailed(void *arg, struct err err) {
     struct delivery *d = m->d;
     timer_free(m->slow);
     tell_state(m, err);
-    delivery_call_end(d, is_answer(err) ? CALL_OK : attempt_call_verdict(d->attempt, err.code), 0);
+    delivery_call_end(d, is_answer(err) ? CALL_OK : attempt_call_verdict(d->attempt, err.code), err.detail, 0);
     if (!err_is_set(err)) {
         delivery_sent(d);
     } else if (err.code == ERR_NET_NOT_SENT) { /* the relay is our own dependency: never a failure of the job */
@@ -72,7 +72,7 @@ static void send(struct delivery *d) {
     timer_start(m->slow, SLOW_MS);
     delivery_call_begin(d);
     if (mail_send(a->env->http, &spec, on_mailed, m) == NULL) {
-        delivery_call_end(d, CALL_UNTOLD, 0);
+        delivery_call_end(d, CALL_UNTOLD, "", 0);
         timer_free(m->slow);
         delivery_failed(d, err_make(ERR_NOMEM, "mail"), 0);
     }

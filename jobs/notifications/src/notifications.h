@@ -24,9 +24,9 @@ struct delivery {
 
 /* Parses the payload and passes the gate, then calls send; or ends the attempt. */
 void delivery_start(struct attempt *a, const char *channel, const char *recipient_member, void (*send)(struct delivery *d));
-/* Around the call. */
+/* Around the call. why: of one that failed. */
 void delivery_call_begin(struct delivery *d);
-void delivery_call_end(struct delivery *d, enum call_verdict verdict, int64_t retry_after_ms);
+void delivery_call_end(struct delivery *d, enum call_verdict verdict, const char *why, int64_t retry_after_ms);
 void delivery_sent(struct delivery *d);
 /* retry_after_ms: what the receiver asked for, 0 none. */
 void delivery_failed(struct delivery *d, struct err err, int64_t retry_after_ms);

@@ -15,20 +15,20 @@ enum {
 
 static void on_answer(void *arg, struct err err, const struct http_reply *reply) {
     struct delivery *d = arg;
-    int64_t after = 0;
-    if (reply != NULL) {
-        after = retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(d->attempt->env->loop).ms);
-    }
-    delivery_call_end(d, reply != NULL ? call_verdict_of_status(reply->status) : attempt_call_verdict(d->attempt, err.code),
-                      after);
     if (err_is_set(err)) {
+        delivery_call_end(d, attempt_call_verdict(d->attempt, err.code), err.detail, 0);
         delivery_failed(d, err, 0);
-    } else if (reply->status >= 200 && reply->status < 300) {
+        return;
+    }
+    int64_t after = retry_after_parse(reply->retry_after.p, reply->retry_after.n, loop_wall(d->attempt->env->loop).ms);
+    struct err answered = err_make(ERR_TRANSIENT, "the endpoint answered %d", reply->status);
+    delivery_call_end(d, call_verdict_of_status(reply->status), answered.detail, after);
+    if (reply->status >= 200 && reply->status < 300) {
         delivery_sent(d);
     } else if (reply->status == 410) {
         delivery_failed(d, err_make(ERR_REFUSED, "the endpoint is gone (410)"), 0);
     } else {
-        delivery_failed(d, err_make(ERR_TRANSIENT, "the endpoint answered %d", reply->status), after);
+        delivery_failed(d, answered, after);
     }
 }
 
@@ -87,7 +87,7 @@ static void send(struct delivery *d) {
         };
         delivery_call_begin(d);
         if (http_send(a->env->http, &spec, on_answer, d) == NULL) {
-            delivery_call_end(d, CALL_UNTOLD, 0);
+            delivery_call_end(d, CALL_UNTOLD, "", 0);
             delivery_failed(d, err_make(ERR_NOMEM, "webhook"), 0);
         }
     }

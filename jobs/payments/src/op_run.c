@@ -180,6 +180,9 @@ static void record_unknown(struct op_run *r) {
 static void note_answer(struct op_run *r, const struct provider_answer *a) {
     enum call_verdict v = call_verdict_of(a->err.code);
     bool cut = call_has_failed(v) && ms_left(r) <= RECORD_RESERVE_MS;
+    if (call_has_failed(v) && !cut) {
+        dependency_call_why(&r->call, a->err.detail);
+    }
     dependency_call_end(&r->call, cut || (r->asked && v == CALL_OK) ? CALL_UNTOLD : v, now_us(r), a->after_ms);
 }
 

@@ -31,7 +31,7 @@ struct err sim_request(const struct provider_call *c, struct str secret, struct 
 
 static void unknown(struct provider_answer *out, const char *why, int status) {
     *out = (struct provider_answer){.outcome = PROVIDER_UNKNOWN,
-                                    .err = err_make(ERR_BAD_REPLY, "provider: %s, status %d", why, status)};
+                                    .err = err_make(ERR_BAD_REPLY, "the provider answered %d: %s", status, why)};
 }
 
 static bool read_booking(const json_t *o, struct provider_answer *out) {
@@ -67,10 +67,10 @@ void sim_read_call(enum op_kind kind, int status, struct str body, json_t **out_
     } else if (is_refusal(status)) {
         a.outcome = PROVIDER_REFUSED;
         if (call_has_failed(call_verdict_of_status(status))) {
-            a.err = err_make(ERR_TRANSIENT, "provider: status %d", status);
+            a.err = err_make(ERR_TRANSIENT, "the provider answered %d", status);
         }
     } else {
-        unknown(&a, "an answer that says nothing", status);
+        unknown(&a, "not a word of the payment", status);
     }
     *out = a;
 }

@@ -44,6 +44,8 @@ static void test_table__given_no_rows_or_no_headers_then_only_what_there_is(void
     assert_table("NAME  TYPE  QUEUE  WAITING  AGE\n", "[]", true);
     assert_table("", "[]", false);
     assert_table("a  -  -  -  -\n", "{\"id\":\"a\"}", false);
+    assert_table("a  x,?  b: c, d: e  -  -\n", "{\"id\":\"a\",\"type\":[\"x\",1],\"queue\":{\"b\":\"c\",\"n\":1,\"d\":\"e\"}}",
+                 false);
 }
 
 static void test_table__given_long_texts_then_it_fits_80_columns_and_names_stay_whole(void **state) {

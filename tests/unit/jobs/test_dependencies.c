@@ -51,6 +51,7 @@ static void break_it(struct dependency *d, int64_t now_us) {
     for (int i = 0; i < 10; i++) {
         struct dependency_call c = {0};
         dependency_call_begin(d, &c, true, now_us);
+        dependency_call_why(&c, "it \"broke\"");
         dependency_call_end(&c, CALL_FAILED, now_us, 0);
     }
 }
@@ -124,6 +125,7 @@ static void test_beat__then_bounds_series_and_names(void **state) {
     (void)dependencies_find(t, STR(""), STR("payments"));
     buf_init(&names, 100);
     dependencies_list_open(t, &names);
+    dependencies_list_why(t, &names);
     assert_int_equal(0, names.n);
     break_it(mail, 1);
     break_it(host(t, 1), 1);
@@ -143,6 +145,9 @@ static void test_beat__then_bounds_series_and_names(void **state) {
     assert_true(shows("provider_retries_total{provider=\"mail\"} 1\n"));
     dependencies_list_open(t, &names);
     assert_str("mail,webhooks", buf_str(&names));
+    buf_clear(&names);
+    dependencies_list_why(t, &names);
+    assert_str("{\"mail\":\"it \\\"broke\\\"\"}", buf_str(&names)); /* of tenants' hosts it is their own business */
     buf_free(&names);
     dependencies_free(t);
 }

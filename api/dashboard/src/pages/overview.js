@@ -25,7 +25,7 @@ function troubles(snapshot) {
   }
   for (const one of snapshot.dependencies ?? []) {
     if (one.state !== 'closed') {
-      said.push([one.state === 'open' ? 'bad' : 'warn', `The circuit to ${one.name} is ${one.state}: its jobs wait, no attempt is charged`, '/ui/workers']);
+      said.push([one.state === 'open' ? 'bad' : 'warn', `The circuit to ${one.name} is ${one.state}: its jobs wait, no attempt is charged${one.why ? `. Its last answer: ${one.why}` : ''}`, '/ui/workers']);
     }
   }
   return said;
