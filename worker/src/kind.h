@@ -50,6 +50,7 @@ struct kind *kinds_find(struct kinds *k, struct str type); /* never NULL: "unkno
 /* What this process can run, from the first-th type on: at most LIMIT_BATCH; how many. */
 size_t kinds_known(const struct kinds *k, size_t first, struct queue_kind out[LIMIT_BATCH]);
 
+MUST struct err kind_schema(struct kind *k, const struct schema **out); /* of the payload, compiled when it is first asked for */
 /* ERR_INVALID: the payload does not satisfy the type's schema. For jobs that no API has checked. */
 MUST struct err kind_check(struct kind *k, struct str payload);
 
