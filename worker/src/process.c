@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BEATS = 3, OPEN_NAMES_MAX = 1024 };
+enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BEATS = 3, WAITING_BEATS = 3, OPEN_NAMES_MAX = 1024 };
 
 int64_t process_ms(const struct process *p, struct mono since) { return mono_ms_since(loop_now(p->rt->loop), since); }
 
@@ -210,10 +210,21 @@ static void unpark_all(struct process *p) {
     }
 }
 
+/* Until it is ready it has Postgres to wait for. That is no hanging: it beats, and is there when Postgres is. */
+static void wait_for_postgres(struct process *p) {
+    if (++p->beats == WAITING_BEATS) {
+        LOG(WARN, "worker.waiting", LF_C("queue", p->options->queue), LF_C("for", "postgres"));
+    }
+}
+
 static void on_beat(void *arg) {
     struct process *p = arg;
     p->table->beats++;
     limits_beat(p->rt->conf);
+    if (p->queue == NULL) {
+        wait_for_postgres(p);
+        return;
+    }
     dependencies_beat(p->rt->dependencies, queue_slots(p), loop_now(p->rt->loop).us);
     run_watch(p);
     settle_again(p);
@@ -312,9 +323,7 @@ static void on_ready(void *arg) {
         return;
     }
     show_zeros(p);
-    p->table->beats++; /* its signals are heard */
-    limits_beat(p->rt->conf);
-    timer_start_every(p->beat, BEAT_MS);
+    p->table->ready = 1;
     timer_start_every(p->renew, p->rt->conf->worker_lease_ms * 3 / 10);
     LOG(INFO, "worker.ready", LF_C("queue", p->queue->name), LF_C("consumer", p->consumer));
     process_wake(p);
@@ -433,6 +442,9 @@ int worker_process_main(const struct worker_options *o) {
         e = signals_new(p->rt->loop, wanted, sizeof wanted / sizeof wanted[0], on_signal, p, &signals);
     }
     if (!err_is_set(e)) {
+        p->table->beats++; /* its signals are heard */
+        limits_beat(p->rt->conf);
+        timer_start_every(p->beat, BEAT_MS);
         runtime_start(p->rt, on_ready, p);
         loop_run(p->rt->loop);
     } else {
