@@ -176,7 +176,7 @@ static void take_swept(struct process *p, const struct claimed *entries, size_t 
         if (h != NULL) {
             h->listed = true;
             h->reclaimed = reclaimed;
-            p->reclaiming |= reclaimed;
+            p->reclaimed_n += reclaimed;
             line_up(h);
         }
     }
@@ -272,7 +272,10 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
         p->sweep_again |= !reclaims; /* it was not the last of them, perhaps */
         take_swept(p, entries, n, reclaims);
     }
-    p->reclaim_again |= reclaims && !p->reclaiming && (n > 0 || p->reclaim_left > 0);
+    if (reclaims && n == 0 && p->reclaim_left == 0 && p->reclaimed_n == 0) {
+        p->reclaim_window = 1; /* that was all: the next silence may have another cause */
+    }
+    p->reclaim_again |= reclaims && (n > 0 || p->reclaim_left > 0);
 }
 
 /* False: not now. */
@@ -300,17 +303,28 @@ void claim_sweep(struct process *p, size_t keep) {
     }
 }
 
-/* What a silent process held may be what silenced it: one such entry at a time, shard after shard, so that it takes one process along
- * and is soon known. Where there is room for one entry only, this brings what was handed back, too. */
+bool claim_may_reclaim(const struct process *p) { return !p->reclaiming && p->reclaimed_n < p->reclaim_window; }
+
+/* What a silent process held may be what silenced it: at first one such entry, shard after shard, so that it takes one process along and
+ * is soon known; one more for each that ran and did no harm. Where there is room for few this brings what was handed back, too. */
 void claim_reclaim(struct process *p) {
-    if (p->reclaiming) {
+    size_t room = claim_room(p), most = p->reclaim_window - p->reclaimed_n;
+    if (!claim_may_reclaim(p)) {
         return;
     }
     p->reclaim_left = p->reclaim_again && p->reclaim_left > 0 ? p->reclaim_left - 1 : p->queue->shards_n - 1;
     p->reclaim_again = false;
     p->reclaim_shard = (p->reclaim_shard + 1) % p->queue->shards_n;
     p->reclaiming = true; /* the answer may come at once */
-    if (!sweep(p, p->queue->shards[p->reclaim_shard], 1, p->rt->conf->worker_lease_ms)) {
+    if (!sweep(p, p->queue->shards[p->reclaim_shard], room < most ? room : most, p->rt->conf->worker_lease_ms)) {
         p->reclaiming = false;
     }
+}
+
+void claim_reclaimed_left(struct process *p, const struct held *h) {
+    bool harmless = h->slot->started != 0 && h->next != NEXT_SUSPECT;
+    p->reclaimed_n--;
+    p->reclaim_window = !harmless ? 1 : p->reclaim_window < LIMIT_BATCH ? p->reclaim_window + 1 : LIMIT_BATCH;
+    p->reclaim_again = true;
+    p->reclaim_left = p->queue->shards_n;
 }

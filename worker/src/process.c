@@ -78,13 +78,12 @@ void process_enter(struct process *p, const struct held *h) {
 
 void held_release(struct held *h) {
     struct process *p = h->process;
+    if (h->reclaimed) {
+        h->reclaimed = false;
+        claim_reclaimed_left(p, h);
+    }
     *h->slot = (struct slot_entry){.id = {0, 0}};
     h->state = HELD_FREE;
-    if (h->reclaimed) {
-        h->reclaimed = p->reclaiming = false;
-        p->reclaim_again = true;
-        p->reclaim_left = p->queue->shards_n;
-    }
     if (h->abandoned) {
         return; /* its handler may use it still, and releases it when it comes to an end after all */
     }
@@ -232,7 +231,7 @@ static void on_beat(void *arg) {
         lone_beat(p);
         return;
     }
-    claim_sweep(p, !p->reclaiming);
+    claim_sweep(p, claim_may_reclaim(p));
     claim_reclaim(p);
     if (!p->draining && p->beats++ % UNPARK_BEATS == 0) {
         unpark_all(p);
@@ -395,6 +394,7 @@ static void process_close(struct process *p) {
 static void process_init(struct process *p, const struct worker_options *o) {
     p->options = o;
     p->lone = o->quarantine;
+    p->reclaim_window = 1;
     TAILQ_INIT(&p->free);
     TAILQ_INIT(&p->unchecked);
     TAILQ_INIT(&p->waiting);
