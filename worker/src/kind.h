@@ -29,10 +29,9 @@ struct kind {
     struct module_env *env;        /* of its module */
     struct dependency *dependency; /* its type's; NULL: none */
     const char *queue;
-    double usual_us;  /* moving average of run times, while spans are on */
-    uint32_t running; /* attempts of it */
     /* throttle.c */
-    int64_t service_us;    /* of an attempt, an average */
+    uint32_t running;      /* attempts of it */
+    int64_t service_us;    /* of an attempt that was not refused, a moving average */
     int64_t later_us;      /* when the last one that found no room comes again */
     struct schema *schema; /* of the payload; NULL: not needed so far */
     struct series *queue_wait, *duration, *attempts[LABEL_MAX], *finished[OUTCOME_MAX]; /* NULL: not needed so far */

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { SLOW_TIMES = 4, AVERAGE_WEIGHT = 16, NAME_BYTES = 80 };
+enum { SLOW_TIMES = 4, NAME_BYTES = 80 };
 
 static struct span_scope *find(void *arg, uint32_t owner) {
     struct process *p = arg;
@@ -37,11 +37,7 @@ static struct str name_of(char room[NAME_BYTES], const char *operation, const st
 }
 
 /* Four times as long as its type usually takes, and long enough to matter. */
-static bool was_slow(struct kind *k, int64_t us) {
-    double usual = k->usual_us;
-    k->usual_us += ((double)us - usual) / AVERAGE_WEIGHT;
-    return us >= SLOW_JOB_MS * 1000 && (double)us > SLOW_TIMES * usual;
-}
+static bool was_slow(const struct kind *k, int64_t us) { return us >= SLOW_JOB_MS * 1000 && us > SLOW_TIMES * k->service_us; }
 
 static void close_scope(struct held *h, const struct attempt_end *end, uint32_t number, bool failed, bool always) {
     const struct process *p = h->process;

@@ -156,7 +156,6 @@ static void ended(struct held *h, const struct attempt_end *end) {
     h->wrote_follow_ups = end->follow_ups;
     p->service_ms += ((double)us / 1000 - p->service_ms) / AVERAGE_WEIGHT;
     kind_ran(h->kind, us, &h->attempt.job.trace, loop_wall(p->rt->loop));
-    throttle_left(h, end, us);
     p->table->busy = (uint32_t)p->running_n;
     p->table->attempts++;
     p->table->ran_us += (uint64_t)us;
@@ -167,6 +166,7 @@ static void ended(struct held *h, const struct attempt_end *end) {
     }
     kind_attempt(h->kind, h->label);
     record_attempt(h, end, attempt, us);
+    throttle_left(h, end, us);
     log_attempt(h, end, attempt, us / 1000);
     process_wake(p);
 }
