@@ -1,6 +1,7 @@
 /* Bringing entries in: the blocking read, the sweep of stale and handed-back entries, and what each entry turns out to be. */
 #include "failure.h"
 #include "process.h"
+#include "record.h"
 
 #include <base/fault.h>
 #include <base/log.h>
@@ -160,17 +161,24 @@ static void line_up(struct held *h) {
     }
 }
 
+/* n: no more than was asked for, a batch. */
 static void take_new(struct process *p, const struct claimed *entries, size_t n) {
+    struct held *taken[LIMIT_BATCH];
+    size_t taken_n = 0;
     for (size_t i = 0; i < n; i++) {
         struct held *h = held_take(p, &entries[i]);
         if (h != NULL) { /* else no memory: it stays pending under our name and comes back by its lease */
             line_up(h);
+            taken[taken_n++] = h;
         }
     }
+    record_receive(p, taken, taken_n, p->asked);
 }
 
 /* Somebody held these before us, and may have listed their jobs as running. */
-static void take_swept(struct process *p, const struct claimed *entries, size_t n, bool reclaimed) {
+static void take_swept(struct process *p, const struct claimed *entries, size_t n, bool reclaimed, struct mono asked) {
+    struct held *taken[LIMIT_BATCH];
+    size_t taken_n = 0;
     for (size_t i = 0; i < n; i++) {
         struct held *h = take_back(p, &entries[i]) ? NULL : held_take(p, &entries[i]);
         if (h != NULL) {
@@ -178,8 +186,10 @@ static void take_swept(struct process *p, const struct claimed *entries, size_t 
             h->reclaimed = reclaimed;
             p->reclaimed_n += reclaimed;
             line_up(h);
+            taken[taken_n++] = h;
         }
     }
+    record_receive(p, taken, taken_n, asked);
     check_cancels(p);
 }
 
@@ -233,6 +243,7 @@ void claim_more(struct process *p) {
     const struct shard *const *shards = (const struct shard *const *)p->queue->shards;
     size_t per_shard = n > p->queue->shards_n ? n / p->queue->shards_n : 1; /* COUNT is per stream */
     p->claiming = 2;
+    p->asked = loop_now(p->rt->loop);
     queue_claim(&p->reader, shards, p->queue->shards_n, str_c(p->consumer), per_shard, p->rt->conf->worker_block_ms, on_claimed,
                 p);
     queue_cancels_any(&p->reader, shards, p->queue->shards_n, on_cancels_any, p);
@@ -246,6 +257,7 @@ void claim_cancel_read(struct process *p) {
 struct sweeping {
     struct process *process;
     size_t asked;
+    struct mono began;
     bool reclaims;
 };
 
@@ -255,6 +267,7 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
     struct sweeping *s = arg;
     struct process *p = s->process;
     bool reclaims = s->reclaims;
+    struct mono began = s->began;
     p->asked_n -= s->asked;
     free(s);
     process_wake(p); /* the room that was kept for the sweep is free: whoever found none may read now */
@@ -270,7 +283,7 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
     if (n > 0) {
         FAILPOINT(SWEEP_AFTER);
         p->sweep_again |= !reclaims; /* it was not the last of them, perhaps */
-        take_swept(p, entries, n, reclaims);
+        take_swept(p, entries, n, reclaims, began);
     }
     if (reclaims && n == 0 && p->reclaim_left == 0 && p->reclaimed_n == 0) {
         p->reclaim_window = 1; /* that was all: the next silence may have another cause */
@@ -284,7 +297,7 @@ static bool sweep(struct process *p, const struct shard *shard, size_t count, in
     if (s == NULL) {
         return false; /* the next beat */
     }
-    *s = (struct sweeping){p, count, lease_ms > 0};
+    *s = (struct sweeping){p, count, loop_now(p->rt->loop), lease_ms > 0};
     p->asked_n += count;
     queue_sweep(&p->rt->redis, shard, str_c(p->consumer), count, lease_ms, on_swept, s);
     return true;

@@ -84,6 +84,7 @@ struct process {
     struct turn_end flush;
     struct timer *beat, *renew, *drain_timer;
     int claiming;                   /* answers of the reader still to come: to the read, and whether a cancel request stands */
+    struct mono asked;              /* when it was asked */
     bool claim_failed, cancels_any; /* what they were */
     bool sweep_again, quiet, draining, last_words, leaving, done; /* last_words: the drain deadline has passed */
     bool reclaiming, reclaim_again;                               /* reclaimed entries are asked for; look for more */
@@ -123,7 +124,6 @@ void claim_take_lone(struct process *p, const struct claimed *c, int64_t crashes
 void lone_more(struct process *p);
 void lone_beat(struct process *p);
 void lone_clear(struct process *p, const struct shard *shard, struct held *const *held, size_t n); /* before they are settled */
-
 /* run.c */
 void run_waiting(struct process *p);
 void run_watch(struct process *p);                          /* once a second: time that is up, cancellations */

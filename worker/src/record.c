@@ -79,6 +79,35 @@ void record_attempt(struct held *h, const struct attempt_end *end, uint32_t numb
     h->attempt.scope.arena = NULL;
 }
 
+void record_receive(const struct process *p, struct held *const *held, size_t n, struct mono began) {
+    struct trace links[LIMIT_BATCH];
+    size_t links_n = 0;
+    char name[NAME_BYTES];
+    for (size_t i = 0; i < n && span_is_on(); i++) {
+        if (trace_is_sampled(&held[i]->attempt.job.trace)) {
+            links[links_n++] = held[i]->attempt.job.trace;
+        }
+    }
+    if (links_n == 0) {
+        return;
+    }
+    const struct span s = {
+        .trace = trace_new(), /* it may have begun before the jobs were made */
+        .kind = SPAN_CLIENT,
+        .name = name_of(name, "receive", p),
+        .began = began,
+        .ended = clock_mono(&clock_system),
+        .message = STR(""),
+        .links = links,
+        .links_n = links_n,
+        SPAN_ATTRS(SA_C("messaging.system", "redis"), SA_C("messaging.operation.name", "receive"),
+                   SA_C("messaging.operation.type", "receive"), SA_C("messaging.destination.name", p->queue->name),
+                   SA_C("messaging.consumer.group.name", GROUP), SA_C("messaging.client.id", p->consumer),
+                   SA_INT("messaging.batch.message_count", n)),
+    };
+    span_emit(&s);
+}
+
 static void emit(struct span *s, struct held *const *held, size_t n, struct mono began, struct err err) {
     const struct trace *of[LIMIT_BATCH];
     for (size_t i = 0; i < n; i++) {
