@@ -1,5 +1,6 @@
 /* Acceptance of stream-class jobs: one Function call per shard and turn of the loop. */
 #include <base/fault.h>
+#include <jobs/sending.h>
 #include <queues/enqueue.h>
 #include <queues/envelope.h>
 #include <stdlib.h>
@@ -16,8 +17,17 @@ struct enter {
 /* One call. */
 struct group {
     size_t n;
+    struct mono began;
     struct acceptance *rows[LIMIT_BATCH];
 };
+
+static void record(const struct group *g, struct err err) {
+    const struct trace *of[LIMIT_BATCH];
+    for (size_t i = 0; i < g->n; i++) {
+        of[i] = &g->rows[i]->trace;
+    }
+    sending_record_call("pen_enqueue_1", of, g->n, g->began, err);
+}
 
 static void on_entered(void *arg, struct err err, const struct queue_entered *verdicts, size_t n) {
     static const enum acceptance_verdict meaning[] = {
@@ -26,6 +36,7 @@ static void on_entered(void *arg, struct err err, const struct queue_entered *ve
     if (!err_is_set(err)) {
         FAILPOINT(STREAM_AFTER_ENQUEUE);
     }
+    record(g, err);
     for (size_t i = 0; i < g->n; i++) {
         struct acceptance *a = g->rows[i];
         if (err_is_set(err) || i >= n) {
@@ -94,6 +105,7 @@ static void send(struct enter *s, struct group *g) {
         };
         header += items[i].header.n;
     }
+    g->began = clock_mono(&clock_system);
     queue_enter(&s->api->rt->redis, q->shards[shard], q->max_depth, items, g->n, on_entered, g);
 }
 

@@ -3,8 +3,8 @@
 
 #include "deeds.h"
 #include "handlers.h"
-#include "mask.h"
 #include "server.h"
+#include "types.h"
 
 enum { DETAIL_BYTES_MAX = 1 << 20 };
 
@@ -27,22 +27,18 @@ struct detail {
 
 /* ---- the platform's part ---- */
 
-static struct err add_payload(struct buf *b, const struct job_type *type, struct str text) {
-    json_t *payload, *schema = NULL;
+static struct err add_payload(const struct call *c, struct buf *b, const struct job_type *type, struct str text) {
+    json_t *payload;
     /* Of a type that is not known nobody can say what must be hidden; no JSON: of one that took no care. */
     if (type == NULL || err_is_set(json_read(text, &payload))) {
         buf_add_c(b, ",\"payload\":null");
         return OK;
     }
-    struct err e = json_read(str_c(type->schema), &schema);
-    if (!err_is_set(e)) {
-        e = mask_hide(schema, payload);
-    }
+    struct err e = schema_mask(types_payload(c->api->types, type), &payload);
     if (!err_is_set(e)) {
         buf_add_c(b, ",\"payload\":");
         e = json_write(payload, b);
     }
-    json_decref(schema);
     json_decref(payload);
     return e;
 }
@@ -75,7 +71,7 @@ static struct err write_platform(struct call *c, struct buf *b, const PGresult *
     add_optional(b, "replay_of", res, 10);
     buf_addf(b, ",\"replays\":%.*s", STR_ARG(replays.n > 0 ? replays : STR("[]")));
     add_optional(b, "key", res, 12);
-    return payload.p != NULL ? add_payload(b, type, payload) : err_make(ERR_NOMEM, "payload");
+    return payload.p != NULL ? add_payload(c, b, type, payload) : err_make(ERR_NOMEM, "payload");
 }
 
 static void on_deeds(struct deeds *deeds, struct err err) {

@@ -12,7 +12,6 @@
 
 enum {
     LOOK_MS = 1000,
-    FOLLOWERS_MAX = 256,
     QUIET_MAX = 15,  /* looks without an event: then a comment keeps the connection */
     MISSES_MAX = 10, /* on end: then who does not read is cut */
     UNTOLD_MAX =
@@ -27,6 +26,7 @@ enum {
 /* In its call's arena. */
 struct follow {
     struct job_look look;
+    struct looker looker;
     struct arena scratch; /* of one look */
     char last[ID_BYTES];  /* what was shown last */
     bool streaming, over; /* over: the client has gone, or the stream was ended */
@@ -46,7 +46,7 @@ static void forget(struct follow *f) {
 
 static void on_ended(struct call *c) {
     struct follow *f = c->state;
-    c->api->followers_n--;
+    lookers_leave(&c->api->followers, &f->looker);
     f->over = true;
     wait_remove(&c->waiter);
     forget(f);
@@ -54,6 +54,7 @@ static void on_ended(struct call *c) {
 
 /* An answer that is no stream. */
 static void give_up(struct follow *f) {
+    lookers_leave(&f->look.call->api->followers, &f->looker);
     f->over = true;
     forget(f);
 }
@@ -104,7 +105,6 @@ static void begin(struct follow *f, const struct buf *event, bool ended) {
     buf_add_c(&first, "retry: 1000\n\n");
     buf_add(&first, buf_str(event));
     f->streaming = true;
-    c->api->followers_n++;
     if (!call_stream(c, buf_str(&first), on_ended)) {
         on_ended(c);
     } else if (ended && !f->over) {
@@ -233,9 +233,7 @@ void handle_jobs_events(struct call *c) {
         call_answer(c, 200, "text/event-stream", STR(""));
     } else if (c->api->draining) {
         call_problem(c, PROBLEM_DRAINING, "Another process shows how jobs go on");
-    } else if (c->api->followers_n >= FOLLOWERS_MAX) {
-        call_problem(c, PROBLEM_VIEWERS, "%d follow jobs already", FOLLOWERS_MAX);
-    } else if (job_look_init(c, &f->look)) {
+    } else if (job_look_init(c, &f->look) && lookers_enter(&c->api->followers, &f->looker, c)) {
         follow(c, f);
     }
 }

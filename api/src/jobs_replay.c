@@ -3,6 +3,7 @@
  * new one. */
 #include <base/json.h>
 #include <base/metrics.h>
+#include <jobs/sending.h>
 
 #include "dead_groups.h"
 #include "deeds.h"
@@ -16,23 +17,24 @@
 
 static const struct pg_stmt find_stmt = {
     "api.edit_find",
-    "SELECT " IS_DEAD ", class, root_id, generation, queue, type, payload FROM platform.dead_job d "
-    "WHERE id = $1::uuid AND ($2::text IS NULL OR tenant = $2) UNION ALL SELECT false, 'journal', NULL, NULL, NULL, NULL, NULL "
+    "SELECT " IS_DEAD ", class, root_id, generation, queue, type, payload, tenant, traceparent, errors -> -1 ->> 'span_id' "
+    "FROM platform.dead_job d WHERE id = $1::uuid AND ($2::text IS NULL OR tenant = $2) "
+    "UNION ALL SELECT false, 'journal', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL "
     "FROM platform.job WHERE id = $1::uuid AND ($2::text IS NULL OR tenant = $2) LIMIT 1",
     2,
 };
 
-/* $1 old, $2 its generation, $3 new, $4 shard, $5 version, $6 payload; audited as $7 tenant, $8 author, $9 reason. Sent twice it finds what it
- * has made. */
+/* $1 old, $2 its generation, $3 new, $4 shard, $5 version, $6 payload; audited as $7 tenant, $8 author, $9 reason; $10 its traceparent. Sent
+ * twice it finds what it has made. */
 static const struct pg_stmt make_stmt = {
     "api.edit",
     "WITH d AS (UPDATE platform.dead_job d SET replayed_at = now() WHERE id = $1::uuid AND generation = $2::int AND class = 'journal' AND " IS_DEAD
-    " RETURNING id, tenant, queue, type, traceparent), "
+    " RETURNING id, tenant, queue, type), "
     "n AS (INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, replay_of) "
-    "SELECT $3::uuid, $3::uuid, tenant, queue, $4::smallint, type, $5::int, $6::bytea, traceparent, id FROM d RETURNING id), " AUDIT_CTE(
+    "SELECT $3::uuid, $3::uuid, tenant, queue, $4::smallint, type, $5::int, $6::bytea, $10::text, id FROM d RETURNING id), " AUDIT_CTE(
         "n", "$7", "$8", "'job.edit'", "$1",
         "jsonb_build_object('reason', $9::text, 'job', $3::uuid)") " SELECT id FROM n UNION ALL SELECT id FROM platform.job WHERE id = $3::uuid",
-    9,
+    10,
 };
 
 struct edit {
@@ -42,7 +44,9 @@ struct edit {
     int64_t generation;
     const struct job_type *type;
     const struct queue_info *queue;
-    struct uuid id; /* the new one */
+    struct uuid id;         /* the new one */
+    struct sending sending; /* of it */
+    struct trace died_in;   /* the span of the old one's last attempt, or what led to it */
 };
 
 static void on_made(struct call *c, const PGresult *res) {
@@ -53,6 +57,7 @@ static void on_made(struct call *c, const PGresult *res) {
         return;
     }
     uuid_text(e->id, id);
+    sending_record(&e->sending, &c->scope);
     dead_groups_expire(c->api);
     metric_inc(M_JOBS_ENQUEUED, e->queue->name, e->type->name, "replay");
     call_answer(c, 202, "application/json",
@@ -60,10 +65,24 @@ static void on_made(struct call *c, const PGresult *res) {
                              STR_ARG(c->param)));
 }
 
+/* It comes of this request; what it repeats is one link away. */
+static void begin_sending(struct edit *e, size_t bytes) {
+    struct call *c = e->deeds.call;
+    struct sending *s = &e->sending;
+    s->trace = trace_child(&c->trace);
+    s->parent = &c->trace;
+    s->job = e->id;
+    s->queue = str_c(e->queue->name);
+    s->type = str_c(e->type->name);
+    s->bytes = bytes;
+    s->began = loop_now(c->api->rt->loop);
+}
+
 static void make(struct edit *e) {
     struct call *c = e->deeds.call;
     struct job_place place = id_job_place(c->job);
     char old[PG_UUID_BYTES], generation[PG_INT_BYTES], id[PG_UUID_BYTES], shard[PG_INT_BYTES], version[PG_INT_BYTES];
+    char trace[TRACEPARENT_BYTES];
     struct buf payload;
     buf_init(&payload, LIMIT_PAYLOAD_BYTES);
     struct err err = json_write(e->payload, &payload);
@@ -74,10 +93,13 @@ static void make(struct edit *e) {
         return;
     }
     e->id = id_new_job(&c->api->rt->ids, place);
+    begin_sending(e, kept.n);
+    trace_text(&e->sending.trace, trace);
     const struct pg_value values[] = {
         pg_uuid(c->job, old),          pg_int(e->generation, generation), pg_uuid(e->id, id),
         pg_int(place.shard, shard),    pg_int(e->type->version, version), pg_bytes(kept),
         pg_text(str_c(c->who.tenant)), pg_text(str_c(c->who.author)),     pg_text(e->reason),
+        pg_text(str_c(trace)),
     };
     call_query(c, &make_stmt, values, on_made);
 }
@@ -115,6 +137,15 @@ static bool complete(struct call *c, struct edit *e, struct str original) {
     return call_check(c, types_payload(c->api->types, e->type), e->payload, "/payload");
 }
 
+static void take_trace(struct call *c, struct edit *e, const PGresult *res) {
+    struct str span = pg_col(res, 0, 9);
+    e->sending.tenant = arena_str(&c->arena, pg_col(res, 0, 7));
+    if (trace_parse(pg_col(res, 0, 8), &e->died_in)) {
+        (void)hex_decode(span, e->died_in.span_id, sizeof e->died_in.span_id);
+        e->sending.link = &e->died_in;
+    }
+}
+
 static bool take(struct call *c, struct edit *e, const PGresult *res) {
     const struct module *module = NULL;
     struct str payload = pg_col_bytes(res, 0, 6, &c->arena);
@@ -138,6 +169,7 @@ static bool take(struct call *c, struct edit *e, const PGresult *res) {
         return false;
     }
     e->deeds.module = module;
+    take_trace(c, e, res);
     return str_copy_c(pg_col(res, 0, 2), e->deeds.root, sizeof e->deeds.root) && complete(c, e, payload);
 }
 

@@ -7,15 +7,15 @@
 
 #include "handlers.h"
 #include "keys.h"
+#include "lookers.h"
 #include "server.h"
 #include "snapshot.h"
 
 enum {
     TICK_MS = 1000,
     FIGURES_TICKS = 5, /* heartbeats come every 2 s, and their metrics take longer to read */
-    VIEWERS_MAX = 256,
-    MISSES_MAX = 5,  /* on end: then a viewer is cut */
-    UNSURE_MAX = 30, /* seconds without a word of its key */
+    MISSES_MAX = 5,    /* on end: then a viewer is cut */
+    UNSURE_MAX = 30,   /* seconds without a word of its key */
     SNAPSHOT_BYTES_MAX = 1 << 20,
     HISTORY_BYTES_MAX = 1 << 20,
 };
@@ -24,6 +24,7 @@ enum {
 struct viewer {
     struct call *call;
     LIST_ENTRY(viewer) link;
+    struct looker looker;
     unsigned misses, unsure;
 };
 
@@ -31,7 +32,7 @@ struct live {
     struct api *api;
     struct timer *timer;
     LIST_HEAD(, viewer) viewers;
-    size_t viewers_n;
+    struct lookers lookers;   /* the same */
     uint64_t number;          /* of the latest snapshot */
     struct buf event;         /* the latest, as it is sent; empty: it is too old */
     bool reading;             /* the heartbeats are being read, */
@@ -46,7 +47,8 @@ static void on_ended(struct call *c) {
     struct viewer *v = c->state;
     struct live *l = c->api->live;
     LIST_REMOVE(v, link);
-    if (--l->viewers_n == 0) {
+    lookers_leave(&l->lookers, &v->looker);
+    if (l->lookers.n == 0) {
         timer_stop(l->timer);
         buf_clear(&l->event);
     }
@@ -115,7 +117,7 @@ static void make(struct live *l) {
 }
 
 static void make_and_send(struct live *l) {
-    if (l->viewers_n > 0 && !l->api->closing) {
+    if (l->lookers.n > 0 && !l->api->closing) {
         make(l);
         send_all(l);
     }
@@ -149,15 +151,14 @@ static void add_viewer(struct live *l, struct call *c, struct viewer *v) {
     buf_init(&first, SNAPSHOT_BYTES_MAX);
     buf_add_c(&first, "retry: 2000\n\n");
     buf_add(&first, buf_str(&l->event));
-    *v = (struct viewer){.call = c};
+    v->call = c;
     c->state = v;
     LIST_INSERT_HEAD(&l->viewers, v, link);
-    l->viewers_n++;
     if (!call_stream(c, buf_str(&first), on_ended)) {
         on_ended(c);
     }
     buf_free(&first);
-    if (l->viewers_n > 0 && !timer_is_active(l->timer)) {
+    if (l->lookers.n > 0 && !timer_is_active(l->timer)) {
         timer_start_every(l->timer, TICK_MS);
         on_tick(l);
     }
@@ -170,11 +171,9 @@ void handle_live(struct call *c) {
         call_answer(c, 200, "text/event-stream", STR(""));
     } else if (c->api->draining) {
         call_problem(c, PROBLEM_DRAINING, "Another process shows what is going on");
-    } else if (l->viewers_n >= VIEWERS_MAX) {
-        call_problem(c, PROBLEM_VIEWERS, "%d viewers look already", VIEWERS_MAX);
     } else if (v == NULL) {
         call_fail(c, err_make(ERR_NOMEM, "viewer"));
-    } else {
+    } else if (lookers_enter(&l->lookers, &v->looker, c)) {
         add_viewer(l, c, v);
     }
 }

@@ -7,6 +7,7 @@
 
 #include "call.h"
 #include "dead_groups.h"
+#include "lookers.h"
 #include "redis_watch.h"
 
 struct accept;
@@ -43,8 +44,8 @@ struct api {
     struct call_list open, spare;
     size_t open_n, spare_n;
     struct mono started;
-    size_t followers_n; /* of jobs */
-    int socket;         /* inherited; 0: none */
+    struct lookers followers; /* of jobs */
+    int socket;               /* inherited; 0: none */
     char listen[SERVICE_LISTEN_BYTES];
     bool loopback;                            /* listens there only */
     bool may_listen;                          /* whoever may come in is known */

@@ -4,6 +4,7 @@
 #include "journal_rows.h"
 
 #include <base/fault.h>
+#include <jobs/sending.h>
 #include <queues/enqueue.h>
 #include <queues/envelope.h>
 #include <stdlib.h>
@@ -22,6 +23,8 @@ struct group {
     struct place *place; /* NULL: nobody waits any more */
     size_t n;
     struct journal_mark marks[LIMIT_BATCH];
+    struct trace traces[LIMIT_BATCH];
+    struct mono began;
 };
 
 static void note(struct place *p, enum err_code code) {
@@ -51,9 +54,18 @@ static void on_marked(void *arg, struct err err, const PGresult *res) {
     } /* else what is not marked is added again by the relay, and its second copy absorbed */
 }
 
+static void record(const struct group *g, struct err err) {
+    const struct trace *of[LIMIT_BATCH];
+    for (size_t i = 0; i < g->n; i++) {
+        of[i] = &g->traces[i];
+    }
+    sending_record_call("pen_add_1", of, g->n, g->began, err);
+}
+
 static void on_added(void *arg, struct err err, int64_t epoch) {
     struct group *g = arg;
     struct place *p = g->place;
+    record(g, err);
     if (err_is_set(err) || epoch == 0) { /* without an epoch there is nothing to mark with */
         free(g);
         place_answered(p, err_is_set(err) ? err : err_make(ERR_BUSY, "no epoch"));
@@ -109,6 +121,7 @@ static void send_group(struct place *p, const struct shard *s, const struct jour
         }
         items[g->n] = (struct queue_item){.header = str_of(header, bytes), .payload = jobs[i].payload, .due = jobs[i].due};
         header += bytes;
+        g->traces[g->n] = jobs[i].trace;
         g->marks[g->n++] = (struct journal_mark){jobs[i].id, jobs[i].generation};
     }
     p->waiting++;
@@ -117,6 +130,7 @@ static void send_group(struct place *p, const struct shard *s, const struct jour
         place_answered(p, OK);
         return;
     }
+    g->began = clock_mono(&clock_system);
     queue_add(p->journal->redis, s, items, g->n, on_added, g);
 }
 

@@ -1,6 +1,8 @@
 #include <jobs/sending.h>
 
-enum { SCRATCH_BYTES = 1024 };
+#include <stdio.h>
+
+enum { SCRATCH_BYTES = 1024, NAME_BYTES = 80 };
 
 static void fill(struct span *s, const struct sending *from, struct arena *a) {
     bool failed = err_is_set(from->err);
@@ -12,6 +14,8 @@ static void fill(struct span *s, const struct sending *from, struct arena *a) {
         .ended = clock_mono(&clock_system),
         .error = failed ? err_name(from->err.code) : NULL,
         .message = failed ? arena_str(a, str_c(from->err.detail)) : STR(""),
+        .links = from->link,
+        .links_n = from->link != NULL,
     };
     if (from->parent != NULL) {
         memcpy(s->parent, from->parent->span_id, sizeof s->parent);
@@ -23,7 +27,7 @@ void sending_record(const struct sending *from, struct span_scope *scope) {
     struct span s;
     char job[UUID_TEXT_BYTES];
     bool open = scope != NULL && scope->arena != NULL;
-    if (!span_is_on() || (!open && !trace_is_sampled(&from->trace))) {
+    if (!span_is_on() || (open ? !span_scope_takes(scope) : !trace_is_sampled(&from->trace))) {
         return;
     }
     arena_init(&scratch, SCRATCH_BYTES, SCRATCH_BYTES);
@@ -48,4 +52,23 @@ void sending_record(const struct sending *from, struct span_scope *scope) {
         span_emit(&s);
     }
     arena_free(&scratch);
+}
+
+void sending_record_call(const char *function, const struct trace *const *of, size_t n, struct mono began, struct err err) {
+    char name[NAME_BYTES];
+    if (!span_is_on()) {
+        return;
+    }
+    struct span s = {
+        .kind = SPAN_CLIENT,
+        .name = str_of(name, (size_t)snprintf(name, sizeof name, "FCALL %s", function)),
+        .began = began,
+        .ended = clock_mono(&clock_system),
+        .error = err_is_set(err) ? err_name(err.code) : NULL,
+        .message = str_c(err.detail),
+        SPAN_ATTRS(SA_C("db.system.name", "redis"), SA_C("db.operation.name", "FCALL"),
+                   SA_C("db.stored_procedure.name", function), SA_INT("db.operation.batch.size", n)),
+    };
+    s.attrs_n -= n == 1; /* by the convention, batches only */
+    span_emit_batch(&s, of, n);
 }

@@ -9,7 +9,9 @@ const struct slo slos[SLOS] = {
 #define COMPLETION(queue, target) {#queue "-completion", SLO_COMPLETION, #queue, 0, (target) / 100.0},
 #define AVAILABILITY(class, target) {#class "-availability", SLO_AVAILABILITY, #class, 0, (target) / 100.0},
 #define LATENCY(class, within, target) {#class "-latency", SLO_LATENCY, #class, within, (target) / 100.0},
+#define BURN_FLOOR(events)
 #include <slo.def>
+#undef BURN_FLOOR
 #undef START
 #undef COMPLETION
 #undef AVAILABILITY

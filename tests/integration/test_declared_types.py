@@ -7,17 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
-from collections import defaultdict
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from observe import attempts, log_lines, log_size
+from sink import Sink, declare, of
 from penstock_ops import ROOT, ports
 from penstock_ops.processes import children_of, clean_environment
 from stack import BUILD, WAIT_S, Client, Stack, new_key, problem
@@ -26,60 +23,12 @@ EXAMPLES = ROOT / "jobs" / "custom" / "examples"
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 
 
-class Sink:
-    """A handler that notes what it is sent. What it answers is in the payload: {"answers": [[status, headers, body], …]}, one for each
-    attempt, the last one for all that follow."""
-
-    def __init__(self):
-        self.seen = defaultdict(list)
-        self.at_once, self.most_at_once = defaultdict(int), defaultdict(int)  # by type
-        self.lock = threading.Lock()
-        sink = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                job_type = self.headers["penstock-type"]
-                with sink.lock:
-                    sink.at_once[job_type] += 1
-                    sink.most_at_once[job_type] = max(sink.most_at_once[job_type], sink.at_once[job_type])
-                    seen = sink.seen[self.headers["webhook-id"]]
-                    seen.append((time.time(), dict(self.headers), body))
-                payload = json.loads(body)
-                time.sleep(payload.get("sleep", 0))
-                with sink.lock:
-                    sink.at_once[job_type] -= 1
-                answers = payload.get("answers", [[200, {}, "{}"]])
-                status, headers, text = answers[min(len(seen), len(answers)) - 1]
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                try:
-                    self.wfile.write(text.encode() * payload.get("times", 1))
-                except OSError:
-                    pass  # an attempt that was given up
-
-            def log_message(self, *args):
-                pass
-
-        self.handler, self.servers = Handler, []
-        self.url = self.another_url()
-
-    def another_url(self) -> str:
-        """Of a server of its own: what fails there is held against no other."""
-        server = ThreadingHTTPServer((ports.HOST, 0), self.handler)
-        self.servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://{ports.HOST}:{server.server_port}/handle"
-
-
-def declare(path: Path, *types: str) -> None:
-    path.write_text("types = (" + ",\n".join("{ " + t + " }" for t in types) + ");\n", encoding="utf-8")
-
-
-def of(name: str, url: str, more: str = "") -> str:
-    return f'name = "{name}"; handler = "{url}"; retry_base_ms = 50; retry_cap_ms = 2000; {more}'
+# Personal data behind every kind of road but the plain one.
+MASKED = {"type": "object", "required": ["who", "at"], "properties": {
+    "who": {"$ref": "#/$defs/person"}, "at": {"type": "array", "prefixItems": [{"type": "string"}], "items": {"$ref": "#/$defs/secret"}}},
+    "anyOf": [{"properties": {"note": {"type": "string", "x-masked": True}}}, {"required": ["none"]}],
+    "additionalProperties": True,
+    "$defs": {"person": {"type": "object", "additionalProperties": {"allOf": [{"$ref": "#/$defs/secret"}]}}, "secret": {"x-masked": True}}}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +50,7 @@ def basic(sink):
     return [of("t.journal", sink.url), of("t.stream", sink.url, 'class = "stream"; keep_outcome = true;'), of("t.checked", sink.url, shorter),
             of("t.brief", sink.another_url(), "timeout_ms = 300; max_attempts = 2;"), of("t.one", sink.url, "concurrency = 1;"),
             of("t.slow", sink.url, "rate = 20;"), of("t.down", "http://127.0.0.1:1/", "max_attempts = 2;"),
-            of("t.private", "https://10.255.255.1/")]
+            of("t.private", "https://10.255.255.1/"), of("t.masked", sink.url, f"schema = {json.dumps(json.dumps(MASKED))};")]
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +223,28 @@ def test_schema__then_checked_at_the_door_and_shown(client):
     assert client.get("/openapi.json").json()["x-job-types"]["t.checked"]["queue"] == "default"
 
 
+def test_masked__behind_references_and_branches_then_stars_wherever_it_is_shown(stack, client, sink):
+    since = {role: log_size(stack.roles[role].log) for role in ("worker", "scheduler")} | {"api": log_size(stack.api.log)}
+    secrets = ["ann.archer@example.org", "+49301234567", "17 Mulberry Lane", "allergic to nuts"]
+    payload = {"who": {"mail": secrets[0], "tel": secrets[1]}, "at": ["home", secrets[2]], "note": secrets[3], "open": "in clear",
+               "answers": [[422, {}, f"in clear: {' '.join(secrets)}"]]}
+    made = client.enqueue("t.masked", payload)
+    assert client.ended(made["id"])["state"] == "dead"
+    assert seen(sink, made) and json.loads(seen(sink, made)[0][2])["who"]["mail"] == secrets[0]  # the handler is sent all of it
+    detail = client.get(f"/v1/jobs/{made['id']}/detail")
+    shown = detail.json()["payload"]
+    assert (shown["who"], shown["at"], shown["note"]) == ({"mail": "***", "tel": "***"}, ["home", "***"], "***") and shown["open"] == "in clear"
+    (line,) = [a for a in attempts(stack, since["worker"]) if a["job"] == made["id"]]
+    (dead,), = stack.sql("SELECT (d.errors, d.fingerprint)::text FROM platform.dead_job d WHERE id = %s", made["id"])
+    assert ports.wait_until(lambda: "t.masked" in client.get("/v1/dlq/groups").text, WAIT_S)
+    groups = client.get("/v1/dlq/groups").text
+    for text in (line["detail"], detail.json()["errors"][-1]["detail"], dead, groups):
+        assert "422: in clear: ***" in text or "#: in clear: ***" in text, text
+    said = {role: stack.roles[role].log if role != "api" else stack.api.log for role in since}
+    told = [dead, groups, json.dumps(detail.json()["errors"]), *[said[role].read_bytes()[n:].decode() for role, n in since.items()]]
+    assert not [secret for secret in secrets for text in told if secret in text]
+
+
 # Progress
 
 def test_progress__told_by_the_handler_then_shown_while_the_job_is_open(stack, client, sink):
@@ -425,6 +396,8 @@ BAD = [
     ('types = ( { name = "a.b"; handler = "https://h/"; keep_outcome = 1; } );', ":1: keep_outcome must be true or false"),
     ('types = ( { name = "a.b"; handler = "https://h/"; schema = "none.json"; } );', ":1: schema cannot be read"),
     ('types = ( { name = "a.b"; handler = "https://h/"; schema = "{\\"tpye\\":1}"; } );', ":1: schema is none"),
+    ('types = ( { name = "a.b"; handler = "https://h/"; schema = "{\\"items\\":{\\"x-masked\\":1}}"; } );',
+     ":1: schema is none: #/items/x-masked: must be true or false"),
     ('types = ( { name = "a.b"; handler = "https://h/"; }, { name = "a.b"; handler = "https://h/"; } );', ":1: name a.b is here twice"),
     ('types = ( { name = "demo.note"; handler = "https://h/"; } );', "demo.note is a type of Penstock's own"),
     ('types = ( { name = "a.b" ', ":1: syntax error"),

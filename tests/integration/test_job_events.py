@@ -2,6 +2,7 @@
 import contextlib
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -119,6 +120,30 @@ def test_what_there_is_not_is_not_followed(client, made):
     problem(Client(made.api.url, key).get(f"/v1/jobs/{job}/events"), 404, "not_found")
     key = cli("key", "create", "--tenant", "acme", "--scopes", "enqueue").out.strip()
     problem(Client(made.api.url, key).get(f"/v1/jobs/{job}/events"), 403, "forbidden")
+
+
+@pytest.mark.parametrize("what", ["a job", "all"])
+def test_a_key_that_takes_its_share_of_the_places_leaves_the_others(client, made, what):
+    share, more = 64, 6
+    mine = Client(made.api.url, cli_of(made)("key", "create", "--scopes", "view,enqueue").out.strip())
+    job = mine.enqueue("demo.note", {"text": "x"}, delay_ms=3_600_000)["id"]
+    path = f"/v1/jobs/{job}/events" if what == "a job" else "/v1/live"
+    with contextlib.ExitStack() as streams, ThreadPoolExecutor(share + more) as pool:
+        answers = list(pool.map(lambda _: mine.get(path, stream=True), range(share + more)))  # at once: none is counted too late
+        for answer in answers:
+            streams.enter_context(contextlib.closing(answer))
+        assert sorted(a.status_code for a in answers) == [200] * share + [429] * more
+        problem(next(a for a in answers if a.status_code == 429), 429, "too_many_viewers")
+        with contextlib.closing(client.get(path, stream=True)) as other:
+            assert other.status_code == 200
+    with contextlib.closing(client.get(path, stream=True)) as other:
+        assert other.status_code == 200
+
+    def is_let_in() -> bool:
+        with contextlib.closing(mine.get(path, stream=True)) as again:
+            return again.status_code == 200
+    assert ports.wait_until(is_let_in, WAIT_S)  # those who went have left their places
+    mine.delete(f"/v1/jobs/{job}").raise_for_status()
 
 
 def test_a_revoked_key_ends_its_streams(client, made):

@@ -11,6 +11,7 @@ from penstock_ops import ports
 from penstock_ops.penstock import Api
 from producer import enqueue_all
 from stack import BUILD, WAIT_S, Client, Stack, new_key, problem
+from test_metrics import value
 
 QUEUE = "default"
 
@@ -110,6 +111,8 @@ def test_rate__of_a_tenant_then_429_for_it_alone_and_the_rate_is_kept(client, ma
     took = time.monotonic() - began
     assert 20 * took * 0.5 <= taken <= 20 * took + 5  # at least half: it may not be able to ask often enough
     assert ports.wait_until(lambda: post(acme).headers.get("RateLimit") is not None, 5)
+    assert ports.wait_until(lambda: (value(client, "rate_limited_total", limit="tenant") or 0) >= 1, WAIT_S)
+    assert not [line for line in client.get("/metrics").text.splitlines() if "rate_limited" in line and "acme" in line]
 
 
 def test_rate__of_a_type_and_a_queue_then_only_those_and_lines_of_a_batch_too(client):

@@ -211,6 +211,18 @@ def test_worker__killed_then_everything_comes_back_at_once_uncharged(stack, clie
     assert charged(stack, since) == []
 
 
+def test_limit__more_wanted_than_can_be_started_then_those_that_run_have_all_of_it(stack, client, supervise):
+    supervise(PENSTOCK_WORKER_MAX_PROCESSES=1, PENSTOCK_WORKER_QUEUES=QUEUE)
+    scale(client, 2)
+    assert client.ask("PUT", "/v1/limits/type:demo.tally", json={"concurrency": 1}).status_code == 200
+    try:
+        ids = enqueue_all(client, tallies(3, 50))
+        assert ports.wait_until(lambda: begun(stack, ids) == 3, WAIT_S)
+    finally:
+        assert client.ask("DELETE", "/v1/limits/type:demo.tally").status_code == 200
+    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+
+
 def test_supervisor__killed_then_its_processes_drain(stack, client, supervise):
     role = supervise()
     ids = begin(stack, client, 2 * SLOTS, 1500, SLOTS)

@@ -84,8 +84,8 @@ def test_tracing__a_job_then_request_send_and_process_are_one_tree(stack, client
     trace, headers = begin()
     job = client.post("/v1/jobs", {"type": "demo.note", "payload": {"text": "traced"}}, new_key(), headers=headers).json()
     assert job["trace_id"] == trace and client.ended(job["id"])["state"] == "done"
-    spans = tree(collector, headers, "POST /v1/jobs", "send default", "process default", "ack default")
-    server, send = one(spans, "POST /v1/jobs"), one(spans, "send default")
+    spans = tree(collector, headers, "POST /v1/jobs", "send default", "FCALL pen_add_1", "process default", "ack default")
+    server, send, add = one(spans, "POST /v1/jobs"), one(spans, "send default"), one(spans, "FCALL pen_add_1")
     process = one(spans, "process default", penstock__outcome="done")
     assert (server.kind, send.kind, process.kind) == (SERVER, PRODUCER, CONSUMER)
     assert (send.parent, process.parent) == (server.id, send.id)
@@ -93,6 +93,31 @@ def test_tracing__a_job_then_request_send_and_process_are_one_tree(stack, client
     assert server.attributes["http.response.status_code"] == 202
     assert process.attributes["messaging.message.id"] == job["id"] == send.attributes["messaging.message.id"]
     assert not process.error and not process.links
+    assert (add.kind, add.parent) == (CLIENT, send.id) and send.begin <= add.begin <= add.end <= process.end
+    assert {k: add.attributes[k] for k in ("db.system.name", "db.operation.name", "db.stored_procedure.name")} == {
+        "db.system.name": "redis", "db.operation.name": "FCALL", "db.stored_procedure.name": "pen_add_1"}
+    receive = received(collector, trace, send.id)
+    assert (receive.name, receive.kind, receive.parent, receive.role) == ("receive default", CLIENT, "", "worker") and receive.trace != trace
+    assert receive.attributes["messaging.operation.type"] == "receive" and receive.attributes["messaging.batch.message_count"] >= 1
+    assert receive.end <= process.end
+
+
+def received(collector, trace: str, send: str):
+    """The span of the read that brought the job to its worker: the only one that is linked to its sending."""
+    linked = lambda: [s for s in list(collector.spans) if s.name.startswith("receive ") and (trace, send) in s.links]
+    assert ports.wait_until(linked, WAIT_S)
+    (found,) = linked()
+    return found
+
+
+def test_tracing__a_job_of_the_stream_class_then_its_only_call_is_there(stack, client, collector):
+    trace, headers = begin()
+    answer = client.post("/v1/jobs", {"type": "demo.tally", "payload": {}}, new_key(), headers=headers)
+    assert answer.status_code == 202, answer.text
+    spans = tree(collector, headers, "POST /v1/jobs", "send default", "FCALL pen_enqueue_1", "process default", "ack default")
+    send, call = one(spans, "send default"), one(spans, "FCALL pen_enqueue_1")
+    assert call.parent == send.id and one(spans, "process default").parent == send.id
+    assert received(collector, trace, send.id).attributes["messaging.destination.name"] == "default"
 
 
 def note(client, headers: dict) -> dict:
@@ -176,6 +201,27 @@ def test_tracing__a_failed_attempt_then_the_next_is_linked_to_it(stack, client, 
     assert not second.error and second.links == [(trace, first.id)]
     assert [s.attributes["http.response.status_code"] for s in spans if s.name == "POST"] == [503, 204]
     assert [h["traceparent"].split("-")[2] for h in hooks.heads] == [s.id for s in sorted(spans, key=lambda s: s.begin) if s.name == "POST"]
+
+
+def test_tracing__a_dead_job_is_run_again_then_in_its_trace_or_linked_to_it(stack, client, collector):
+    """As it is, it goes on in its trace. With another payload it comes of the request that asks for that, and is linked to the attempt that it died in."""
+    trace, headers = begin()
+    job = client.post("/v1/jobs", {"type": "demo.fail", "payload": {"permanent": True}}, new_key(), headers=headers).json()["id"]
+    assert client.ended(job)["state"] == "dead"
+    assert client.post(f"/v1/jobs/{job}/retry").status_code == 202
+    runs = lambda: [s for s in collector.of_trace(trace) if s.name == "process default"]
+    assert ports.wait_until(lambda: len(runs()) == 2, WAIT_S) and client.until(job, "dead")
+    send = one(collector.of_trace(trace), "send default")
+    assert {s.parent for s in runs()} == {send.id}
+    last = max(runs(), key=lambda s: s.begin)
+    again, headers = begin()
+    answer = client.post(f"/v1/jobs/{job}/replay", {"payload": {"until": 0}}, headers=headers)
+    assert answer.status_code == 202, answer.text
+    assert client.ended(answer.json()["id"])["trace_id"] == again
+    spans = tree(collector, headers, "POST /v1/jobs/{id}/replay", "send default", "process default")
+    sent = one(spans, "send default")
+    assert sent.parent == one(spans, "POST /v1/jobs/{id}/replay").id and sent.links == [(trace, last.id)]
+    assert sent.attributes["messaging.message.id"] == answer.json()["id"] and one(spans, "process default").parent == sent.id
 
 
 def test_tracing__not_sampled_then_only_what_failed_is_recorded(client, collector, hooks):

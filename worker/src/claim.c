@@ -1,6 +1,7 @@
 /* Bringing entries in: the blocking read, the sweep of stale and handed-back entries, and what each entry turns out to be. */
 #include "failure.h"
 #include "process.h"
+#include "record.h"
 
 #include <base/fault.h>
 #include <base/log.h>
@@ -160,26 +161,35 @@ static void line_up(struct held *h) {
     }
 }
 
+/* n: no more than was asked for, a batch. */
 static void take_new(struct process *p, const struct claimed *entries, size_t n) {
+    struct held *taken[LIMIT_BATCH];
+    size_t taken_n = 0;
     for (size_t i = 0; i < n; i++) {
         struct held *h = held_take(p, &entries[i]);
         if (h != NULL) { /* else no memory: it stays pending under our name and comes back by its lease */
             line_up(h);
+            taken[taken_n++] = h;
         }
     }
+    record_receive(p, taken, taken_n, p->asked);
 }
 
 /* Somebody held these before us, and may have listed their jobs as running. */
-static void take_swept(struct process *p, const struct claimed *entries, size_t n, bool reclaimed) {
+static void take_swept(struct process *p, const struct claimed *entries, size_t n, bool reclaimed, struct mono asked) {
+    struct held *taken[LIMIT_BATCH];
+    size_t taken_n = 0;
     for (size_t i = 0; i < n; i++) {
         struct held *h = take_back(p, &entries[i]) ? NULL : held_take(p, &entries[i]);
         if (h != NULL) {
             h->listed = true;
             h->reclaimed = reclaimed;
-            p->reclaiming |= reclaimed;
+            p->reclaimed_n += reclaimed;
             line_up(h);
+            taken[taken_n++] = h;
         }
     }
+    record_receive(p, taken, taken_n, asked);
     check_cancels(p);
 }
 
@@ -233,6 +243,7 @@ void claim_more(struct process *p) {
     const struct shard *const *shards = (const struct shard *const *)p->queue->shards;
     size_t per_shard = n > p->queue->shards_n ? n / p->queue->shards_n : 1; /* COUNT is per stream */
     p->claiming = 2;
+    p->asked = loop_now(p->rt->loop);
     queue_claim(&p->reader, shards, p->queue->shards_n, str_c(p->consumer), per_shard, p->rt->conf->worker_block_ms, on_claimed,
                 p);
     queue_cancels_any(&p->reader, shards, p->queue->shards_n, on_cancels_any, p);
@@ -246,6 +257,7 @@ void claim_cancel_read(struct process *p) {
 struct sweeping {
     struct process *process;
     size_t asked;
+    struct mono began;
     bool reclaims;
 };
 
@@ -255,6 +267,7 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
     struct sweeping *s = arg;
     struct process *p = s->process;
     bool reclaims = s->reclaims;
+    struct mono began = s->began;
     p->asked_n -= s->asked;
     free(s);
     process_wake(p); /* the room that was kept for the sweep is free: whoever found none may read now */
@@ -270,9 +283,12 @@ static void on_swept(void *arg, struct err err, const struct claimed *entries, s
     if (n > 0) {
         FAILPOINT(SWEEP_AFTER);
         p->sweep_again |= !reclaims; /* it was not the last of them, perhaps */
-        take_swept(p, entries, n, reclaims);
+        take_swept(p, entries, n, reclaims, began);
     }
-    p->reclaim_again |= reclaims && !p->reclaiming && (n > 0 || p->reclaim_left > 0);
+    if (reclaims && n == 0 && p->reclaim_left == 0 && p->reclaimed_n == 0) {
+        p->reclaim_window = 1; /* that was all: the next silence may have another cause */
+    }
+    p->reclaim_again |= reclaims && (n > 0 || p->reclaim_left > 0);
 }
 
 /* False: not now. */
@@ -281,7 +297,7 @@ static bool sweep(struct process *p, const struct shard *shard, size_t count, in
     if (s == NULL) {
         return false; /* the next beat */
     }
-    *s = (struct sweeping){p, count, lease_ms > 0};
+    *s = (struct sweeping){p, count, loop_now(p->rt->loop), lease_ms > 0};
     p->asked_n += count;
     queue_sweep(&p->rt->redis, shard, str_c(p->consumer), count, lease_ms, on_swept, s);
     return true;
@@ -300,17 +316,28 @@ void claim_sweep(struct process *p, size_t keep) {
     }
 }
 
-/* What a silent process held may be what silenced it: one such entry at a time, shard after shard, so that it takes one process along
- * and is soon known. Where there is room for one entry only, this brings what was handed back, too. */
+bool claim_may_reclaim(const struct process *p) { return !p->reclaiming && p->reclaimed_n < p->reclaim_window; }
+
+/* What a silent process held may be what silenced it: at first one such entry, shard after shard, so that it takes one process along and
+ * is soon known; one more for each that ran and did no harm. Where there is room for few this brings what was handed back, too. */
 void claim_reclaim(struct process *p) {
-    if (p->reclaiming) {
+    size_t room = claim_room(p), most = p->reclaim_window - p->reclaimed_n;
+    if (!claim_may_reclaim(p)) {
         return;
     }
     p->reclaim_left = p->reclaim_again && p->reclaim_left > 0 ? p->reclaim_left - 1 : p->queue->shards_n - 1;
     p->reclaim_again = false;
     p->reclaim_shard = (p->reclaim_shard + 1) % p->queue->shards_n;
     p->reclaiming = true; /* the answer may come at once */
-    if (!sweep(p, p->queue->shards[p->reclaim_shard], 1, p->rt->conf->worker_lease_ms)) {
+    if (!sweep(p, p->queue->shards[p->reclaim_shard], room < most ? room : most, p->rt->conf->worker_lease_ms)) {
         p->reclaiming = false;
     }
+}
+
+void claim_reclaimed_left(struct process *p, const struct held *h) {
+    bool harmless = h->slot->started != 0 && h->next != NEXT_SUSPECT;
+    p->reclaimed_n--;
+    p->reclaim_window = !harmless ? 1 : p->reclaim_window < LIMIT_BATCH ? p->reclaim_window + 1 : LIMIT_BATCH;
+    p->reclaim_again = true;
+    p->reclaim_left = p->queue->shards_n;
 }

@@ -8,8 +8,8 @@
 #include "share.h"
 #include "supervisor.h"
 
-enum { ROW_SUPERVISOR, ROW_QUEUE, ROW_TYPE };
-enum { ALIVE_MS = 5000, SAY_EVERY_MS = 1000, LOADS_BYTES_MAX = 64 * 1024 };
+enum { ROW_SUPERVISOR, ROW_QUEUE, ROW_READY, ROW_TYPE };
+enum { ALIVE_MS = 5000, SAY_EVERY_MS = 1000, SETTLED_MS = 2000, LOADS_BYTES_MAX = 64 * 1024 };
 static const double load_over_s = 5;
 
 static const struct pg_stmt say_stmt = {
@@ -19,12 +19,16 @@ static const struct pg_stmt say_stmt = {
     "seen_at = excluded.seen_at", /* a process of the same name may have been another */
     5,
 };
-/* First the supervisors by name, then the queues, then the types that are limited. Who has not been heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. */
+/* First the supervisors by name, then the queues, then the types that are limited; before those, if there are any, how many processes of each
+ * queue are ready at each supervisor. Who has not been heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. */
 static const struct pg_stmt look_stmt = {
     "supervisor.look",
     "SELECT 0 AS kind, name, room, queues FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
     "UNION ALL SELECT 1, queue, workers, NULL FROM platform.desired_workers "
-    "UNION ALL SELECT 2, name, concurrency, NULL FROM platform.throttle WHERE kind = 'type' AND concurrency IS NOT NULL ORDER BY 1, 2",
+    "UNION ALL SELECT 2, l.queue, coalesce(l.ready, l.processes), s.name FROM platform.supervisor s, "
+    "jsonb_to_recordset(s.load) AS l(queue text, processes int, ready int) WHERE s.seen_at > now() - interval '5 s' "
+    "AND EXISTS (SELECT FROM platform.throttle WHERE kind = 'type' AND concurrency IS NOT NULL) "
+    "UNION ALL SELECT 3, name, concurrency, NULL FROM platform.throttle WHERE kind = 'type' AND concurrency IS NOT NULL ORDER BY 1, 2, 4",
     0,
 };
 static const struct pg_stmt end_stmt = {"supervisor.end", "DELETE FROM platform.supervisor WHERE name = $1", 1};
@@ -58,13 +62,25 @@ static size_t busy(const struct supervisor *s, const struct queue_info *q) {
     return n;
 }
 
+static bool is_ready(const struct child *c, const struct queue_info *q) {
+    return c->queue == q && !c->quarantine && !c->leaving && c->table->ready != 0;
+}
+
+static size_t count_ready(const struct supervisor *s, const struct queue_info *q) {
+    size_t n = 0;
+    struct child *c;
+    TAILQ_FOREACH(c, &s->alive, link) { n += is_ready(c, q); }
+    return n;
+}
+
 static void write_loads(const struct supervisor *s, struct buf *b) {
     buf_add_char(b, '[');
     for (size_t i = 0; i < queue_table_count(s->rt->queues); i++) {
         const struct queue_info *q = queue_table_at(s->rt->queues, i);
-        buf_addf(b, "%s{\"queue\":\"%s\",\"processes\":%zu,\"busy\":%zu,\"attempts_per_s\":%.4f,\"run_s_per_s\":%.4f}",
-                 i > 0 ? "," : "", q->name, supervisor_count(s, q, false), busy(s, q), s->loads[i].attempts_per_s,
-                 s->loads[i].run_s_per_s);
+        buf_addf(b,
+                 "%s{\"queue\":\"%s\",\"processes\":%zu,\"ready\":%zu,\"busy\":%zu,\"attempts_per_s\":%.4f,\"run_s_per_s\":%.4f}",
+                 i > 0 ? "," : "", q->name, supervisor_count(s, q, false), count_ready(s, q), busy(s, q),
+                 s->loads[i].attempts_per_s, s->loads[i].run_s_per_s);
     }
     buf_add_char(b, ']');
 }
@@ -153,9 +169,48 @@ static size_t count_supervisors(const struct supervisor *s, const PGresult *res,
     return n;
 }
 
-/* The limits of a process, which is the at-th of all that are wanted: what a limit allows in all of them is dealt out one by one. */
-static void limit_child(struct child *c, const PGresult *res, int first, size_t at, size_t wanted) {
-    for (uint32_t i = 0; i < c->table->limits_n; i++) { /* what is not in the rows is limited no more */
+/* ---- what a type's limit allows in all processes, dealt out among those that run ---- */
+
+static struct deal read_deal(const struct supervisor *s, const PGresult *res, const struct queue_info *q) {
+    struct deal d = {0};
+    for (int row = 0; row < PQntuples(res); row++) {
+        if (pg_col_int(res, row, 0) == ROW_READY && str_is(pg_col(res, row, 1), q->name)) {
+            size_t n = (size_t)pg_col_int(res, row, 2);
+            if (str_is(pg_col(res, row, 3), s->rt->process)) {
+                d.first = d.all;
+                d.own = n;
+            }
+            d.all += n;
+        }
+    }
+    return d;
+}
+
+/* Less at once, more only when all have had the time to see that some have less, and their attempts to end. */
+static bool is_settled(struct supervisor *s, const struct queue_info *q, struct deal d) {
+    struct mono now = loop_now(s->rt->loop);
+    size_t i = 0;
+    while (queue_table_at(s->rt->queues, i) != q) {
+        i++;
+    }
+    struct load *load = &s->loads[i];
+    if (load->deal.first != d.first || load->deal.own != d.own || load->deal.all != d.all) {
+        load->deal = d;
+        load->dealt = now;
+    }
+    return mono_ms_since(now, load->dealt) >= SETTLED_MS;
+}
+
+static void limit_one(struct child *c, struct str name, size_t part, bool settled) {
+    char type[65];
+    if (str_copy_c(name, type, sizeof type) && (settled || part < slot_table_most(c->table, type))) {
+        slot_table_limit(c->table, type, (uint32_t)part);
+    }
+}
+
+/* at: of all processes that the deal counts. What is not in the rows, from first on, is limited no more. */
+static void limit_child(struct child *c, const PGresult *res, int first, size_t at, struct deal d, bool settled) {
+    for (uint32_t i = 0; i < c->table->limits_n; i++) {
         bool there = false;
         for (int row = first; row < PQntuples(res) && !there; row++) {
             there = str_is(pg_col(res, row, 1), c->table->limits[i].type);
@@ -165,17 +220,15 @@ static void limit_child(struct child *c, const PGresult *res, int first, size_t 
         }
     }
     for (int row = first; row < PQntuples(res); row++) {
-        char type[65];
         size_t most = (size_t)pg_col_int(res, row, 2);
-        if (str_copy_c(pg_col(res, row, 1), type, sizeof type)) {
-            slot_table_limit(c->table, type, (uint32_t)(most * (at + 1) / wanted - most * at / wanted));
-        }
+        limit_one(c, pg_col(res, row, 1), at < d.first + d.own ? most * (at + 1) / d.all - most * at / d.all : 0, settled);
     }
 }
 
-/* By slot: they stay in this order. */
-static void limit_children(struct supervisor *s, const struct queue_info *q, const PGresult *res, struct share share,
-                           size_t wanted) {
+/* Those that are ready by slot: they stay in this order. One that is not, or was not when this supervisor last said so, has none. */
+static void limit_children(struct supervisor *s, const struct queue_info *q, const PGresult *res) {
+    struct deal d = read_deal(s, res, q);
+    bool settled = is_settled(s, q, d);
     int first = 0;
     struct child *c, *other;
     while (first < PQntuples(res) && pg_col_int(res, first, 0) != ROW_TYPE) {
@@ -186,10 +239,8 @@ static void limit_children(struct supervisor *s, const struct queue_info *q, con
         if (c->queue != q || c->quarantine || c->leaving) {
             continue;
         }
-        TAILQ_FOREACH(other, &s->alive, link) {
-            before += other->queue == q && !other->quarantine && !other->leaving && other->slot < c->slot;
-        }
-        limit_child(c, res, first, share.first + before, wanted);
+        TAILQ_FOREACH(other, &s->alive, link) { before += is_ready(other, q) && other->slot < c->slot; }
+        limit_child(c, res, first, is_ready(c, q) ? d.first + before : SIZE_MAX, d, settled);
     }
 }
 
@@ -201,15 +252,15 @@ static void follow_row(struct supervisor *s, const PGresult *res, int row, bool 
         return;
     }
     size_t wanted = (size_t)pg_col_int(res, row, 2);
-    struct share share = share_of(wanted, places, read_places(s, res, q, places), q->number);
+    size_t share = share_of(wanted, places, read_places(s, res, q, places), q->number);
     if (first) {
-        if (share.n > 0 && supervisor_count(s, q, false) == 0) {
+        if (share > 0 && supervisor_count(s, q, false) == 0) {
             follow(s, q, 1);
         }
         return;
     }
-    follow(s, q, share.n);
-    limit_children(s, q, res, share, wanted);
+    follow(s, q, share);
+    limit_children(s, q, res);
     if (wanted > 0 && runs(str_c(s->rt->conf->worker_queues), q)) {
         quarantine_follow(s, q);
     }

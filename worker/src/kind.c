@@ -110,22 +110,25 @@ size_t kinds_known(const struct kinds *k, size_t first, struct queue_kind out[LI
     return n;
 }
 
-static struct err compile(struct kind *k) {
-    json_t *document;
-    TRY(json_read(str_c(k->type->schema), &document));
-    struct err e = schema_compile(document, &k->schema);
-    json_decref(document);
-    return e;
+struct err kind_schema(struct kind *k, const struct schema **out) {
+    if (k->schema == NULL) {
+        json_t *document;
+        TRY(json_read(str_c(k->type->schema), &document));
+        struct err e = schema_compile(document, &k->schema);
+        json_decref(document);
+        TRY(e);
+    }
+    *out = k->schema;
+    return OK;
 }
 
 struct err kind_check(struct kind *k, struct str payload) {
     struct schema_error error;
+    const struct schema *schema;
     json_t *value;
-    if (k->schema == NULL) {
-        TRY(compile(k));
-    }
+    TRY(kind_schema(k, &schema));
     TRY(json_read(payload, &value));
-    bool valid = schema_check(k->schema, value, &error, 1) == 0;
+    bool valid = schema_check(schema, value, &error, 1) == 0;
     json_decref(value);
     return valid ? OK : err_make(ERR_INVALID, "payload: %s %s", error.pointer, error.detail);
 }

@@ -29,10 +29,9 @@ struct kind {
     struct module_env *env;        /* of its module */
     struct dependency *dependency; /* its type's; NULL: none */
     const char *queue;
-    double usual_us;  /* moving average of run times, while spans are on */
-    uint32_t running; /* attempts of it */
     /* throttle.c */
-    int64_t service_us;    /* of an attempt, an average */
+    uint32_t running;      /* attempts of it */
+    int64_t service_us;    /* of an attempt that was not refused, a moving average */
     int64_t later_us;      /* when the last one that found no room comes again */
     struct schema *schema; /* of the payload; NULL: not needed so far */
     struct series *queue_wait, *duration, *attempts[LABEL_MAX], *finished[OUTCOME_MAX]; /* NULL: not needed so far */
@@ -50,6 +49,7 @@ struct kind *kinds_find(struct kinds *k, struct str type); /* never NULL: "unkno
 /* What this process can run, from the first-th type on: at most LIMIT_BATCH; how many. */
 size_t kinds_known(const struct kinds *k, size_t first, struct queue_kind out[LIMIT_BATCH]);
 
+MUST struct err kind_schema(struct kind *k, const struct schema **out); /* of the payload, compiled when it is first asked for */
 /* ERR_INVALID: the payload does not satisfy the type's schema. For jobs that no API has checked. */
 MUST struct err kind_check(struct kind *k, struct str payload);
 

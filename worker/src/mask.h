@@ -4,9 +4,10 @@
 #define WORKER_MASK_H
 
 #include <base/arena.h>
+#include <base/schema.h>
 
-/* The error; where its detail has a text of the payload whose schema says "x-masked" (in "properties" and "items", however deep), one with
- * stars for it, in the arena. Without memory the detail is "". */
-struct err mask_err(struct arena *a, const char *schema, struct str payload, struct err err);
+/* The error; where its detail repeats a text, a number or a name of what schema_mask hides of the payload, one with stars for it, in the arena.
+ * So for the beginning of one at the end of a detail, which was cut there. When that cannot be known, the detail is "". */
+struct err mask_err(struct arena *a, const struct schema *schema, struct str payload, struct err err);
 
 #endif

@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BEATS = 3, OPEN_NAMES_MAX = 1024 };
+enum { BEAT_MS = 1000, ARENA_BLOCK = 4096, ARENA_MAX = 8 << 20, UNPARK_BEATS = 3, WAITING_BEATS = 3, OPEN_NAMES_MAX = 1024 };
 
 int64_t process_ms(const struct process *p, struct mono since) { return mono_ms_since(loop_now(p->rt->loop), since); }
 
@@ -78,13 +78,12 @@ void process_enter(struct process *p, const struct held *h) {
 
 void held_release(struct held *h) {
     struct process *p = h->process;
+    if (h->reclaimed) {
+        h->reclaimed = false;
+        claim_reclaimed_left(p, h);
+    }
     *h->slot = (struct slot_entry){.id = {0, 0}};
     h->state = HELD_FREE;
-    if (h->reclaimed) {
-        h->reclaimed = p->reclaiming = false;
-        p->reclaim_again = true;
-        p->reclaim_left = p->queue->shards_n;
-    }
     if (h->abandoned) {
         return; /* its handler may use it still, and releases it when it comes to an end after all */
     }
@@ -210,10 +209,21 @@ static void unpark_all(struct process *p) {
     }
 }
 
+/* Until it is ready it has Postgres to wait for. That is no hanging: it beats, and is there when Postgres is. */
+static void wait_for_postgres(struct process *p) {
+    if (++p->beats == WAITING_BEATS) {
+        LOG(WARN, "worker.waiting", LF_C("queue", p->options->queue), LF_C("for", "postgres"));
+    }
+}
+
 static void on_beat(void *arg) {
     struct process *p = arg;
     p->table->beats++;
     limits_beat(p->rt->conf);
+    if (p->queue == NULL) {
+        wait_for_postgres(p);
+        return;
+    }
     dependencies_beat(p->rt->dependencies, queue_slots(p), loop_now(p->rt->loop).us);
     run_watch(p);
     settle_again(p);
@@ -221,7 +231,7 @@ static void on_beat(void *arg) {
         lone_beat(p);
         return;
     }
-    claim_sweep(p, !p->reclaiming);
+    claim_sweep(p, claim_may_reclaim(p));
     claim_reclaim(p);
     if (!p->draining && p->beats++ % UNPARK_BEATS == 0) {
         unpark_all(p);
@@ -323,9 +333,7 @@ static void on_ready(void *arg) {
         return;
     }
     show_zeros(p);
-    p->table->beats++; /* its signals are heard */
-    limits_beat(p->rt->conf);
-    timer_start_every(p->beat, BEAT_MS);
+    p->table->ready = 1;
     timer_start_every(p->renew, p->rt->conf->worker_lease_ms * 3 / 10);
     LOG(INFO, "worker.ready", LF_C("queue", p->queue->name), LF_C("consumer", p->consumer));
     process_wake(p);
@@ -397,6 +405,7 @@ static void process_close(struct process *p) {
 static void process_init(struct process *p, const struct worker_options *o) {
     p->options = o;
     p->lone = o->quarantine;
+    p->reclaim_window = 1;
     TAILQ_INIT(&p->free);
     TAILQ_INIT(&p->unchecked);
     TAILQ_INIT(&p->waiting);
@@ -444,6 +453,9 @@ int worker_process_main(const struct worker_options *o) {
         e = signals_new(p->rt->loop, wanted, sizeof wanted / sizeof wanted[0], on_signal, p, &signals);
     }
     if (!err_is_set(e)) {
+        p->table->beats++; /* its signals are heard */
+        limits_beat(p->rt->conf);
+        timer_start_every(p->beat, BEAT_MS);
         runtime_start(p->rt, on_ready, p);
         loop_run(p->rt->loop);
     } else {

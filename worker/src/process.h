@@ -40,7 +40,7 @@ struct held {
     bool lost;                   /* somebody else holds it now */
     bool listed;                 /* a renewal may have put it in :r */
     bool stopping;               /* on_stop was called */
-    bool reclaimed;              /* taken from a silent consumer; held one at a time */
+    bool reclaimed;              /* taken from a silent consumer */
     bool abandoned;              /* ended without its handler, whose own end is still to come */
     int64_t crashes;             /* in quarantine: lone runs before this one that came to no end, */
     char crash[CRASH_WHY_BYTES]; /* and how the last process died */
@@ -84,9 +84,11 @@ struct process {
     struct turn_end flush;
     struct timer *beat, *renew, *drain_timer;
     int claiming;                   /* answers of the reader still to come: to the read, and whether a cancel request stands */
+    struct mono asked;              /* when it was asked */
     bool claim_failed, cancels_any; /* what they were */
     bool sweep_again, quiet, draining, last_words, leaving, done; /* last_words: the drain deadline has passed */
-    bool reclaiming, reclaim_again;                               /* a reclaimed entry is held, or asked for; look for the next */
+    bool reclaiming, reclaim_again;                               /* reclaimed entries are asked for; look for more */
+    size_t reclaimed_n, reclaim_window;                           /* held; at most so many */
     unsigned reclaim_shard, reclaim_left;                         /* which shard is asked, how many after it */
     bool lone, lone_asked;                                        /* in quarantine; the next suspect is asked for */
     unsigned lone_shard, lone_left, lone_idle;               /* in which shard, how many more may have one; beats without any */
@@ -112,36 +114,34 @@ void process_wants_outbox(const struct held *h); /* its module's follow-ups are 
 size_t claim_room(const struct process *p); /* how many entries may be brought in now */
 void claim_more(struct process *p);
 void claim_sweep(struct process *p, size_t keep); /* what was handed back; so much room is left for others */
-void claim_reclaim(struct process *p);            /* what nobody renewed: one entry, once the last one has left */
+void claim_reclaim(struct process *p);            /* what nobody renewed: as many as have been harmless so far, and one */
+bool claim_may_reclaim(const struct process *p);
+void claim_reclaimed_left(struct process *p,
+                          const struct held *h); /* one of them, before its line of the slot table is emptied */
 void claim_cancel_read(struct process *p);
 void claim_take_lone(struct process *p, const struct claimed *c, int64_t crashes, struct str why);
 /* lone.c: in quarantine */
 void lone_more(struct process *p);
 void lone_beat(struct process *p);
 void lone_clear(struct process *p, const struct shard *shard, struct held *const *held, size_t n); /* before they are settled */
-
 /* run.c */
 void run_waiting(struct process *p);
 void run_watch(struct process *p);                          /* once a second: time that is up, cancellations */
 bool run_is_overdue(const struct held *h, struct mono now); /* long past its time, and told so */
-
 /* finish.c */
 void finish_add(struct held *h); /* journal class: terminal in Postgres, then settled */
 void finish_flush(struct process *p);
 void finish_bury(struct held *h, struct err err); /* journal class: dead */
 void finish_crashed(struct held *h);              /* the verdict on what ended its process in every lone run */
-
 /* settle.c */
 void settle_add(struct held *h); /* moves it to outgoing[h->next] */
 void settle_flush(struct process *p);
 void settle_again(struct process *p); /* what was refused */
-
 /* lease.c. Back: to whoever sweeps; in quarantine, to the next lone run, uncounted. */
 void lease_renew(struct process *p);
 void lease_hand_back_waiting(struct process *p);
 void lease_hand_back(struct process *p, const struct shard *shard, const struct stream_id *ids, size_t n, queue_lost_cb *cb,
                      void *arg);
-
 /* drain.c */
 void drain_begin(struct process *p);
 void drain_end(struct process *p); /* now: QUIT */

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { SLOW_TIMES = 4, AVERAGE_WEIGHT = 16, NAME_BYTES = 80 };
+enum { SLOW_TIMES = 4, NAME_BYTES = 80 };
 
 static struct span_scope *find(void *arg, uint32_t owner) {
     struct process *p = arg;
@@ -37,11 +37,7 @@ static struct str name_of(char room[NAME_BYTES], const char *operation, const st
 }
 
 /* Four times as long as its type usually takes, and long enough to matter. */
-static bool was_slow(struct kind *k, int64_t us) {
-    double usual = k->usual_us;
-    k->usual_us += ((double)us - usual) / AVERAGE_WEIGHT;
-    return us >= SLOW_JOB_MS * 1000 && (double)us > SLOW_TIMES * usual;
-}
+static bool was_slow(const struct kind *k, int64_t us) { return us >= SLOW_JOB_MS * 1000 && us > SLOW_TIMES * k->service_us; }
 
 static void close_scope(struct held *h, const struct attempt_end *end, uint32_t number, bool failed, bool always) {
     const struct process *p = h->process;
@@ -81,6 +77,35 @@ void record_attempt(struct held *h, const struct attempt_end *end, uint32_t numb
         close_scope(h, end, number, failed, failed || slow);
     }
     h->attempt.scope.arena = NULL;
+}
+
+void record_receive(const struct process *p, struct held *const *held, size_t n, struct mono began) {
+    struct trace links[LIMIT_BATCH];
+    size_t links_n = 0;
+    char name[NAME_BYTES];
+    for (size_t i = 0; i < n && span_is_on(); i++) {
+        if (trace_is_sampled(&held[i]->attempt.job.trace)) {
+            links[links_n++] = held[i]->attempt.job.trace;
+        }
+    }
+    if (links_n == 0) {
+        return;
+    }
+    const struct span s = {
+        .trace = trace_new(), /* it may have begun before the jobs were made */
+        .kind = SPAN_CLIENT,
+        .name = name_of(name, "receive", p),
+        .began = began,
+        .ended = clock_mono(&clock_system),
+        .message = STR(""),
+        .links = links,
+        .links_n = links_n,
+        SPAN_ATTRS(SA_C("messaging.system", "redis"), SA_C("messaging.operation.name", "receive"),
+                   SA_C("messaging.operation.type", "receive"), SA_C("messaging.destination.name", p->queue->name),
+                   SA_C("messaging.consumer.group.name", GROUP), SA_C("messaging.client.id", p->consumer),
+                   SA_INT("messaging.batch.message_count", n)),
+    };
+    span_emit(&s);
 }
 
 static void emit(struct span *s, struct held *const *held, size_t n, struct mono began, struct err err) {

@@ -10,6 +10,8 @@ const struct trace *record_id(const struct held *h); /* its attempt's span; NULL
 /* The attempt has ended: number, and how long it took. Recorded when its trace is, when it was charged for a failure, and when it was slow
  * for its type. */
 void record_attempt(struct held *h, const struct attempt_end *end, uint32_t number, int64_t us);
+/* Entries that came in by one read, which began then: a span of its own, linked to those of theirs that are recorded. */
+void record_receive(const struct process *p, struct held *const *held, size_t n, struct mono began);
 void record_finish(struct held *const *held, size_t n, struct mono began, struct err err);
 void record_settle(const struct process *p, struct held *const *held, size_t n, struct mono began, struct err err);
 

@@ -156,7 +156,6 @@ static void ended(struct held *h, const struct attempt_end *end) {
     h->wrote_follow_ups = end->follow_ups;
     p->service_ms += ((double)us / 1000 - p->service_ms) / AVERAGE_WEIGHT;
     kind_ran(h->kind, us, &h->attempt.job.trace, loop_wall(p->rt->loop));
-    throttle_left(h, end, us);
     p->table->busy = (uint32_t)p->running_n;
     p->table->attempts++;
     p->table->ran_us += (uint64_t)us;
@@ -167,15 +166,25 @@ static void ended(struct held *h, const struct attempt_end *end) {
     }
     kind_attempt(h->kind, h->label);
     record_attempt(h, end, attempt, us);
+    throttle_left(h, end, us);
     log_attempt(h, end, attempt, us / 1000);
     process_wake(p);
+}
+
+static struct err masked(struct held *h, struct err err) {
+    const struct schema *schema;
+    if (!err_is_set(err)) {
+        return err;
+    }
+    bool known = !err_is_set(kind_schema(h->kind, &schema));
+    return known ? mask_err(&h->arena, schema, h->attempt.payload, err) : (struct err){err.code, ""};
 }
 
 static void on_end(struct attempt *a, const struct attempt_end *end) {
     struct held *h = held_of(a);
     if (!h->abandoned) {
         struct attempt_end said = *end;
-        said.err = err_is_set(end->err) ? mask_err(&h->arena, a->type->schema, a->payload, end->err) : end->err;
+        said.err = masked(h, end->err);
         ended(h, &said);
         return;
     }

@@ -14,12 +14,8 @@ struct share_place {
     bool me;
 };
 
-struct share {
-    size_t first, n; /* of all that are wanted, in an order that all see */
-};
-
 /* Mine of wanted, in proportion to room. turn: a number of the queue's own, so that what is left over does not fall to the same supervisor
  * for every queue. Which queue has how many moves no other queue's. None when I am not among the places. */
-struct share share_of(size_t wanted, const struct share_place *places, size_t n, unsigned turn);
+size_t share_of(size_t wanted, const struct share_place *places, size_t n, unsigned turn);
 
 #endif

@@ -27,6 +27,7 @@ struct slot_table {
     uint64_t beats;     /* one a second: a process that stops counting hangs */
     uint64_t attempts;  /* ended, */
     uint64_t ran_us;    /* and the time that they took */
+    uint32_t ready;     /* 1: it knows its queue, and claims */
     uint32_t busy;      /* attempts that run */
     uint32_t owner;     /* 1 + index of the entry on whose behalf it runs (loop_owner); 0: none */
     uint32_t limits_n;  /* written by the supervisor: a type's place stays, and its number may change at any moment */

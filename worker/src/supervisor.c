@@ -119,7 +119,7 @@ void supervisor_child_gone(struct child *c, int64_t status, int signum) {
     if (c->crash[0] != '\0') {
         metric_inc(M_CRASHES, c->queue->name, c->crash, NULL);
     }
-    if (!c->leaving && c->table->beats == 0 && ran_ms < HEALTHY_MS) { /* it did not get so far as to run a job */
+    if (!c->leaving && c->table->ready == 0 && ran_ms < HEALTHY_MS) { /* it did not get so far as to run a job */
         s->spawn_delay_ms = s->spawn_delay_ms == 0 ? SPAWN_DELAY_MIN_MS : s->spawn_delay_ms * 2;
         s->spawn_delay_ms = s->spawn_delay_ms < SPAWN_DELAY_MAX_MS ? s->spawn_delay_ms : SPAWN_DELAY_MAX_MS;
     } else {

@@ -47,10 +47,17 @@ struct child {
 
 TAILQ_HEAD(child_list, child);
 
+/* Of the ready processes of a queue, one behind the other by supervisor: those before mine, mine, all. */
+struct deal {
+    size_t first, own, all;
+};
+
 /* What the processes of a queue do, as averages of the last seconds. */
 struct load {
     double attempts_per_s; /* ended */
     double run_s_per_s;    /* and the time that they took: attempts at once, in the mean */
+    struct deal deal;      /* by which limits are dealt out, */
+    struct mono dealt;     /* since when */
 };
 
 struct supervisor {

@@ -44,7 +44,7 @@ bool schema_fail_count(struct schema_checker *c, const struct schema_path *at, c
 bool schema_is_over(const struct schema_checker *c) { return c->quiet > 0 || c->n == c->max || c->gave_up != NULL; }
 
 static schema_check_fn *const checks[] = {
-#define ASSERT(id, name, compile, check) [RULE_##id] = schema_check_##check,
+#define ASSERT(id, name, compile, check, look) [RULE_##id] = schema_check_##check,
 #define NOTE(name, compile)
 #include "schema_keywords.def"
 #undef ASSERT

@@ -30,6 +30,11 @@ static struct err compile_annotation(const struct site *w, struct schema_rule *r
     return OK;
 }
 
+static struct err compile_masked(const struct site *w, struct schema_rule *r) {
+    (void)r;
+    return json_is_boolean(w->value) ? OK : refuse(w->at, "must be true or false");
+}
+
 static struct err compile_dialect(const struct site *w, struct schema_rule *r) {
     (void)r;
     const char *uri = json_string_value(w->value);
@@ -221,7 +226,7 @@ static const struct keyword {
     bool asserts;
     enum schema_rule_kind kind;
 } keywords[] = {
-#define ASSERT(id, name, compile, check) {name, compile_##compile, true, RULE_##id},
+#define ASSERT(id, name, compile, check, look) {name, compile_##compile, true, RULE_##id},
 #define NOTE(name, compile) {name, compile_##compile, false, RULE_MAX},
 #include "schema_keywords.def"
 #undef ASSERT
@@ -264,6 +269,8 @@ static struct err compile_node(struct schema *s, const json_t *v, const struct s
     struct schema_node *node = &s->nodes[s->n_nodes++];
     node->source = v;
     node->never = json_is_false(v);
+    node->masked = json_is_true(json_object_get(v, "x-masked"));
+    s->masks |= node->masked;
     node->pointer = arena_str(&s->arena, str_of(pointer, length));
     node->rules = ARENA_ARRAY(&s->arena, struct schema_rule, json_object_size(v) + 1);
     if (node->pointer.p == NULL || node->rules == NULL) {

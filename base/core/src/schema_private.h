@@ -13,7 +13,7 @@ enum {
 #define SCHEMA_TOO_COSTLY "too large for this schema: checking it would take too long"
 
 enum schema_rule_kind {
-#define ASSERT(id, name, compile, check) RULE_##id,
+#define ASSERT(id, name, compile, check, look) RULE_##id,
 #define NOTE(name, compile)
 #include "schema_keywords.def"
 #undef ASSERT
@@ -50,14 +50,14 @@ struct schema_node {
     struct str pointer;   /* the same for people, "#/$defs/line" */
     struct schema_rule *rules;
     size_t n_rules;
-    bool never;      /* the schema false */
-    unsigned height; /* of in-place schemas below it, itself included; 0: not known yet (schema_ref.c) */
-    bool active;     /* being measured */
+    bool never, masked, active; /* the schema false; what it applies to is personal; being measured */
+    unsigned height;            /* of in-place schemas below it, itself included; 0: not known yet (schema_ref.c) */
 };
 
 struct schema {
     struct arena arena;
     json_t *doc; /* a reference */
+    bool masks;  /* one of its nodes is masked */
     struct schema_node *nodes;
     size_t n_nodes;
     struct schema_pattern *patterns; /* all of them, to be freed */
@@ -118,7 +118,7 @@ bool schema_check_quietly(struct schema_checker *c, const struct schema_node *n,
  * errors are reported. */
 typedef bool schema_check_fn(struct schema_checker *c, const struct schema_rule *r, const struct schema_value *v,
                              const struct schema_path *at);
-#define ASSERT(id, name, compile, check) schema_check_fn schema_check_##check;
+#define ASSERT(id, name, compile, check, look) schema_check_fn schema_check_##check;
 #define NOTE(name, compile)
 #include "schema_keywords.def"
 #undef ASSERT

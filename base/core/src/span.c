@@ -73,7 +73,7 @@ void span_scope_open(struct span_scope *s, const struct trace *trace, struct are
 }
 
 void span_scope_add(struct span_scope *s, const struct span *child) {
-    if (s->arena == NULL || s->n == SPAN_SCOPE_MAX) {
+    if (!span_scope_takes(s)) {
         return;
     }
     struct span_node *node = arena_alloc(s->arena, sizeof *node + child->attrs_n * sizeof node->attrs[0]);
@@ -126,7 +126,7 @@ static bool is_begun_in(const struct span_mark *m, const struct span_scope *s) {
 
 struct span_scope *span_mark_scope(const struct span_mark *m) {
     struct span_scope *s = m->scope != 0 && spans.find != NULL ? spans.find(spans.find_arg, m->owner) : NULL;
-    return is_begun_in(m, s) ? s : NULL;
+    return is_begun_in(m, s) && span_scope_takes(s) ? s : NULL;
 }
 
 void span_end_in(const struct span_mark *m, struct span_scope *scope, struct span *s) {

@@ -25,7 +25,9 @@ enum {
 #define COMPLETION(queue, target) SLO_##queue##_COMPLETION,
 #define AVAILABILITY(class, target) SLO_##class##_AVAILABILITY,
 #define LATENCY(class, within, target) SLO_##class##_LATENCY,
+#define BURN_FLOOR(events)
 #include <slo.def>
+#undef BURN_FLOOR
 #undef START
 #undef COMPLETION
 #undef AVAILABILITY

@@ -61,10 +61,19 @@ def bounds() -> dict[float, str]:
     return {float(v): printed for v, printed in re.findall(r'\{([0-9.]+),\s*"([0-9.]+)"\}', text)}
 
 
+def table() -> str:
+    return (ROOT / "ops/slo.def").read_text(encoding="utf-8")
+
+
+def burn_floor() -> int:
+    (events,) = re.findall(r"^BURN_FLOOR\(([0-9]+)\)$", table(), re.M)
+    return int(events)
+
+
 def objectives() -> list[Objective]:
     printed = bounds()
     found = []
-    for kind, rest in re.findall(r"^([A-Z]+)\((.*)\)$", (ROOT / "ops/slo.def").read_text(encoding="utf-8"), re.M):
+    for kind, rest in re.findall(r"^([A-Z]+)\((.*)\)$", table(), re.M):
         of, *times, target = rest.replace(" ", "").split(",")
         found.append(Objective(kind.lower(), of, printed[float(times[0])] if times else "", float(target)))
     return found
@@ -85,9 +94,17 @@ def ratio(window: str) -> str:
     return record(f"slo:error_ratio:{window}", f"sum_over_time(slo:errors:rate5m[{window}]) / sum_over_time(slo:events:rate5m[{window}])")
 
 
+def failed(window: str) -> str:
+    """How many: the rates of all evaluations, times what lies between two, whatever Prometheus is set to and however long it has run."""
+    at = f"slo:evaluated:seconds[{window}]"
+    between = f"scalar((max_over_time({at}) - min_over_time({at})) / (count_over_time({at}) - 1))"
+    return record(f"slo:errors:increase{window}", f"sum_over_time(slo:errors:rate5m[{window}]) * {between}")
+
+
 def burn(alert: str) -> str:
     severity, pairs = BURNS[alert]
-    exprs = [f"(slo:error_ratio:{long} > {factor} * slo:error_budget:ratio and slo:error_ratio:{short} > {factor} * slo:error_budget:ratio)"
+    exprs = [f"(slo:error_ratio:{long} > {factor} * slo:error_budget:ratio and slo:error_ratio:{short} > {factor} * slo:error_budget:ratio "
+             f"and slo:errors:increase{long} >= {burn_floor()})"
              for factor, long, short in pairs]
     return (f"      - alert: {alert}\n        expr: >-\n          " + "\n          or ".join(exprs) + "\n"
             f"        labels: {{severity: {severity}}}\n        annotations:\n"
@@ -96,7 +113,8 @@ def burn(alert: str) -> str:
 
 
 def rules_text() -> str:
-    events, errors, fixed = [], [], []
+    events, errors, fixed = [], [], [record("slo:evaluated:seconds", "vector(time())")]
+    longer = [long for _, pairs in BURNS.values() for _, long, _ in pairs]
     for o in objectives():
         labels = {"slo": o.name, "kind": o.kind, "of": o.of}
         events.append(record("slo:events:rate5m", o.events, labels))
@@ -104,9 +122,9 @@ def rules_text() -> str:
         fixed.append(record("slo:error_budget:ratio", f"vector({o.budget:g})", labels))
         if o.kind == "start":
             fixed.append(record("slo:start_within:seconds", f"vector({float(o.within):g})", {"queue": o.of}))
-    long = [ratio(w) for w in LONG_WINDOWS] + [record("slo:budget_left:30d", "1 - slo:error_ratio:30d / slo:error_budget:ratio")]
+    long = [ratio(w) for w in LONG_WINDOWS] + [failed(w) for w in longer if w in LONG_WINDOWS] + [record("slo:budget_left:30d", "1 - slo:error_ratio:30d / slo:error_budget:ratio")]
     return ("# Made of ops/slo.def by python3 -m penstock_ops.monitoring: change it there. Ratios are weighed by traffic.\ngroups:\n"
-            + group("penstock-slo", fixed + events + errors + [ratio(w) for w in WINDOWS])
+            + group("penstock-slo", fixed + events + errors + [ratio(w) for w in WINDOWS] + [failed(w) for w in longer if w in WINDOWS])
             + group("penstock-slo-long", long, "5m")
             + group("penstock-slo-burn", [burn(alert) for alert in BURNS]))
 

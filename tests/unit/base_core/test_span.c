@@ -146,6 +146,30 @@ static struct span_scope *find(void *arg, uint32_t owner) {
     return owner == 7 ? &scopes[0] : NULL;
 }
 
+/* Strings for a span are made where its call's mark still finds the scope. */
+static void test_span__given_a_full_scope_then_no_call_finds_it(void **state) {
+    (void)state;
+    struct span_scope scopes[1];
+    struct arena arena;
+    struct trace own = trace_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    on(0);
+    span_owners(find, scopes);
+    arena_init(&arena, 4096, 1 << 20);
+    span_scope_open(&scopes[0], &own, &arena);
+    for (int i = 0; i < 3 * SPAN_SCOPE_MAX; i++) {
+        struct span_mark mark;
+        struct span call = {.kind = SPAN_CLIENT, .name = STR("call"), .message = STR("")};
+        span_begin(&mark, 7);
+        assert_true((span_mark_scope(&mark) != NULL) == (i < SPAN_SCOPE_MAX));
+        assert_memory_equal(own.trace_id, mark.trace.trace_id, sizeof own.trace_id); /* for the other side, as ever */
+        span_end(&mark, &call);
+    }
+    assert_int_equal(SPAN_SCOPE_MAX, scopes[0].n);
+    assert_false(span_scope_takes(NULL));
+    arena_free(&arena);
+    span_owners(NULL, NULL);
+}
+
 static void test_span__given_a_call_that_outlives_its_scope_then_nobody_elses_gets_it(void **state) {
     (void)state;
     struct span_scope scopes[1];
@@ -207,6 +231,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_span__given_a_ratio_then_so_many_traces_that_begin_here_are_sampled, off),
         cmocka_unit_test_teardown(test_span__given_the_flags_of_its_trace_then_a_scope_goes_or_not, off),
         cmocka_unit_test_teardown(test_span__switched_off_then_nothing_is_done_for_a_job, off),
+        cmocka_unit_test_teardown(test_span__given_a_full_scope_then_no_call_finds_it, off),
         cmocka_unit_test_teardown(test_span__given_too_many_within_a_scope_then_the_first_ones_go, off),
         cmocka_unit_test_teardown(test_span__given_a_call_that_outlives_its_scope_then_nobody_elses_gets_it, off),
         cmocka_unit_test_teardown(test_span__given_a_batch_then_it_is_of_the_first_sampled_and_linked_to_the_others, off),

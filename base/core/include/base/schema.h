@@ -4,7 +4,7 @@
  * dependentRequired · items prefixItems minItems maxItems uniqueItems · minLength maxLength pattern format · minimum maximum
  * exclusiveMinimum exclusiveMaximum multipleOf · oneOf anyOf allOf not.
  * Any other keyword, and any reference outside the document, is refused when compiling: a contract that is not enforced
- * is worse than none. Vendor annotations x-… are allowed.
+ * is worse than none. Vendor annotations x-… are allowed; x-masked: true says that what the schema applies to is personal (schema_mask).
  *
  * Where the draft leaves a choice, or we depart from it:
  * - format is an assertion: uuid, date-time (RFC 3339, a date that exists), email (dot-atom @ host name), uri (RFC 3986,
@@ -41,5 +41,14 @@ void schema_free(struct schema *s);
  * are those of the branch that was meant, by its const member or its type, if that can be told. value as json_read makes it.
  * Allocates nothing but what PCRE2 needs. One thread at a time for one schema. */
 size_t schema_check(const struct schema *s, const json_t *value, struct schema_error *errors, size_t max);
+
+/* Puts the stars for every part of *value to which a schema with x-masked: true applies, itself included, by whatever leads there: $ref, properties,
+ * additionalProperties, items, prefixItems, the branches of allOf, anyOf and oneOf (all, whether they hold or not), not; for an object
+ * whose names are masked (propertyNames). What cannot be looked through within the steps of a check is hidden, too. value is the
+ * caller's, as json_read makes it. ERR_NOMEM: some of it is still in clear. */
+#define SCHEMA_MASK "***"
+MUST struct err schema_mask(const struct schema *s, json_t **value);
+bool schema_masks(const struct schema *s);                    /* false: there is nothing like that in it */
+bool schema_names(const struct schema *s, struct str member); /* a member that any "properties" of it names: no secret */
 
 #endif

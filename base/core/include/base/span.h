@@ -62,10 +62,12 @@ struct span_scope {
     unsigned n;
 };
 enum { SPAN_SCOPE_MAX = 100 }; /* spans within one scope; later ones are left out */
+/* False: it is closed, there is none (NULL), or it is full. Then no string need be copied for it. */
+static inline bool span_scope_takes(const struct span_scope *s) { return s != NULL && s->arena != NULL && s->n < SPAN_SCOPE_MAX; }
 
 /* trace: of its own span, made by the caller. While spans are off it stays closed, and its trace is that. */
 void span_scope_open(struct span_scope *s, const struct trace *trace, struct arena *a);
-/* A child. Copied, but for strings: those are static, or in the scope's arena. Does nothing when closed. */
+/* A child. Copied, but for strings and links: those are static, or in the scope's arena. Does nothing when closed. */
 void span_scope_add(struct span_scope *s, const struct span *child);
 /* Its own span and all within it go to the sink, if the trace is sampled or always is set; closed afterwards. True: they went. */
 bool span_scope_close(struct span_scope *s, const struct span *own, bool always);
@@ -84,7 +86,7 @@ typedef struct span_scope *span_find(void *arg, uint32_t owner);
 void span_owners(span_find *find, void *arg);
 void span_begin(struct span_mark *m, uint32_t owner);
 void span_begin_in(struct span_mark *m, const struct span_scope *s); /* m->owner stays 0: only span_end_in finds it again */
-/* The scope in which it was begun, while that is open; else NULL. */
+/* The scope in which it was begun, while that takes spans; else NULL. */
 struct span_scope *span_mark_scope(const struct span_mark *m);
 /* Adds the call's span to that scope, if there is one: trace, parent and times are filled in. */
 void span_end(const struct span_mark *m, struct span *s);
