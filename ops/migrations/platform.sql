@@ -157,6 +157,18 @@ CREATE TABLE IF NOT EXISTS platform.supervisor (
     seen_at timestamptz NOT NULL
 );
 
+-- What operators tell single worker processes, by their consumer, which no later process has. outcome: what the supervisor made of it; NULL: it
+-- has not taken it yet.
+CREATE TABLE IF NOT EXISTS platform.worker_order (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    consumer   text NOT NULL,
+    supervisor text NOT NULL,
+    wish       text NOT NULL CHECK (wish IN ('quiet', 'resume', 'stop')),
+    at         timestamptz NOT NULL DEFAULT now(),
+    outcome    text CHECK (outcome IN ('done', 'gone', 'leaving'))
+);
+CREATE INDEX IF NOT EXISTS worker_order_recent ON platform.worker_order (supervisor, at);
+
 -- How far bulk actions (jobs/bulk) are.
 CREATE TABLE IF NOT EXISTS platform.bulk (
     job_id uuid PRIMARY KEY,

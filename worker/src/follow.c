@@ -8,7 +8,7 @@
 #include "share.h"
 #include "supervisor.h"
 
-enum { ROW_SUPERVISOR, ROW_QUEUE, ROW_TYPE };
+enum { ROW_SUPERVISOR, ROW_ORDER, ROW_QUEUE, ROW_TYPE };
 enum { ALIVE_MS = 5000, SAY_EVERY_MS = 1000, LOADS_BYTES_MAX = 64 * 1024 };
 static const double load_over_s = 5;
 
@@ -19,13 +19,16 @@ static const struct pg_stmt say_stmt = {
     "seen_at = excluded.seen_at", /* a process of the same name may have been another */
     5,
 };
-/* First the supervisors by name, then the queues, then the types that are limited. Who has not been heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. */
+/* First the supervisors by name, then the orders to processes of this one, then the queues, then the types that are limited. Who has not been
+ * heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. Whoever gave an order waits for less than ten. */
 static const struct pg_stmt look_stmt = {
     "supervisor.look",
-    "SELECT 0 AS kind, name, room, queues FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
-    "UNION ALL SELECT 1, queue, workers, NULL FROM platform.desired_workers "
-    "UNION ALL SELECT 2, name, concurrency, NULL FROM platform.throttle WHERE kind = 'type' AND concurrency IS NOT NULL ORDER BY 1, 2",
-    0,
+    "SELECT 0 AS kind, name, room::bigint, queues, NULL FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
+    "UNION ALL SELECT 1, consumer, id, wish, outcome FROM platform.worker_order WHERE supervisor = $1 AND at > now() - interval '10 s' "
+    "UNION ALL SELECT 2, queue, workers, NULL, NULL FROM platform.desired_workers "
+    "UNION ALL SELECT 3, name, concurrency, NULL, NULL FROM platform.throttle WHERE kind = 'type' AND concurrency IS NOT NULL "
+    "ORDER BY 1, 2, 3",
+    1,
 };
 static const struct pg_stmt end_stmt = {"supervisor.end", "DELETE FROM platform.supervisor WHERE name = $1", 1};
 static const struct pg_stmt change_stmt = {
@@ -153,8 +156,9 @@ static size_t count_supervisors(const struct supervisor *s, const PGresult *res,
     return n;
 }
 
-/* The limits of a process, which is the at-th of all that are wanted: what a limit allows in all of them is dealt out one by one. */
-static void limit_child(struct child *c, const PGresult *res, int first, size_t at, size_t wanted) {
+/* The limits of a process that stands for those from the at-th to the end-th of all that are wanted: what a limit allows in all of them is
+ * dealt out one by one. */
+static void limit_child(struct child *c, const PGresult *res, int first, size_t at, size_t end, size_t wanted) {
     for (uint32_t i = 0; i < c->table->limits_n; i++) { /* what is not in the rows is limited no more */
         bool there = false;
         for (int row = first; row < PQntuples(res) && !there; row++) {
@@ -168,28 +172,36 @@ static void limit_child(struct child *c, const PGresult *res, int first, size_t 
         char type[65];
         size_t most = (size_t)pg_col_int(res, row, 2);
         if (str_copy_c(pg_col(res, row, 1), type, sizeof type)) {
-            slot_table_limit(c->table, type, (uint32_t)(most * (at + 1) / wanted - most * at / wanted));
+            slot_table_limit(c->table, type, (uint32_t)(most * end / wanted - most * at / wanted));
         }
     }
 }
 
-/* By slot: they stay in this order. */
+static bool is_limited(const struct child *c, const struct queue_info *q) {
+    return c->queue == q && !c->quarantine && !c->leaving;
+}
+
+/* By slot: they stay in this order. One that rests begins nothing: what it might begin is the others'. */
 static void limit_children(struct supervisor *s, const struct queue_info *q, const PGresult *res, struct share share,
                            size_t wanted) {
     int first = 0;
+    size_t n = 0, awake = 0;
     struct child *c, *other;
     while (first < PQntuples(res) && pg_col_int(res, first, 0) != ROW_TYPE) {
         first++;
     }
     TAILQ_FOREACH(c, &s->alive, link) {
+        c->rests = c->quiet && c->table->busy == 0; /* once: it changes at any moment */
+        n += is_limited(c, q);
+        awake += is_limited(c, q) && !c->rests;
+    }
+    TAILQ_FOREACH(c, &s->alive, link) {
         size_t before = 0;
-        if (c->queue != q || c->quarantine || c->leaving) {
+        if (!is_limited(c, q) || c->rests || awake == 0) {
             continue;
         }
-        TAILQ_FOREACH(other, &s->alive, link) {
-            before += other->queue == q && !other->quarantine && !other->leaving && other->slot < c->slot;
-        }
-        limit_child(c, res, first, share.first + before, wanted);
+        TAILQ_FOREACH(other, &s->alive, link) { before += is_limited(other, q) && !other->rests && other->slot < c->slot; }
+        limit_child(c, res, first, share.first + before * n / awake, share.first + (before + 1) * n / awake, wanted);
     }
 }
 
@@ -227,6 +239,11 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
         return; /* as it was */
     }
     size_t n = count_supervisors(s, res, &me);
+    int first = (int)n;
+    while (first < PQntuples(res) && pg_col_int(res, first, 0) == ROW_ORDER) {
+        first++;
+    }
+    orders_take(s, res, (int)n, first - (int)n);
     if (!me) {
         be_patient(s); /* just written, for the first time or after a while */
         return;
@@ -236,7 +253,7 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
     }
     s->supervisors_n = n;
     for (int pass = 0; pass < 2; pass++) {
-        for (int row = (int)n; row < PQntuples(res) && pg_col_int(res, row, 0) == ROW_QUEUE; row++) {
+        for (int row = first; row < PQntuples(res) && pg_col_int(res, row, 0) == ROW_QUEUE; row++) {
             follow_row(s, res, row, pass == 0);
         }
     }
@@ -245,8 +262,9 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
 void follow_look(struct supervisor *s) {
     say(s);
     if (!s->looking) {
+        const struct pg_value me = pg_text(str_c(s->rt->process));
         s->looking = true;
-        pg_exec(s->rt->platform, &look_stmt, NULL, 0, 0, on_look, s);
+        pg_exec(s->rt->platform, &look_stmt, &me, 0, 0, on_look, s);
     }
 }
 

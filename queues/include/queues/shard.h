@@ -48,6 +48,9 @@ unsigned shard_pick(unsigned n, struct str a, struct str b);
 /* Channels. Lost messages are harmless: each has a poll of a second behind it. */
 #define CHANNEL_DUE "pen:due"   /* "<delayed key> <due ms>": a new head of a delayed set */
 #define CHANNEL_WAKE "pen:wake" /* "<queue>": entries were handed back */
+#define CHANNEL_ASK \
+    "pen:ask" /* "<consumer> <word>": the process writes what it runs under KEY_PROCESS_PREFIX "<host:pid>:<word>". \
+                 Lost with its poll: whoever asks hears nothing, and says so */
 #define CHANNEL_DONE "pen:done" /* job ids, 16 bytes each: outcomes were stored */
 #define GROUP "g"
 #define CONSUMER_HANDBACK "handback"
