@@ -97,6 +97,8 @@ CREATE TABLE IF NOT EXISTS platform.dead_job (
     replayed_at  timestamptz,
     discarded_at timestamptz
 );
+-- The version of the worker that it died on, last and, as one of this group, first; NULL: nobody noted it.
+ALTER TABLE platform.dead_job ADD COLUMN IF NOT EXISTS release text, ADD COLUMN IF NOT EXISTS first_release text;
 CREATE INDEX IF NOT EXISTS dead_open ON platform.dead_job (queue, died_at) WHERE replayed_at IS NULL AND discarded_at IS NULL;
 DROP INDEX IF EXISTS platform.dead_group;
 CREATE INDEX IF NOT EXISTS dead_groups ON platform.dead_job (queue, fingerprint, died_at) INCLUDE (tenant)
