@@ -73,6 +73,7 @@ function Facts({job}) {
     ['Type', job.type && html`<${Text} of=${job.type} />${job.type_version ? ` v${job.type_version}` : ''}`],
     ['Attempts', job.attempts], ['Generation', job.generation],
     ['Root', job.root_id && job.root_id !== job.id && link(job.root_id)],
+    ['Died on release', job.release && html`<${Text} of=${job.release} />`],
     ['Replay of', job.replay_of && link(job.replay_of)],
     ['Replays', job.replays?.length > 0 && job.replays.map((id) => html`${link(id)} `)],
     ['Idempotency-Key', job.key && html`<${Id} of=${job.key} />`],
