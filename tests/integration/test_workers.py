@@ -140,6 +140,19 @@ def test_jobs__given_a_running_one_then_they_name_it_and_what_it_is_about(stack,
     client.ended(job)
 
 
+def test_attempt__given_a_job_that_runs_then_it_says_where_and_which(stack, client, two, make_key):
+    job = client.enqueue("demo.sleep", {"ms": 3000})["id"]
+    assert ports.wait_until(lambda: job in where(client, two), WAIT_S)
+    answer = client.get(f"/v1/jobs/{job}/attempt")
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    [process] = [p for p in two if p["process"] == where(client, two)[job]]
+    assert (found["id"], found["process"], found["consumer"], found["attempt"]) == (job, process["process"], process["consumer"], 1)
+    problem(Client(stack.api.url, make_key("other", "view")).get(f"/v1/jobs/{job}/attempt"), 404, "not_found")
+    client.ended(job)
+    problem(client.get(f"/v1/jobs/{job}/attempt"), 404, "not_found")
+
+
 def test_jobs__given_a_call_on_its_way_then_they_say_what_is_waited_for(stack, client):
     """The provider stands still: the job waits for its answer."""
     stack.sql("UPDATE platform.desired_workers SET workers = 1 WHERE queue = 'orders'")
@@ -150,7 +163,9 @@ def test_jobs__given_a_call_on_its_way_then_they_say_what_is_waited_for(stack, c
         from stack import order as order_body
         assert client.post("/v1/orders", order_body(), new_key(), headers={"Prefer": "respond-async"}).status_code == 202
         assert ports.wait_until(lambda: [i.get("waits_for") for i in jobs_of(client, process)["items"]] == ["an answer by HTTP"], 8)
-        assert jobs_of(client, process)["items"][0]["type"] == "order.place"
+        [item] = jobs_of(client, process)["items"]
+        assert item["type"] == "order.place"
+        assert client.get(f"/v1/jobs/{item['id']}/attempt").json()["process"] == process["process"]
     finally:
         os.kill(stack.sim.pid, signal.SIGCONT)
     assert ports.wait_until(lambda: jobs_of(client, process)["items"] == [], WAIT_S)

@@ -45,15 +45,30 @@ static void add_job(struct buf *b, const struct held *h) {
     buf_addf(b, ",\"stopping\":%s}", h->stopping ? "true" : "false");
 }
 
-static void write_dump(const struct process *p, struct buf *b) {
+/* only: NULL, or the one that was asked for. */
+static void write_dump(const struct process *p, const struct held *only, struct buf *b) {
     const struct held *h;
-    buf_addf(b, "{\"consumer\":\"%s\",\"waiting\":%zu,\"ending\":%zu,\"jobs\":[", p->consumer, p->waiting_n,
-             p->outgoing_n + p->finishing_n);
+    const char *comma = "";
+    buf_addf(b, "{\"process\":\"%s\",\"consumer\":\"%s\",\"waiting\":%zu,\"ending\":%zu,\"jobs\":[", p->rt->process, p->consumer,
+             p->waiting_n, p->outgoing_n + p->finishing_n);
     TAILQ_FOREACH(h, &p->running, link) {
-        buf_add_c(b, h != TAILQ_FIRST(&p->running) ? "," : "");
-        add_job(b, h);
+        if (only == NULL || h == only) {
+            buf_add_c(b, comma);
+            add_job(b, h);
+            comma = ",";
+        }
     }
     buf_add_c(b, "]}");
+}
+
+static const struct held *find(const struct process *p, struct uuid job) {
+    const struct held *h;
+    TAILQ_FOREACH(h, &p->running, link) {
+        if (uuid_eq(h->attempt.job.id, job)) {
+            return h;
+        }
+    }
+    return NULL;
 }
 
 static void on_written(void *arg, struct err err, const struct reply *reply) {
@@ -63,15 +78,20 @@ static void on_written(void *arg, struct err err, const struct reply *reply) {
 }
 
 void dump_asked(struct process *p, struct str message) {
-    struct str word = message, consumer;
-    char key[256];
+    struct str word = message, whom;
+    struct uuid job;
+    char key[sizeof KEY_ANSWER_PREFIX + WORD_BYTES_MAX];
     struct buf b;
-    if (!str_cut(&word, ' ', &consumer) || !str_is(consumer, p->consumer) || !str_is_name(word, WORD_BYTES_MAX)) {
+    if (!str_cut(&word, ' ', &whom) || !str_is_name(word, WORD_BYTES_MAX)) {
         return;
     }
-    (void)snprintf(key, sizeof key, KEY_PROCESS_PREFIX "%s:%.*s", p->rt->process, STR_ARG(word));
+    const struct held *only = uuid_parse(whom, &job) ? find(p, job) : NULL;
+    if (only == NULL && !str_is(whom, p->consumer)) {
+        return;
+    }
+    (void)snprintf(key, sizeof key, KEY_ANSWER_PREFIX "%.*s", STR_ARG(word));
     buf_init(&b, DUMP_BYTES_MAX);
-    write_dump(p, &b);
+    write_dump(p, only, &b);
     if (!err_is_set(buf_status(&b))) {
         const struct str set[] = {STR("SET"), str_c(key), buf_str(&b), STR("EX"), STR(DUMP_LIFE_S)};
         broker_call(&p->rt->redis, 5, set, on_written, NULL);

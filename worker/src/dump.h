@@ -6,7 +6,7 @@
 
 struct process;
 
-/* A message of that channel, which every worker process gets; those that name another one are passed over. */
+/* A message of that channel, which every worker process gets; those that mean another one are passed over. */
 void dump_asked(struct process *p, struct str message);
 
 #endif
