@@ -15,7 +15,7 @@ enum { LIST_BYTES_MAX = 4 << 20 };
 static const struct pg_stmt list_stmt = {
     "api.dlq",
     "SELECT id, root_id, generation, class, tenant, queue, type, type_version, attempts, errors, fingerprint, "
-    "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32) FROM platform.queue q CROSS JOIN LATERAL "
+    "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32), release FROM platform.queue q CROSS JOIN LATERAL "
     "(SELECT * FROM platform.dead_job WHERE queue = q.name AND replayed_at IS NULL AND discarded_at IS NULL "
     "AND ($1::text IS NULL OR tenant = $1) AND ($5::text IS NULL OR fingerprint = $5) AND ($4::uuid IS NULL OR (died_at, id) < (SELECT died_at, id FROM platform.dead_job "
     "WHERE id = $4)) ORDER BY died_at DESC, id DESC LIMIT $3::int) d WHERE ($2::text IS NULL OR q.name = $2) "
@@ -36,6 +36,9 @@ static void write_dead(struct call *c, struct buf *b, const PGresult *res, int r
     job_add_text(b, "fingerprint", pg_col(res, row, 10));
     job_add_time(b, "died_at", (struct wall){pg_col_int(res, row, 11)});
     job_add_text(b, "trace_id", pg_col(res, row, 12));
+    if (!pg_col_null(res, row, 13)) {
+        job_add_text(b, "release", pg_col(res, row, 13));
+    }
     buf_add_char(b, '}');
 }
 

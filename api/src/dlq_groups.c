@@ -8,13 +8,18 @@
 
 enum { GROUPS_BYTES_MAX = 1 << 20, ARRAY_BYTES_MAX = 256 * 1024 };
 
-/* A few of each group's latest, by the index dead_groups. $3 tenant or NULL. */
+#define OF_GROUP                                                                                            \
+    "replayed_at IS NULL AND discarded_at IS NULL AND d.queue = t.queue AND d.fingerprint = t.fingerprint " \
+    "AND ($3::text IS NULL OR d.tenant = $3)"
+/* A few of each group's latest, and its first, by the index dead_groups. $3 tenant or NULL. */
 static const struct pg_stmt examples_stmt = {
     "api.dead_examples",
-    "SELECT s.type, s.message, s.ids FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS t(queue, fingerprint, i) "
-    "LEFT JOIN LATERAL (SELECT json_agg(id)::text AS ids, (array_agg(type))[1] AS type, (array_agg(errors -> -1 ->> 'detail'))[1] AS message "
-    "FROM (SELECT id, type, errors FROM platform.dead_job d WHERE replayed_at IS NULL AND discarded_at IS NULL AND d.queue = t.queue "
-    "AND d.fingerprint = t.fingerprint AND ($3::text IS NULL OR d.tenant = $3) ORDER BY died_at DESC LIMIT 3) x) s ON true ORDER BY t.i",
+    "SELECT s.type, s.message, s.ids, f.first_release, s.release FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS t(queue, fingerprint, i) "
+    "LEFT JOIN LATERAL (SELECT json_agg(id)::text AS ids, (array_agg(type))[1] AS type, (array_agg(errors -> -1 ->> 'detail'))[1] AS message, "
+    "(array_agg(release))[1] AS release FROM (SELECT id, type, errors, release FROM platform.dead_job d WHERE " OF_GROUP
+    " ORDER BY died_at DESC LIMIT 3) x) s ON true "
+    "LEFT JOIN LATERAL (SELECT first_release FROM platform.dead_job d WHERE " OF_GROUP
+    " ORDER BY died_at LIMIT 1) f ON true ORDER BY t.i",
     3,
 };
 
@@ -73,6 +78,12 @@ static bool collect(struct call *c, struct str queue, size_t most, struct listin
     return true;
 }
 
+static void add_release(struct buf *b, const char *name, const PGresult *res, int row, int column) {
+    if (!pg_col_null(res, row, column)) {
+        job_add_text(b, name, pg_col(res, row, column));
+    }
+}
+
 static void write_group(struct buf *b, const struct dead_group *g, const PGresult *res, int row) {
     buf_addf(b, "{\"count\":%lld", (long long)g->n);
     job_add_text(b, "queue", g->queue);
@@ -81,6 +92,8 @@ static void write_group(struct buf *b, const struct dead_group *g, const PGresul
     job_add_text(b, "message", pg_col(res, row, 1));
     job_add_time(b, "first_at", g->first);
     job_add_time(b, "last_at", g->last);
+    add_release(b, "first_release", res, row, 3);
+    add_release(b, "last_release", res, row, 4);
     buf_add_c(b, ",\"trend\":[");
     for (size_t i = 0; i < DEAD_TREND_POINTS; i++) {
         buf_addf(b, "%s%lld", i > 0 ? "," : "", (long long)g->trend[i]);

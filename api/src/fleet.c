@@ -93,18 +93,27 @@ static void on_names(void *arg, struct err err, const struct reply *reply) {
     }
 }
 
-void fleet_read(struct api *api, enum fleet_detail detail, fleet_cb *cb, void *arg) {
+/* NULL: no memory, and cb knows. */
+static struct reading *begin(struct api *api, enum fleet_detail detail, fleet_cb *cb, void *arg) {
     struct reading *r = calloc(1, sizeof *r);
-    char since[24];
     if (r == NULL) {
         cb(arg, err_make(ERR_NOMEM, "processes"), NULL, 0);
-        return;
+        return NULL;
     }
     r->api = api;
     r->detail = detail;
     r->cb = cb;
     r->arg = arg;
     arena_init(&r->arena, NAMES_BLOCK_BYTES, NAMES_BYTES);
+    return r;
+}
+
+void fleet_read(struct api *api, enum fleet_detail detail, fleet_cb *cb, void *arg) {
+    struct reading *r = begin(api, detail, cb, arg);
+    char since[24];
+    if (r == NULL) {
+        return;
+    }
     (void)snprintf(since, sizeof since, "%lld", (long long)(loop_wall(api->rt->loop).ms - ALIVE_MS));
     const struct str argv[] = {STR("ZRANGEBYSCORE"), STR(KEY_PROCESSES), str_c(since), STR("+inf")};
     broker_call(&api->rt->redis, 4, argv, on_names, r);
@@ -123,13 +132,35 @@ static void on_fleet(void *arg, struct err err, const struct process *processes,
     call_release(c);
 }
 
-void fleet_read_for(struct call *c, enum fleet_detail detail, fleet_call_cb *cb) {
+/* NULL: no memory, and cb knows. */
+static struct ask *ask_new(struct call *c, fleet_call_cb *cb) {
     struct ask *ask = ARENA_NEW(&c->arena, struct ask);
     if (ask == NULL) {
         cb(c, err_make(ERR_NOMEM, "processes"), NULL, 0);
-        return;
+        return NULL;
     }
     *ask = (struct ask){c, cb};
     call_hold(c);
-    fleet_read(c->api, detail, on_fleet, ask);
+    return ask;
+}
+
+void fleet_read_for(struct call *c, enum fleet_detail detail, fleet_call_cb *cb) {
+    struct ask *ask = ask_new(c, cb);
+    if (ask != NULL) {
+        fleet_read(c->api, detail, on_fleet, ask);
+    }
+}
+
+/* Other keys of that prefix hold no process: a process says its role. */
+static void on_found(void *arg, struct err err, const struct process *processes, size_t n) {
+    on_fleet(arg, err, processes, n > 0 && json_opt_str(processes[0].beat, "role", STR_NONE).p != NULL ? n : 0);
+}
+
+void fleet_find_for(struct call *c, struct str name, fleet_call_cb *cb) {
+    struct ask *ask = ask_new(c, cb);
+    struct reading *r = ask != NULL ? begin(c->api, FLEET_BRIEF, on_found, ask) : NULL;
+    if (r != NULL) {
+        r->names[r->n++] = name; /* in the call's arena */
+        ask_beats(r);
+    }
 }

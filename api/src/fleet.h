@@ -27,5 +27,7 @@ void fleet_read(struct api *api, enum fleet_detail detail, fleet_cb *cb, void *a
 /* The same for a call, which is held until cb has run. */
 typedef void fleet_call_cb(struct call *c, struct err err, const struct process *processes, size_t n);
 void fleet_read_for(struct call *c, enum fleet_detail detail, fleet_call_cb *cb);
+/* One of them, briefly; none when there is none of this name. */
+void fleet_find_for(struct call *c, struct str name, fleet_call_cb *cb);
 
 #endif

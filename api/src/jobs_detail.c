@@ -14,7 +14,7 @@ static const struct pg_stmt detail_stmt = {
     "(extract(epoch FROM d.died_at) * 1000)::bigint, (extract(epoch FROM d.replayed_at) * 1000)::bigint, "
     "(extract(epoch FROM d.discarded_at) * 1000)::bigint, substr(coalesce(j.traceparent, d.traceparent), 4, 32), j.replay_of, "
     "(SELECT json_agg(r.id ORDER BY r.id)::text FROM platform.job r WHERE r.replay_of = x.id), "
-    "(SELECT min(i.key) FROM platform.idempotency i WHERE i.job_id = x.id AND i.tenant <> '_system') "
+    "(SELECT min(i.key) FROM platform.idempotency i WHERE i.job_id = x.id AND i.tenant <> '_system'), d.release "
     "FROM (SELECT $1::uuid AS id) x LEFT JOIN platform.job j ON j.id = x.id LEFT JOIN platform.dead_job d ON d.id = x.id "
     "WHERE ($2::text IS NULL OR coalesce(j.tenant, d.tenant) = $2) AND coalesce(j.id, d.id) IS NOT NULL",
     2,
@@ -64,6 +64,7 @@ static struct err write_platform(struct call *c, struct buf *b, const PGresult *
     }
     buf_addf(b, ",\"errors\":%.*s", STR_ARG(errors.n > 0 ? errors : STR("[]")));
     add_optional(b, "fingerprint", res, 5);
+    add_optional(b, "release", res, 13);
     job_add_time(b, "died_at", (struct wall){pg_col_int(res, 0, 6)});
     job_add_time(b, "replayed_at", (struct wall){pg_col_int(res, 0, 7)});
     job_add_time(b, "discarded_at", (struct wall){pg_col_int(res, 0, 8)});

@@ -54,6 +54,12 @@ static void add_worker(struct fleet_view *v, struct api *api, const struct proce
     json_add_string(b, role);
     buf_add_c(b, ",\"queue\":");
     json_add_string(b, queue);
+    struct str consumer =
+        json_opt_str(p->beat, "supervisor", STR_NONE).p != NULL ? json_opt_str(p->beat, "consumer", STR("")) : STR("");
+    if (consumer.n > 0) { /* it can be told something */
+        buf_add_c(b, ",\"consumer\":");
+        json_add_string(b, consumer);
+    }
     buf_addf(b, ",\"state\":\"%s\",\"slots\":%lld,\"busy\":%lld,\"rss_bytes\":%lld,\"started_ms\":%lld,\"beat_age_s\":%.1f}",
              state_of(p->beat), (long long)slots, (long long)busy, (long long)json_opt_i64(p->beat, "rss_bytes", 0),
              (long long)json_opt_i64(p->beat, "started_ms", 0),

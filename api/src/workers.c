@@ -1,10 +1,11 @@
-/* GET /v1/workers: the processes that are alive. */
+/* GET /v1/workers, /v1/workers/{process}: the processes that are alive. */
 #include <base/json.h>
 #include <stdlib.h>
 
 #include "fleet.h"
 #include "handlers.h"
 #include "server.h"
+#include "worker_find.h"
 
 enum { WORKERS_BYTES_MAX = 4 << 20 };
 
@@ -54,4 +55,20 @@ static void on_fleet(struct call *c, struct err err, const struct process *proce
     buf_free(&b);
 }
 
+static void on_found(struct call *c, struct err err, const struct process *processes, size_t n) {
+    struct buf b;
+    if (!worker_there(c, err, n)) {
+        return;
+    }
+    buf_init(&b, WORKERS_BYTES_MAX);
+    err = write_process(&b, &processes[0]);
+    if (err_is_set(err)) {
+        call_fail(c, err);
+    } else {
+        call_json(c, 200, &b);
+    }
+    buf_free(&b);
+}
+
+void handle_workers_get(struct call *c) { fleet_find_for(c, c->param, on_found); }
 void handle_workers_list(struct call *c) { fleet_read_for(c, FLEET_BRIEF, on_fleet); }

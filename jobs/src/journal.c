@@ -38,10 +38,11 @@ static const struct pg_stmt finish_stmt = {
     "FROM d WHERE j.id = d.id AND j.generation = d.generation AND j.state = 'waiting' RETURNING j.*), "
     "newer AS (UPDATE platform.job j SET epoch = NULL FROM d WHERE j.id = d.id AND j.generation > d.generation AND j.state = 'waiting') "
     "INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, "
-    "fingerprint, traceparent) SELECT u.id, u.root_id, u.generation, 'journal', u.tenant, u.queue, u.type, u.type_version, u.payload, "
-    "d.attempts, d.errors::jsonb, d.fingerprint, u.traceparent FROM u JOIN d USING (id, generation) WHERE d.outcome = 'dead' "
+    "fingerprint, traceparent, release, first_release) SELECT u.id, u.root_id, u.generation, 'journal', u.tenant, u.queue, u.type, "
+    "u.type_version, u.payload, d.attempts, d.errors::jsonb, d.fingerprint, u.traceparent, '" PENSTOCK_VERSION
+    "', '" PENSTOCK_VERSION "' FROM u JOIN d USING (id, generation) WHERE d.outcome = 'dead' "
     "ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, attempts = excluded.attempts, errors = excluded.errors, "
-    "fingerprint = excluded.fingerprint, died_at = now(), replayed_at = NULL, discarded_at = NULL",
+    "fingerprint = excluded.fingerprint, died_at = now(), replayed_at = NULL, discarded_at = NULL, " DEAD_RELEASES,
     8,
 };
 

@@ -14,9 +14,10 @@
     { "TYPE", "type", COLUMN_TEXT, COLUMN_CUT }
 #define COLUMN_TRIES \
     { "TRIES", "attempts", COLUMN_TEXT, 0 }
-#define COLUMN_WIDER                                                                                            \
-    {"TENANT", "tenant", COLUMN_TEXT, COLUMN_WIDE}, {"FINGERPRINT", "fingerprint", COLUMN_TEXT, COLUMN_WIDE}, { \
-        "TRACE", "trace_id", COLUMN_TEXT, COLUMN_WIDE                                                           \
+#define COLUMN_WIDER                                                                                  \
+    {"RELEASE", "release", COLUMN_TEXT, COLUMN_WIDE}, {"TENANT", "tenant", COLUMN_TEXT, COLUMN_WIDE}, \
+        {"FINGERPRINT", "fingerprint", COLUMN_TEXT, COLUMN_WIDE}, {                                   \
+        "TRACE", "trace_id", COLUMN_TEXT, COLUMN_WIDE                                                 \
     }
 #define COLUMN_DIED \
     { "AGE", "died_at", COLUMN_AGE, 0 }
@@ -50,6 +51,8 @@ static const struct column group_columns[] = {
     {"TYPE", "type", COLUMN_TEXT, COLUMN_CUT},
     {"COUNT", "count", COLUMN_TEXT, 0},
     {"TREND", "trend.last", COLUMN_TEXT, 0},
+    {"SINCE", "first_release", COLUMN_TEXT, COLUMN_CUT}, /* a release */
+    {"RELEASE", "last_release", COLUMN_TEXT, COLUMN_WIDE},
     {"ERROR", "message", COLUMN_TEXT, COLUMN_WIDE},
     {"FIRST", "first_at", COLUMN_AGE, COLUMN_WIDE},
     {"SAMPLE", "sample_ids.0", COLUMN_TEXT, COLUMN_WIDE},

@@ -97,6 +97,8 @@ CREATE TABLE IF NOT EXISTS platform.dead_job (
     replayed_at  timestamptz,
     discarded_at timestamptz
 );
+-- The version of the worker that it died on, last and, as one of this group, first; NULL: nobody noted it.
+ALTER TABLE platform.dead_job ADD COLUMN IF NOT EXISTS release text, ADD COLUMN IF NOT EXISTS first_release text;
 CREATE INDEX IF NOT EXISTS dead_open ON platform.dead_job (queue, died_at) WHERE replayed_at IS NULL AND discarded_at IS NULL;
 DROP INDEX IF EXISTS platform.dead_group;
 CREATE INDEX IF NOT EXISTS dead_groups ON platform.dead_job (queue, fingerprint, died_at) INCLUDE (tenant)
@@ -156,6 +158,18 @@ CREATE TABLE IF NOT EXISTS platform.supervisor (
     load    jsonb NOT NULL,
     seen_at timestamptz NOT NULL
 );
+
+-- What operators tell single worker processes, by their consumer, which no later process has. outcome: what the supervisor made of it; NULL: it
+-- has not taken it yet.
+CREATE TABLE IF NOT EXISTS platform.worker_order (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    consumer   text NOT NULL,
+    supervisor text NOT NULL,
+    wish       text NOT NULL CHECK (wish IN ('quiet', 'resume', 'stop')),
+    at         timestamptz NOT NULL DEFAULT now(),
+    outcome    text CHECK (outcome IN ('done', 'gone', 'leaving'))
+);
+CREATE INDEX IF NOT EXISTS worker_order_recent ON platform.worker_order (supervisor, at);
 
 -- How far bulk actions (jobs/bulk) are.
 CREATE TABLE IF NOT EXISTS platform.bulk (

@@ -12,11 +12,11 @@
 static const struct pg_stmt insert_stmt = {
     "dead.insert",
     "INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, payload, attempts, errors, fingerprint, "
-    "traceparent) VALUES ($1::uuid, $2::uuid, $3::int, 'stream', $4::text, $5::text, $6::text, $7::int, $8::bytea, $9::int, $10::jsonb, "
-    "$11::text, $12::text) ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, attempts = excluded.attempts, "
-    "errors = excluded.errors, fingerprint = excluded.fingerprint, died_at = now(), replayed_at = NULL, discarded_at = NULL "
-    "WHERE dead_job.generation < excluded.generation",
-    12,
+    "traceparent, release, first_release) VALUES ($1::uuid, $2::uuid, $3::int, 'stream', $4::text, $5::text, $6::text, $7::int, $8::bytea, "
+    "$9::int, $10::jsonb, $11::text, $12::text, $13::text, $13) ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, attempts = excluded.attempts, "
+    "errors = excluded.errors, fingerprint = excluded.fingerprint, died_at = now(), replayed_at = NULL, discarded_at = NULL, " DEAD_RELEASES
+    " WHERE dead_job.generation < excluded.generation",
+    13,
 };
 
 struct moving;
@@ -87,8 +87,8 @@ static int64_t clamp(int64_t v) { return v < 0 ? 0 : v > INT32_MAX ? INT32_MAX :
 struct reason {
     json_t *json;
     int64_t attempts;
-    struct str fingerprint;
-    char *errors; /* JSON text; free() */
+    struct str fingerprint, release; /* release: p NULL where a worker did not say */
+    char *errors;                    /* JSON text; free() */
 };
 
 static void read_reason(struct str text, struct reason *out) {
@@ -98,6 +98,7 @@ static void read_reason(struct str text, struct reason *out) {
     }
     out->attempts = json_opt_i64(out->json, "attempts", 0);
     out->fingerprint = json_opt_str(out->json, "fingerprint", STR("unreadable"));
+    out->release = json_opt_str(out->json, "release", STR_NONE);
     const json_t *errors = json_object_get(out->json, "errors");
     if (json_is_array(errors)) {
         out->errors = json_dumps(errors, JSON_COMPACT);
@@ -128,6 +129,7 @@ static void insert(struct moving *m, size_t i, const struct queue_dead_entry *d)
         pg_text(r.errors != NULL ? str_c(r.errors) : STR("[]")),
         pg_text(r.fingerprint),
         pg_text(str_c(trace)),
+        pg_text_or_null(r.release),
     };
     m->moved[i].moving = m;
     pg_exec(m->watch->scheduler->rt->platform, &insert_stmt, values, PG_SHARED, 0, on_inserted, &m->moved[i]);

@@ -37,6 +37,7 @@ static const struct pg_stmt scaling_stmt = {
     "retain.scaling",
     "WITH s AS (DELETE FROM platform.supervisor WHERE seen_at < now() - interval '1 day'), "
     "a AS (DELETE FROM platform.api_process WHERE seen_at < now() - interval '1 day'), "
+    "o AS (DELETE FROM platform.worker_order WHERE at < now() - interval '1 day'), "
     "d AS (DELETE FROM platform.scale_change WHERE seq IN (SELECT seq FROM platform.scale_change "
     "WHERE at < now() - make_interval(days => $1::int) ORDER BY seq LIMIT 5000) RETURNING 1) SELECT count(*) FROM d",
     1,

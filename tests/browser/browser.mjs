@@ -150,3 +150,17 @@ export async function ask(what) {
   console.log(JSON.stringify({do: what}));
   await answers.next();
 }
+
+/** The one process of the queue default, which stays one, and a job that it runs for a while. */
+export async function busyProcess() {
+  await api('PUT', '/v1/scale/default', {workers: 1, reason: 'a test'});
+  const here = async () => (await api('GET', '/v1/workers')).body.items.filter((one) => one.queue === 'default' && one.consumer && !one.draining && !one.quarantine);
+  const [process] = await until('one process', async () => {
+    const all = await here();
+    return all.length === 1 && all;
+  });
+  const job = (await api('POST', '/v1/jobs', {type: 'demo.sleep', payload: {ms: 15_000}})).body.id;
+  await until('it runs', async () => (await api('GET', `/v1/workers/${encodeURIComponent(process.process)}/jobs`)).body.items?.some((one) => one.id === job));
+  const is = async (wanted) => (await here()).some((one) => one.process === process.process && one.quiet === wanted);
+  return {name: process.process, consumer: process.consumer, job, is, others: async () => (await here()).filter((one) => one.consumer !== process.consumer)};
+}

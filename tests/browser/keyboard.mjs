@@ -1,5 +1,5 @@
 // Without a mouse: every action by keys alone, and the focus stays where a reader expects it.
-import {accessible, api, check, equal, scene, sees, settled, tab, taken, until, visit} from './browser.mjs';
+import {accessible, api, busyProcess, check, equal, scene, sees, settled, tab, taken, until, visit} from './browser.mjs';
 
 const keys = async (page, ...all) => {
   for (const key of all) {
@@ -54,6 +54,32 @@ async function steering(page) {
     await page.keyboard.press('a');
     await confirm(page);
     await until('not pinned', async () => !(await api('GET', '/v1/scale/default')).body.pinned);
+  });
+}
+
+async function workers(page) {
+  await check('keys: a process is opened, quiet, resumed and stopped', async () => {
+    const {name, job, is, others} = await busyProcess();
+    await visit(page, '/ui/workers');
+    await sees(page, name, 'main');
+    await row(page, name);
+    await page.keyboard.press('Enter');
+    await sees(page, job, 'main');
+    for (const quiet of [true, false]) {
+      await page.keyboard.press('p');
+      await dialogOpen(page);
+      await page.keyboard.type('by keys');
+      await page.keyboard.press('Enter');
+      await dialogGone(page);
+      await until(`quiet: ${quiet}`, () => is(quiet));
+      await until('the row shows it', () => page.evaluate((wanted) => /\bquiet\b/.test(document.activeElement.closest('[data-box]')?.innerText) === wanted, quiet));
+    }
+    await page.keyboard.press('x');
+    await dialogOpen(page);
+    await page.keyboard.press('Enter');
+    await dialogGone(page);
+    await until('another', async () => (await others()).length === 1);
+    await api('PUT', '/v1/scale/default', {workers: 'auto'});
   });
 }
 
@@ -141,6 +167,7 @@ export async function keyboard(browser) {
     }
   });
   await steering(page);
+  await workers(page);
   await jobs(page);
   await schedules(page);
   await check('keys: nothing broke a policy', () => equal(taken(), [], 'breaches'));

@@ -1,5 +1,5 @@
 // Every action by mouse: what it does is asked of the API, not of the page.
-import {accessible, api, ask, button, check, confirm, equal, press, scene, sees, settled, tab, taken, text, until, visit} from './browser.mjs';
+import {accessible, api, ask, busyProcess, button, check, confirm, DESK, equal, fits, PHONE, press, scene, sees, settled, tab, taken, text, until, visit} from './browser.mjs';
 
 const fill = async (page, selector, value) => {
   await page.waitForSelector(selector);
@@ -34,6 +34,48 @@ async function steering(page) {
     await press(page, 'One worker fewer for default');
     await fill(page, '#field-workers', 'auto');
     await confirm(page, 'Set workers');
+  });
+}
+
+async function workers(page) {
+  const {name, consumer, job, is, others} = await busyProcess();
+  const asked = [];
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  await check('mouse: what a process runs is asked for when somebody opens it, and not before', async () => {
+    await visit(page, '/ui/workers');
+    await press(page, name);
+    await sees(page, job, 'section[aria-label="Processes"]');
+    await sees(page, 'demo.sleep', 'section[aria-label="Processes"]');
+    await accessible(page, 'a process that is opened');
+    await page.setViewport({width: PHONE.width, height: PHONE.height});
+    await fits(page, 'on a phone it');
+    await page.setViewport(DESK);
+    const jobs = () => asked.filter((path) => path.endsWith('/jobs')).length;
+    equal(jobs(), 1, 'times');
+    await press(page, 'Look again');
+    await until('it was asked once more', () => jobs() === 2);
+  });
+  await check('mouse: a process is quiet, and goes on, and the dialog shows the commands', async () => {
+    await press(page, `Quiet ${name}`);
+    await fill(page, '#field-reason', 'a look');
+    const said = await text(page, 'dialog');
+    for (const wanted of [`/v1/workers/${encodeURIComponent(name)}/quiet`, consumer, `penstock worker quiet ${name} --reason 'a look'`]) {
+      equal(said.includes(wanted), true, `the dialog says ${wanted}`);
+    }
+    await accessible(page, 'the dialog of an order');
+    await confirm(page, 'Quiet');
+    await until('quiet', () => is(true));
+    await press(page, `Resume ${name}`);
+    await confirm(page, 'Resume');
+    await until('awake', () => is(false));
+    equal((await api('GET', `/v1/audit?action=worker.quiet&target=${encodeURIComponent(name)}`)).body.items[0].detail.reason, 'a look', 'reason');
+  });
+  await check('mouse: a process is stopped, and another takes its place', async () => {
+    await button(page, `Quiet ${name}`); // the row knows that it is awake
+    await press(page, `Stop ${name}`);
+    await confirm(page, 'Stop');
+    await until('another', async () => (await others()).length === 1);
+    await api('PUT', '/v1/scale/default', {workers: 'auto'});
   });
 }
 
@@ -155,6 +197,7 @@ async function schedules(page) {
 export async function mouse(browser) {
   const page = await tab(browser);
   await steering(page);
+  await workers(page);
   await limits(page);
   await jobs(page);
   await dead(page);

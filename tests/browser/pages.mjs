@@ -8,7 +8,7 @@ export async function addresses() {
   return [
     ['/ui/', 'Objectives, over'], ['/ui/queues/default', 'Limits in force'], ['/ui/jobs', 'demo.note'],
     [`/ui/jobs?q=${encodeURIComponent('state:dead type:shop.flaky')}`, 'shop.flaky'], [`/ui/jobs/${scene.dead[0]}`, /globalThis\.hit[^]*B{300}/], [`/ui/jobs/${scene.alone[0]}`, 'Show all 65,'],
-    [`/ui/jobs/${scene.done}`, 'done'], [`/ui/dead`, scene.dead[1]], [`/ui/dead/group?queue=default&fingerprint=${encodeURIComponent(fingerprint(scene.dead[0]))}`, 'Dry run'],
+    [`/ui/jobs/${scene.done}`, 'done'], [`/ui/dead`, scene.dead[1]], [`/ui/dead/group?queue=default&fingerprint=${encodeURIComponent(fingerprint(scene.dead[0]))}`, /Dry run[^]*Since release\s+\d+\.\d+\.\d+|Since release\s+\d+\.\d+\.\d+[^]*Dry run/],
     ['/ui/workers', 'Processes'], ['/ui/schedules', 'nightly'], ['/ui/audit', /schedule/], ['/ui/settings', 'redis.url'],
     [`/ui/orders/${scene.order}`, 'event order.confirmed'], [`/ui/payments/${scene.payment}`, 'authorize succeeded'], [`/ui/notifications/${scene.notification}`, 'job notify.email'],
     ['/ui/jobs/00000000-0000-7000-8000-000000000000', 'no job of this id'], ['/ui/nowhere', 'no page at this address'],

@@ -78,6 +78,7 @@ def api(stage: Stage, r: redis.Redis) -> None:
     for job in stage.jobs:
         s.call("find", job)
     r.publish("pen:done", b"x")
+    r.publish("pen:ask", b"x")
     listen(r, "pen:done")
     r.zrangebyscore("pen:w", 0, 1)
     r.mget("pen:w:host:1", "pen:w:host:2")
@@ -108,6 +109,7 @@ def worker(stage: Stage, r: redis.Redis) -> None:
     s.settle([ids[5]], long=[jobs[5]], outcomes={jobs[5]: b"x"})
     r.publish("pen:done", b"x")
     listen(r, "pen:wake")
+    listen(r, "pen:ask")
 
 
 def scheduler(stage: Stage, r: redis.Redis) -> None:

@@ -118,10 +118,10 @@ EXPECTED = {"jobs_post": 202, "jobs_batch": 200, "jobs_list": 200, "jobs_get": 2
             "queues_patch": 200, "bulk_post": 202, "bulk_pause": (200, 404), "bulk_resume": (200, 404), "limits_list": 200, "limits_put": 200, "limits_delete": (200, 404), "queues_list": 200, "queues_get": 200, "queues_pause": 200, "queues_resume": 200, "schedules_post": (200, 201),
             "schedules_list": 200, "schedules_get": 200, "schedules_put": 200, "schedules_pause": 200, "schedules_resume": 200,
             "schedules_run": 202, "schedules_delete": 200, "dlq_list": 200, "dlq_retry": 202,
-            "workers_list": 200, "slo_list": 200, "slo_report": 200, "scale_list": 200, "scale_get": 200, "scale_put": 200,
+            "workers_list": 200, "workers_get": 404, "workers_jobs": 404, "workers_quiet": 404, "workers_resume": 404, "workers_stop": 404, "slo_list": 200, "slo_report": 200, "scale_list": 200, "scale_get": 200, "scale_put": 200,
             "health": 200, "livez": 200, "readyz": 200, "metrics": 200,
             "openapi": 200, "dlq_groups": 200, "dlq_discard": 200, "dlq_restore": 200, "session_post": 401, "session_get": 200,
-            "session_delete": 204, "live": 200, "live_history": 200, "audit_list": 200, "settings": 200, "jobs_detail": 200, "jobs_replay": 409,
+            "session_delete": 204, "live": 200, "live_history": 200, "audit_list": 200, "settings": 200, "jobs_detail": 200, "jobs_attempt": (200, 404), "jobs_replay": 409,
             "orders_timeline": 200, "payments_timeline": 200, "notifications_timeline": 200}
 ENDLESS = {"live"}
 

@@ -97,6 +97,40 @@ def test_discard__given_a_body_that_is_unclear_then_422(client, body):
     problem(client.post(f"/v1/dlq/{QUEUE}/discard", body), 422, "invalid")
 
 
+# ---- since which release ----
+
+def killed(client, job_type: str, payload: dict) -> dict:
+    """A job that has died, as the list of the dead has it."""
+    job = client.enqueue(job_type, payload)["id"]
+
+    def listed() -> list[dict]:
+        return [d for d in client.get("/v1/dlq?queue=default&limit=500").json()["items"] if d["id"] == job]
+
+    assert ports.wait_until(listed, WAIT_S)
+    return listed()[0]
+
+
+def releases(client, fingerprint: str) -> tuple:
+    group = groups(client, "default").get(fingerprint, {})
+    return group.get("first_release"), group.get("last_release")
+
+
+def test_release__given_a_job_that_dies_again_on_a_later_one_then_its_group_has_both(stack, client):
+    now = client.get("/v1/workers").json()["items"][0]["version"]
+    stack.sql("UPDATE platform.dead_job SET discarded_at = now() WHERE type = 'demo.fail'")
+    dead = killed(client, "demo.fail", {"permanent": True})
+    assert dead["release"] == now and client.get(f"/v1/jobs/{dead['id']}/detail").json()["release"] == now
+    assert ports.wait_until(lambda: releases(client, dead["fingerprint"]) == (now, now), WAIT_S)
+    for group, first in ((dead["fingerprint"], "0.0.1"), ("what it died of then", now)):
+        stack.sql("UPDATE platform.dead_job SET release = '0.0.1', first_release = '0.0.1', fingerprint = %s WHERE id = %s", group, dead["id"])
+        assert client.post(f"/v1/jobs/{dead['id']}/retry").status_code == 202
+        assert client.ended(dead["id"])["state"] == "dead"
+        assert ports.wait_until(lambda expected=(first, now): releases(client, dead["fingerprint"]) == expected, WAIT_S)
+    stack.sql("UPDATE platform.dead_job SET release = NULL, first_release = NULL WHERE id = %s", dead["id"])
+    assert releases(client, dead["fingerprint"]) == (None, None)  # of before it was noted
+    stack.sql("DELETE FROM platform.dead_job WHERE id = %s", dead["id"])
+
+
 # ---- jobs ----
 
 def ids_of(client: Client, query: str) -> list[str]:

@@ -48,7 +48,7 @@ def insert(stack, job_type: str, version: int = 1, payload: bytes = b"{}") -> st
 
 
 def dead_row(stack, job_id: str) -> dict:
-    columns = "generation", "class", "tenant", "queue", "type", "attempts", "errors", "fingerprint"
+    columns = "generation", "class", "tenant", "queue", "type", "attempts", "errors", "fingerprint", "release"
     query = f"SELECT {', '.join(columns)} FROM platform.dead_job WHERE id = %s AND replayed_at IS NULL"
     assert ports.wait_until(lambda: stack.sql(query, job_id), WAIT_S)
     return dict(zip(columns, stack.sql(query, job_id)[0]))
@@ -232,6 +232,7 @@ def test_undecodable__entry_then_it_is_dead(stack, protocol):
     put(protocol, b"\x02\x00\x01\x00" + job_id + bytes(60), b"what is this")
     row = dead_row(stack, str(uuid.UUID(bytes=job_id)))
     assert (row["type"], row["fingerprint"], row["errors"][0]["code"]) == ("undecodable", "undecodable", "undecodable")
+    assert row["release"]
 
 
 @pytest.mark.parametrize("stream_class", [False, True])
@@ -246,6 +247,7 @@ def test_unknown_type__nobody_knows_it_for_a_while_then_dead(stack, protocol, st
     assert row["class"] == ("stream" if stream_class else "journal")
     assert row["fingerprint"].startswith("demo.nobody: unknown_type:")
     assert [e["code"] for e in row["errors"]] == ["unknown_type"]
+    assert row["release"]
 
 
 # Events

@@ -38,7 +38,9 @@ static void bury_undecodable(struct held *h, struct err err) {
     h->state = HELD_ENDING;
     h->next = NEXT_BURY;
     h->kind = kinds_find(h->process->kinds, STR(""));
-    h->reason = arena_printf(&h->arena, "{\"attempts\":0,\"fingerprint\":\"undecodable\",\"errors\":%.*s}", STR_ARG(errors));
+    h->reason = arena_printf(
+        &h->arena, "{\"attempts\":0,\"release\":\"" PENSTOCK_VERSION "\",\"fingerprint\":\"undecodable\",\"errors\":%.*s}",
+        STR_ARG(errors));
     LOG(ERROR, "job.undecodable", LF_C("queue", h->process->queue->name), LF_ERR(err));
     settle_add(h);
 }

@@ -158,8 +158,9 @@ void finish_bury(struct held *h, struct err err) {
                              err_name(err.code));
     if (!journal) {
         struct str errors = h->died_errors;
-        h->reason = arena_printf(&h->arena, "{\"attempts\":%u,\"fingerprint\":\"%.*s\",\"errors\":%.*s}", h->died_after,
-                                 STR_ARG(h->fingerprint), errors.n > 0 ? (int)errors.n : 2, errors.n > 0 ? errors.p : "[]");
+        h->reason = arena_printf(
+            &h->arena, "{\"attempts\":%u,\"release\":\"" PENSTOCK_VERSION "\",\"fingerprint\":\"%.*s\",\"errors\":%.*s}",
+            h->died_after, STR_ARG(h->fingerprint), errors.n > 0 ? (int)errors.n : 2, errors.n > 0 ? errors.p : "[]");
         kind_finished(h->kind, OUTCOME_DEAD);
         settle_add(h);
     } else if (h->attempt.env == NULL) {

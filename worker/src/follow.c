@@ -8,7 +8,7 @@
 #include "share.h"
 #include "supervisor.h"
 
-enum { ROW_SUPERVISOR, ROW_QUEUE, ROW_READY, ROW_TYPE };
+enum { ROW_SUPERVISOR, ROW_ORDER, ROW_QUEUE, ROW_READY, ROW_TYPE };
 enum { ALIVE_MS = 5000, SAY_EVERY_MS = 1000, SETTLED_MS = 2000, LOADS_BYTES_MAX = 64 * 1024 };
 static const double load_over_s = 5;
 
@@ -19,17 +19,20 @@ static const struct pg_stmt say_stmt = {
     "seen_at = excluded.seen_at", /* a process of the same name may have been another */
     5,
 };
-/* First the supervisors by name, then the queues, then the types that are limited; before those, if there are any, how many processes of each
- * queue are ready at each supervisor. Who has not been heard of for five seconds (ALIVE_MS), by the clock that all share, is gone. */
+/* First the supervisors by name, then the orders to processes of this one, then the queues, then the types that are limited; before those, if
+ * there are any, how many processes of each queue are ready at each supervisor. Who has not been heard of for five seconds (ALIVE_MS), by the
+ * clock that all share, is gone. Whoever gave an order waits for less than ten. */
 static const struct pg_stmt look_stmt = {
     "supervisor.look",
-    "SELECT 0 AS kind, name, room, queues FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
-    "UNION ALL SELECT 1, queue, workers, NULL FROM platform.desired_workers "
-    "UNION ALL SELECT 2, l.queue, coalesce(l.ready, l.processes), s.name FROM platform.supervisor s, "
+    "SELECT 0 AS kind, name, room::bigint, queues, NULL FROM platform.supervisor WHERE seen_at > now() - interval '5 s' "
+    "UNION ALL SELECT 1, consumer, id, wish, outcome FROM platform.worker_order WHERE supervisor = $1 AND at > now() - interval '10 s' "
+    "UNION ALL SELECT 2, queue, workers, NULL, NULL FROM platform.desired_workers "
+    "UNION ALL SELECT 3, s.name, coalesce(l.ready, l.processes), l.queue, NULL FROM platform.supervisor s, "
     "jsonb_to_recordset(s.load) AS l(queue text, processes int, ready int) WHERE s.seen_at > now() - interval '5 s' "
     "AND EXISTS (SELECT FROM platform.throttle WHERE kind = 'type' AND concurrency IS NOT NULL) "
-    "UNION ALL SELECT 3, name, concurrency, NULL FROM platform.throttle WHERE kind = 'type' AND concurrency IS NOT NULL ORDER BY 1, 2, 4",
-    0,
+    "UNION ALL SELECT 4, name, concurrency, NULL, NULL FROM platform.throttle WHERE kind = 'type' AND concurrency IS NOT NULL "
+    "ORDER BY 1, 2, 3",
+    1,
 };
 static const struct pg_stmt end_stmt = {"supervisor.end", "DELETE FROM platform.supervisor WHERE name = $1", 1};
 static const struct pg_stmt change_stmt = {
@@ -63,7 +66,7 @@ static size_t busy(const struct supervisor *s, const struct queue_info *q) {
 }
 
 static bool is_ready(const struct child *c, const struct queue_info *q) {
-    return c->queue == q && !c->quarantine && !c->leaving && c->table->ready != 0;
+    return c->queue == q && !c->quarantine && !c->leaving && !c->rests && c->table->ready != 0;
 }
 
 static size_t count_ready(const struct supervisor *s, const struct queue_info *q) {
@@ -174,9 +177,9 @@ static size_t count_supervisors(const struct supervisor *s, const PGresult *res,
 static struct deal read_deal(const struct supervisor *s, const PGresult *res, const struct queue_info *q) {
     struct deal d = {0};
     for (int row = 0; row < PQntuples(res); row++) {
-        if (pg_col_int(res, row, 0) == ROW_READY && str_is(pg_col(res, row, 1), q->name)) {
+        if (pg_col_int(res, row, 0) == ROW_READY && str_is(pg_col(res, row, 3), q->name)) {
             size_t n = (size_t)pg_col_int(res, row, 2);
-            if (str_is(pg_col(res, row, 3), s->rt->process)) {
+            if (str_is(pg_col(res, row, 1), s->rt->process)) {
                 d.first = d.all;
                 d.own = n;
             }
@@ -225,7 +228,8 @@ static void limit_child(struct child *c, const PGresult *res, int first, size_t 
     }
 }
 
-/* Those that are ready by slot: they stay in this order. One that is not, or was not when this supervisor last said so, has none. */
+/* Those that are ready by slot: they stay in this order. One that is not, or was not when this supervisor last said so, has none; nor has one
+ * that rests: what it might begin is the others'. */
 static void limit_children(struct supervisor *s, const struct queue_info *q, const PGresult *res) {
     struct deal d = read_deal(s, res, q);
     bool settled = is_settled(s, q, d);
@@ -234,6 +238,7 @@ static void limit_children(struct supervisor *s, const struct queue_info *q, con
     while (first < PQntuples(res) && pg_col_int(res, first, 0) != ROW_TYPE) {
         first++;
     }
+    TAILQ_FOREACH(c, &s->alive, link) { c->rests = c->quiet && c->table->busy == 0; } /* once: it changes at any moment */
     TAILQ_FOREACH(c, &s->alive, link) {
         size_t before = 0;
         if (c->queue != q || c->quarantine || c->leaving) {
@@ -278,6 +283,11 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
         return; /* as it was */
     }
     size_t n = count_supervisors(s, res, &me);
+    int first = (int)n;
+    while (first < PQntuples(res) && pg_col_int(res, first, 0) == ROW_ORDER) {
+        first++;
+    }
+    orders_take(s, res, (int)n, first - (int)n);
     if (!me) {
         be_patient(s); /* just written, for the first time or after a while */
         return;
@@ -287,7 +297,7 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
     }
     s->supervisors_n = n;
     for (int pass = 0; pass < 2; pass++) {
-        for (int row = (int)n; row < PQntuples(res) && pg_col_int(res, row, 0) == ROW_QUEUE; row++) {
+        for (int row = first; row < PQntuples(res) && pg_col_int(res, row, 0) == ROW_QUEUE; row++) {
             follow_row(s, res, row, pass == 0);
         }
     }
@@ -296,8 +306,9 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
 void follow_look(struct supervisor *s) {
     say(s);
     if (!s->looking) {
+        const struct pg_value me = pg_text(str_c(s->rt->process));
         s->looking = true;
-        pg_exec(s->rt->platform, &look_stmt, NULL, 0, 0, on_look, s);
+        pg_exec(s->rt->platform, &look_stmt, &me, 0, 0, on_look, s);
     }
 }
 

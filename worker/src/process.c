@@ -1,6 +1,7 @@
 /* One worker process: made of the parts in process.h, driven by two timers, Redis coming and going, and signals. */
 #include "process.h"
 
+#include "dump.h"
 #include "limits.h"
 #include "record.h"
 
@@ -258,8 +259,9 @@ static void on_redis(void *arg, bool up) {
 
 static void on_wake(void *arg, struct str channel, struct str message) {
     struct process *p = arg;
-    (void)channel;
-    if (p->queue != NULL && !p->lone && str_is(message, p->queue->name)) {
+    if (str_is(channel, CHANNEL_ASK)) {
+        dump_asked(p, message);
+    } else if (p->queue != NULL && !p->lone && str_is(message, p->queue->name)) {
         claim_sweep(p, 0);
     }
 }
@@ -310,6 +312,9 @@ static void add_beat(void *arg, struct buf *json) {
         ",\"slot\":%d,\"slots\":%zu,\"busy\":%zu,\"waiting\":%zu,\"quiet\":%s,\"draining\":%s,\"quarantine\":%s,\"consumer\":\"%s\"",
         p->options->slot, slots, p->running_n, p->waiting_n, p->quiet ? "true" : "false", p->draining ? "true" : "false",
         p->lone ? "true" : "false", p->consumer);
+    if (p->options->table_fd >= 0) { /* it gets its orders from its parent */
+        buf_addf(json, ",\"supervisor\":\"%s:%ld\"", p->rt->host, (long)getppid());
+    }
     add_circuits(p->rt->dependencies, json);
 }
 
@@ -359,10 +364,10 @@ static struct err open_parts(struct process *p) {
     reader.arg = p;
     TRY(redis_new(p->rt->loop, &reader, &p->reader_connection));
     p->reader = redis_broker(p->reader_connection);
-    static const char *const channels[] = {CHANNEL_WAKE};
+    static const char *const channels[] = {CHANNEL_WAKE, CHANNEL_ASK};
     const struct redis_sub_options wake = {.connection = runtime_redis_options(p->rt, "penstock_worker", "wake"),
                                            .channels = channels,
-                                           .channels_n = 1,
+                                           .channels_n = sizeof channels / sizeof channels[0],
                                            .on_message = on_wake,
                                            .arg = p};
     TRY(redis_sub_new(p->rt->loop, &wake, &p->wake));

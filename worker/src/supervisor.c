@@ -75,12 +75,13 @@ static void end_hung(struct supervisor *s) {
 }
 
 /* TSTP and CONT for the children that hear them: one that was just started would be stopped by the system instead. */
-static void pass_on_quiet(struct supervisor *s) {
+void supervisor_pass_on_quiet(struct supervisor *s) {
     struct child *c;
     TAILQ_FOREACH(c, &s->alive, link) {
-        if (c->quiet != s->quiet && c->table->beats > 0) {
-            c->quiet = s->quiet;
-            child_signal(c, s->quiet ? SIGTSTP : SIGCONT);
+        bool quiet = s->quiet || c->to_be_quiet;
+        if (c->quiet != quiet && c->table->beats > 0) {
+            c->quiet = quiet;
+            child_signal(c, quiet ? SIGTSTP : SIGCONT);
         }
     }
 }
@@ -93,7 +94,7 @@ static void tell_status(struct supervisor *s, enum service_state state) {
 static void on_poll(void *arg) {
     struct supervisor *s = arg;
     end_hung(s);
-    pass_on_quiet(s);
+    supervisor_pass_on_quiet(s);
     reap(s);
     if (s->leaving && TAILQ_EMPTY(&s->alive) && mono_ms_since(loop_now(s->rt->loop), s->left) > s->rt->conf->worker_drain_ms) {
         loop_stop(s->rt->loop); /* only Redis is missing: the leases will do it */
@@ -183,8 +184,10 @@ static void on_signal(void *arg, int signum) {
     case SIGTSTP:
     case SIGCONT:
         s->quiet = signum == SIGTSTP;
-        TAILQ_FOREACH(c, &s->alive, link) { c->quiet = !s->quiet; } /* it may have been told otherwise by somebody else */
-        pass_on_quiet(s);
+        TAILQ_FOREACH(c, &s->alive, link) {
+            c->quiet = !(s->quiet || c->to_be_quiet);
+        } /* it may have been told otherwise by somebody else */
+        supervisor_pass_on_quiet(s);
         tell_status(s, SERVICE_STATUS);
         break;
     default:

@@ -28,7 +28,10 @@ struct child {
     struct mono started;
     bool leaving;      /* told to drain */
     struct mono told;  /* when */
-    bool quiet;        /* told to claim nothing */
+    bool quiet;        /* told to claim nothing, */
+    bool to_be_quiet;  /* as an operator wants this one to be, whatever the others are */
+    bool rests;        /* quiet, and runs nothing, at the last look */
+    int64_t ordered;   /* the latest order that was carried out */
     bool hung;         /* killed because it did not beat */
     uint64_t attempts; /* of its table, when follow.c looked last */
     uint64_t ran_us;
@@ -94,6 +97,9 @@ MUST struct err declare_publish(struct supervisor *s);
 void declare_forget(struct supervisor *s);
 bool declare_again(struct supervisor *s); /* true: there are others now, and processes of the old must make room */
 
+/* orders.c: what operators tell one process. From the first-th row of a look on there are n orders. */
+void orders_take(struct supervisor *s, const PGresult *res, int first, int n);
+
 /* quarantine.c */
 void quarantine_follow(struct supervisor *s,
                        const struct queue_info *q); /* processes for the suspects of a queue, if there are any */
@@ -110,6 +116,8 @@ void follow_end(struct supervisor *s);            /* the others take over at onc
 /* The ordinary ones; q NULL: of all queues. */
 size_t supervisor_count(const struct supervisor *s, const struct queue_info *q, bool leaving_too);
 void supervisor_tell_to_leave(struct child *c);
+void supervisor_pass_on_quiet(
+    struct supervisor *s); /* to those that are to claim nothing, or to go on, and have not been told so */
 bool supervisor_may_start(const struct supervisor *s);
 size_t supervisor_count_quarantine(const struct supervisor *s, const struct queue_info *q);
 void supervisor_start_one(struct supervisor *s, const struct queue_info *q, bool quarantine);

@@ -60,9 +60,9 @@ function onKey(event) {
 export const listen = () => document.addEventListener('keydown', onKey);
 
 const LIST = [
-  ['/', 'Search jobs'], ['j  k', 'Next, previous row'], ['Enter', 'Open the row'], ['p', 'Pause or resume the row’s queue or schedule'],
+  ['/', 'Search jobs'], ['j  k', 'Next, previous row'], ['Enter', 'Open the row'], ['p', 'Pause or resume the row’s queue, process or schedule'],
   ['+  -', 'More, fewer workers for the row’s queue'], ['r', 'Retry (a job, a group, a schedule: run now)'], ['c', 'Cancel the job'],
-  ['e', 'Edit'], ['x', 'Discard, delete'], ['n', 'New; next page'], ['Esc', 'Close'], ['?', 'This list'],
+  ['e', 'Edit'], ['x', 'Discard, delete, stop'], ['n', 'New; next page'], ['Esc', 'Close'], ['?', 'This list'],
   ...Object.entries(PLACES).map(([key, [, name]]) => [`g ${key}`, name]),
 ];
 

@@ -18,6 +18,7 @@ enum { CALL_DETAIL_BYTES = 200, CALL_SPARES = 64 };
 struct http_call;
 
 struct call_kind {
+    const char *awaits; /* what its caller waits for, in words */
     struct err (*start)(struct http_call *call);
     /* Gives up a started call. Returns what became of it: `why`, or better knowledge (it may have arrived). */
     struct err (*stop)(struct http_call *call, struct err why);

@@ -230,6 +230,21 @@ struct err http_client_new(struct loop *l, const struct http_client_options *o, 
     return OK;
 }
 
+static const char *find_waiting(const struct call_list *calls, uint32_t owner) {
+    const struct http_call *call;
+    TAILQ_FOREACH(call, calls, link) {
+        if (call->owner == owner) {
+            return call->kind->awaits;
+        }
+    }
+    return NULL;
+}
+
+const char *http_client_waits(const struct http_client *c, uint32_t owner) {
+    const char *what = find_waiting(&c->running, owner);
+    return what != NULL ? what : find_waiting(&c->waiting, owner);
+}
+
 void http_client_close(struct http_client *c) {
     if (c == NULL) {
         return;

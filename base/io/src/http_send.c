@@ -349,7 +349,7 @@ static void request_free(struct http_call *call) {
     }
 }
 
-static const struct call_kind kind_request = {request_start, request_stop, request_deliver, request_free};
+static const struct call_kind kind_request = {"an answer by HTTP", request_start, request_stop, request_deliver, request_free};
 
 struct http_call *http_send(struct http_client *c, const struct http_spec *spec, http_cb *cb, void *arg) {
     struct http_call *call = http_call_new(c, &kind_request, arg);

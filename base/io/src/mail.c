@@ -265,7 +265,7 @@ static void mail_free(struct http_call *call) {
     }
 }
 
-static const struct call_kind kind_mail = {mail_start, mail_stop, mail_deliver, mail_free};
+static const struct call_kind kind_mail = {"the mail relay", mail_start, mail_stop, mail_deliver, mail_free};
 
 struct http_call *mail_send(struct http_client *c, const struct mail_spec *spec, mail_cb *cb, void *arg) {
     struct http_call *call = http_call_new(c, &kind_mail, arg);

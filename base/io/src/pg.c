@@ -437,3 +437,11 @@ struct err pg_pool_why_down(const struct pg_pool *p) {
 }
 
 size_t pg_pool_waiting(const struct pg_pool *p) { return p->calls_n; }
+
+const char *pg_pool_waits(const struct pg_pool *p, uint32_t owner) {
+    const char *name = pg_calls_waits(&p->waiting, owner);
+    for (int i = 0; i < p->conns_n && name == NULL; i++) {
+        name = pg_conn_waits(p->conns[i], owner);
+    }
+    return name;
+}

@@ -62,6 +62,16 @@ void pg_call_free(struct pg_call *c) {
     free(c);
 }
 
+const char *pg_calls_waits(const struct pg_call_list *calls, uint32_t owner) {
+    const struct pg_call *c;
+    STAILQ_FOREACH(c, calls, next) {
+        if (c->owner == owner) {
+            return c->stmt->name;
+        }
+    }
+    return NULL;
+}
+
 void pg_call_fail(struct pg_call *c, enum err_code code, const char *detail) {
     c->failed = code;
     free(c->detail);

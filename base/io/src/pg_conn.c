@@ -463,3 +463,11 @@ struct err pg_conn_new(struct pg_pool *p, struct loop *l, const struct pg_connin
 }
 
 enum pg_conn_state pg_conn_state(const struct pg_conn *c) { return c->state; }
+
+const char *pg_conn_waits(const struct pg_conn *c, uint32_t owner) {
+    const char *name = NULL;
+    for (size_t i = c->unit_at; i < c->units_n && name == NULL; i++) {
+        name = pg_calls_waits(&c->units[i].calls, owner);
+    }
+    return name;
+}

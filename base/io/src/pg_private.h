@@ -65,6 +65,8 @@ MUST struct err pg_conn_new(struct pg_pool *p, struct loop *l, const struct pg_c
                             int64_t answer_ms, struct pg_conn **out);
 void pg_conn_free(struct pg_conn *c); /* takes nothing with it: pg_conn_land first */
 enum pg_conn_state pg_conn_state(const struct pg_conn *c);
+const char *pg_conn_waits(const struct pg_conn *c, uint32_t owner);           /* as pg_pool_waits, of what is in flight */
+const char *pg_calls_waits(const struct pg_call_list *calls, uint32_t owner); /* as pg_pool_waits */
 
 /* Sends the calls (at most LIMIT_BATCH; taken) to an idle connection: the shared ones before one Sync, each other before its
  * own. An error: the connection must be given up. */

@@ -45,6 +45,11 @@ struct journal_job {
     bool unchecked;            /* a row that penstock.enqueue made: as in the envelope */
 };
 
+/* Of platform.dead_job, when what died once has died again: the release that it died on last, and first of those that it died on as now. */
+#define DEAD_RELEASES                                                                                    \
+    "release = excluded.release, first_release = CASE WHEN dead_job.fingerprint = excluded.fingerprint " \
+    "THEN dead_job.first_release ELSE excluded.first_release END"
+
 /* Writes at most LIMIT_BATCH jobs with their ids (those that exist are left alone) and places the new ones in Redis. done:
  * written, and placed or left to the relay. */
 struct journal {

@@ -42,12 +42,16 @@ MUST struct err shard_init(struct shard *s, struct str queue, unsigned number);
 unsigned shard_pick(unsigned n, struct str a, struct str b);
 
 /* Keys outside the shards. */
-#define KEY_PROCESSES "pen:w"         /* ZSET host:pid → last beat ms */
-#define KEY_PROCESS_PREFIX "pen:w:"   /* + host:pid, JSON of one process, EX 10 */
-#define KEY_DOWN_PREFIX "pen:w:down:" /* + a server that only workers speak to, "1" while it is down, EX 5 */
+#define KEY_PROCESSES "pen:w"          /* ZSET host:pid → last beat ms */
+#define KEY_PROCESS_PREFIX "pen:w:"    /* + host:pid, JSON of one process, EX 10 */
+#define KEY_DOWN_PREFIX "pen:w:down:"  /* + a server that only workers speak to, "1" while it is down, EX 5 */
+#define KEY_ANSWER_PREFIX "pen:w:ask:" /* + a word of whoever asked, JSON of what a worker process runs, EX 10 */
 /* Channels. Lost messages are harmless: each has a poll of a second behind it. */
 #define CHANNEL_DUE "pen:due"   /* "<delayed key> <due ms>": a new head of a delayed set */
 #define CHANNEL_WAKE "pen:wake" /* "<queue>": entries were handed back */
+/* "<consumer or id of a job> <word>": who it is, or who runs that job, answers under KEY_ANSWER_PREFIX. Has no poll behind it: whoever asked hears
+ * nothing, and says so. */
+#define CHANNEL_ASK "pen:ask"
 #define CHANNEL_DONE "pen:done" /* job ids, 16 bytes each: outcomes were stored */
 #define GROUP "g"
 #define CONSUMER_HANDBACK "handback"

@@ -223,6 +223,29 @@ static void test_dead__again_after_a_replay_then_the_row_is_open_again(void **st
     assert_int_equal(0, left());
 }
 
+static void test_dead__again_on_a_later_release_then_the_first_stays_while_it_dies_of_the_same(void **state) {
+    (void)state;
+    static const struct {
+        const char *reason, *releases;
+    } cases[] = {
+        {"{\"fingerprint\":\"a\",\"release\":\"1.0.0\"}", "1.0.0 1.0.0"},
+        {"{\"fingerprint\":\"a\",\"release\":\"1.1.0\"}", "1.1.0 1.0.0"},
+        {"{\"fingerprint\":\"b\",\"release\":\"1.2.0\"}", "1.2.0 1.2.0"},
+        {"{\"fingerprint\":\"b\"}", "- 1.2.0"}, /* a worker of before it was noted */
+        {"{\"fingerprint\":\"c\"}", "- -"},
+    };
+    struct envelope e = envelope_new();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct uuid id = add_dead(&e, cases[i].reason);
+        look(w);
+        assert_string_equal(
+            cases[i].releases,
+            of_id(id,
+                  "SELECT coalesce(release, '-') || ' ' || coalesce(first_release, '-') FROM platform.dead_job WHERE id = ", ""));
+        e.generation++;
+    }
+}
+
 static void test_dead__not_the_leader_then_left(void **state) {
     (void)state;
     struct envelope e = envelope_new();
@@ -300,6 +323,7 @@ int main(void) {
         cmocka_unit_test_setup(test_dead__an_entry_that_is_not_ours_then_undecodable, reset),
         cmocka_unit_test_setup(test_dead__one_that_the_table_refuses_then_the_others_are_through, reset),
         cmocka_unit_test_setup(test_dead__again_after_a_replay_then_the_row_is_open_again, reset),
+        cmocka_unit_test_setup(test_dead__again_on_a_later_release_then_the_first_stays_while_it_dies_of_the_same, reset),
         cmocka_unit_test_setup(test_dead__not_the_leader_then_left, reset),
 #ifdef PENSTOCK_FAULTS
         cmocka_unit_test_setup(test_killed__between_the_row_and_the_hand_over_then_one_row, reset),

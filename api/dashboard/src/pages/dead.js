@@ -44,7 +44,7 @@ const total = (trend) => trend.reduce((sum, n) => sum + n, 0);
 
 const GroupRow = ({item, reload}) => html`<tr data-box>
   <th scope="row" class="wide"><a data-row href=${to.group(item.fingerprint, item.queue)}><${Text} of=${item.message || item.fingerprint} max=${140} /></a>
-    <span class="sub"><${Text} of=${item.type} /> in <a href=${to.queue(item.queue)}><${Text} of=${item.queue} /></a>${item.release && html`, since release <${Text} of=${item.release} />`}</span></th>
+    <span class="sub"><${Text} of=${item.type} /> in <a href=${to.queue(item.queue)}><${Text} of=${item.queue} /></a>${item.first_release && html`, since release <${Text} of=${item.first_release} />`}</span></th>
   <td class="num" data-label="Jobs"><b>${count(item.count)}</b></td>
   <td class="trend" data-label="Last hour">${item.trend && html`<${Bars} values=${item.trend} label=${`${total(item.trend)} in the last hour`} />`}</td>
   <td data-label="First"><${When} at=${item.first_at} /></td>
@@ -106,7 +106,7 @@ export function Group({params}) {
     ${data && !group && html`<${Empty}>Nothing of this group is dead any more.</${Empty}>`}
     <div class="columns">${group && html`<section class="card"><h2>Error</h2><${Block} text=${group.message} class="error" />
       <dl class="facts"><${Fact} name="Fingerprint"><code><${Text} of=${fingerprint} /></code></${Fact}><${Fact} name="Jobs">${count(group.count)}</${Fact}><${Fact} name="First"><${When} at=${group.first_at} /></${Fact}><${Fact} name="Last"><${When} at=${group.last_at} /></${Fact}>
-      ${group.release && html`<${Fact} name="Since release"><${Text} of=${group.release} /></${Fact}>`}
+      ${group.first_release && html`<${Fact} name="Since release"><${Text} of=${group.first_release} /></${Fact}>`}${group.last_release && html`<${Fact} name="Last on release"><${Text} of=${group.last_release} /></${Fact}>`}
       ${group.trend && html`<${Fact} name="Last hour"><${Bars} values=${group.trend} label=${`${total(group.trend)} in the last hour`} /></${Fact}>`}</dl></section>`}
       <${Bulk} scope=${scope} /></div>
     <section aria-label="Jobs"><h2>Jobs</h2><${Jobs} params=${{queue, fingerprint, cursor}} address=${(next) => `${to.group(fingerprint, queue)}&cursor=${next}`} /></section></${Page}>`;

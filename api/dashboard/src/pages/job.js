@@ -45,7 +45,7 @@ function timeline(job) {
     events.push({at: error.at_ms, title: error.attempt == null ? 'failed' : `attempt ${error.attempt} failed`, kind: 'dead', chip: error.code, detail: error.detail});
   }
   if (job.started_at) {
-    events.push({at: job.started_at, title: 'started', kind: 'running'});
+    events.push({at: job.started_at, title: job.attempt ? `attempt ${job.attempt} started` : 'started', kind: 'running', chip: job.waits_for && `waits for ${job.waits_for}`});
   }
   if (job.finished_at) {
     events.push({at: job.finished_at, title: job.state, kind: job.state});
@@ -71,8 +71,9 @@ function Facts({job}) {
     ['Queue', html`<a href=${to.queue(job.queue)}><${Text} of=${job.queue} /></a>`],
     ['Class', job.durability], ['Tenant', job.tenant && html`<${Text} of=${job.tenant} />`],
     ['Type', job.type && html`<${Text} of=${job.type} />${job.type_version ? ` v${job.type_version}` : ''}`],
-    ['Attempts', job.attempts], ['Generation', job.generation],
+    ['Attempts', job.attempts ?? job.attempt], ['Runs on', job.process && html`<a href="/ui/workers"><${Text} of=${job.process} /></a>`], ['Generation', job.generation],
     ['Root', job.root_id && job.root_id !== job.id && link(job.root_id)],
+    ['Died on release', job.release && html`<${Text} of=${job.release} />`],
     ['Replay of', job.replay_of && link(job.replay_of)],
     ['Replays', job.replays?.length > 0 && job.replays.map((id) => html`${link(id)} `)],
     ['Idempotency-Key', job.key && html`<${Id} of=${job.key} />`],
@@ -135,11 +136,12 @@ export function Job({id}) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   const {data, error, reload} = useData(path, {every});
   const detail = useData(data && `${path}/detail`, {every});
+  const attempt = useData(data?.state === 'running' && `${path}/attempt`, {when: data?.started_at}); // asked of all workers: once
   const over = TERMINAL.has(data?.state);
   useEffect(() => often(over ? OVER_MS : OPEN_MS), [over]);
   if (!data) {
     return html`<${Page} title="Job" sub=${html`<code>${visible(id)}</code>`}>${error?.status === 404 && !error.isMissing
       ? html`<${Empty} icon="search">There is no job of this id; a key sees its own tenant only.</${Empty}>` : html`<${Missing} error=${error} what="The job" />`}</${Page}>`;
   }
-  return html`<${Body} job=${{...detail.data, ...data}} reload=${() => (reload(), detail.reload())} />`;
+  return html`<${Body} job=${{...detail.data, ...(data.state === 'running' && attempt.data), ...data}} reload=${() => (reload(), detail.reload())} />`;
 }

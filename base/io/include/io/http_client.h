@@ -65,6 +65,9 @@ struct mail_spec {
 typedef void mail_cb(void *arg, struct err err);
 struct http_call *mail_send(struct http_client *c, const struct mail_spec *spec, mail_cb *cb, void *arg);
 
+/* What a call that was made on behalf of owner (loop_owner) waits for, in words; NULL: there is none. */
+const char *http_client_waits(const struct http_client *c, uint32_t owner);
+
 /* True when the SSRF rules allow a connection to this socket address (struct sockaddr_in or _in6). */
 struct sockaddr;
 bool http_address_allowed(const struct sockaddr *address, const char *allow_cidr);

@@ -44,6 +44,8 @@ void pg_pool_shut(struct pg_pool *p);
 bool pg_pool_is_up(const struct pg_pool *p);
 struct err pg_pool_why_down(const struct pg_pool *p);
 size_t pg_pool_waiting(const struct pg_pool *p);
+/* The name of a statement that was handed over on behalf of owner (loop_owner) and has no answer yet; NULL: there is none. */
+const char *pg_pool_waits(const struct pg_pool *p, uint32_t owner);
 
 /* Text of a prepared statement; static const, one per query: its address names it. Prepared on each connection on first
  * use. */
