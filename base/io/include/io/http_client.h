@@ -65,6 +65,10 @@ struct mail_spec {
 typedef void mail_cb(void *arg, struct err err);
 struct http_call *mail_send(struct http_client *c, const struct mail_spec *spec, mail_cb *cb, void *arg);
 
+/* What the SSRF rules say of a url before its name is resolved: ERR_NET_ADDRESS where a vetted call will not go (ERR_INVALID: it is none),
+ * with what is wrong; localhost and addresses, however they are written, are judged as addresses. ERR_NOMEM. */
+MUST struct err http_url_vet(struct str url, const char *allow_cidr);
+
 /* True when the SSRF rules allow a connection to this socket address (struct sockaddr_in or _in6). */
 struct sockaddr;
 bool http_address_allowed(const struct sockaddr *address, const char *allow_cidr);
