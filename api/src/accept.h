@@ -34,6 +34,7 @@ struct acceptance {
     const struct queue_info *queue;
     struct str payload;
     struct str key;                     /* p NULL: none */
+    struct str callback;                /* where its end is told, journal class; p NULL: nowhere */
     uint8_t fingerprint[SHA256_BYTES];  /* of method, path and raw body */
     struct wall due, deadline;          /* 0: none */
     void (*done)(struct acceptance *a); /* once; a KNOWN's row is borrowed for it */
@@ -78,7 +79,7 @@ void enter_add(struct enter *s, struct acceptance *a);
 /* The parameters of the statement for n acceptances, and what it says of each (accept_sql.c). It waits for a key that another
  * transaction has under way for a second, or a tenth of one when the row is alone; then it fails with ERR_PG_CONFLICT. */
 extern const struct pg_stmt accept_stmt;
-enum { ACCEPT_COLUMNS = 14, ACCEPT_PARAMS = ACCEPT_COLUMNS + 1 };
+enum { ACCEPT_COLUMNS = 15, ACCEPT_PARAMS = ACCEPT_COLUMNS + 1 };
 MUST struct err accept_columns(struct buf columns[ACCEPT_COLUMNS], struct acceptance *const *rows, size_t n,
                                struct pg_value out_values[ACCEPT_PARAMS]);
 /* False: the row raced with another transaction and has to be asked again. */

@@ -18,15 +18,15 @@ enum { COLUMN_BYTES_MAX = 16 << 20 };
 
 const struct pg_stmt accept_stmt = {
     "api.accept",
-    "WITH d AS (SELECT t.* FROM (SELECT set_config('lock_timeout', $15, true)) AS patience, unnest($1::int[], $2::text[], $3::text[], $4::bytea[], $5::real[], $6::uuid[], $7::text[], "
-    "$8::smallint[], $9::text[], $10::int[], $11::bytea[], $12::text[], $13::bigint[], $14::bigint[]) AS t(n, tenant, key, fingerprint, "
-    "estimate_s, id, queue, shard, type, type_version, payload, traceparent, due_ms, deadline_ms)), "
+    "WITH d AS (SELECT t.* FROM (SELECT set_config('lock_timeout', $16, true)) AS patience, unnest($1::int[], $2::text[], $3::text[], $4::bytea[], $5::real[], $6::uuid[], $7::text[], "
+    "$8::smallint[], $9::text[], $10::int[], $11::bytea[], $12::text[], $13::bigint[], $14::bigint[], $15::text[]) AS t(n, tenant, key, fingerprint, "
+    "estimate_s, id, queue, shard, type, type_version, payload, traceparent, due_ms, deadline_ms, callback_url)), "
     "k AS (INSERT INTO platform.idempotency (tenant, key, fingerprint, job_id, estimate_s) "
     "SELECT tenant, key, fingerprint, id, estimate_s FROM d WHERE key IS NOT NULL ORDER BY tenant, key "
     "ON CONFLICT DO NOTHING RETURNING job_id), "
-    "n AS (INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, due_at, deadline_at) "
+    "n AS (INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, due_at, deadline_at, callback_url) "
     "SELECT id, id, tenant, queue, shard, type, type_version, payload, traceparent, to_timestamp(due_ms / 1000.0), "
-    "to_timestamp(deadline_ms / 1000.0) FROM d WHERE key IS NULL OR id IN (SELECT job_id FROM k) ON CONFLICT DO NOTHING RETURNING id) "
+    "to_timestamp(deadline_ms / 1000.0), callback_url FROM d WHERE key IS NULL OR id IN (SELECT job_id FROM k) ON CONFLICT DO NOTHING RETURNING id) "
     "SELECT d.n, n.id IS NOT NULL, i.fingerprint, i.estimate_s, i.job_id, " JOB_COLUMNS " FROM d LEFT JOIN n ON n.id = d.id "
     "LEFT JOIN platform.idempotency i ON n.id IS NULL AND i.tenant = d.tenant AND i.key = d.key "
     "LEFT JOIN platform.job j ON n.id IS NULL AND j.id = coalesce(i.job_id, d.id)",
@@ -56,6 +56,7 @@ static void add_row(struct buf *columns, const struct acceptance *a, size_t n) {
     pg_array_add(&columns[11], pg_text(str_c(trace)));
     pg_array_add(&columns[12], a->due.ms != 0 ? pg_int(a->due.ms, room) : PG_NULL);
     pg_array_add(&columns[13], a->deadline.ms != 0 ? pg_int(a->deadline.ms, room) : PG_NULL);
+    pg_array_add(&columns[14], pg_text_or_null(a->callback));
 }
 
 struct err accept_columns(struct buf columns[ACCEPT_COLUMNS], struct acceptance *const *rows, size_t n,

@@ -75,7 +75,7 @@ static void go_on(struct follow *f) {
     }
     if (api->draining || !live_may_stay(c, &f->unsure) || f->misses > MISSES_MAX ||
         err_is_set(wait_add(api->waits, &c->waiter, f->look.id, LOOK_MS, on_waited))) {
-        http_stream_end(c->req); /* whoever wants to comes back, to another process perhaps */
+        http_stream_cut(c->req); /* whoever wants to comes back, to another process perhaps */
     }
 }
 

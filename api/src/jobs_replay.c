@@ -30,8 +30,9 @@ static const struct pg_stmt make_stmt = {
     "api.edit",
     "WITH d AS (UPDATE platform.dead_job d SET replayed_at = now() WHERE id = $1::uuid AND generation = $2::int AND class = 'journal' AND " IS_DEAD
     " RETURNING id, tenant, queue, type), "
-    "n AS (INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, replay_of) "
-    "SELECT $3::uuid, $3::uuid, tenant, queue, $4::smallint, type, $5::int, $6::bytea, $10::text, id FROM d RETURNING id), " AUDIT_CTE(
+    "n AS (INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, replay_of, callback_url) "
+    "SELECT $3::uuid, $3::uuid, tenant, queue, $4::smallint, type, $5::int, $6::bytea, $10::text, id, "
+    "(SELECT j.callback_url FROM platform.job j WHERE j.id = d.id) FROM d RETURNING id), " AUDIT_CTE(
         "n", "$7", "$8", "'job.edit'", "$1",
         "jsonb_build_object('reason', $9::text, 'job', $3::uuid)") " SELECT id FROM n UNION ALL SELECT id FROM platform.job WHERE id = $3::uuid",
     10,

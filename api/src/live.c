@@ -76,11 +76,11 @@ bool live_may_stay(const struct call *c, unsigned *unsure) {
 static void send_to(struct viewer *v, struct str event) {
     struct http_request *req = v->call->req;
     if (!live_may_stay(v->call, &v->unsure)) {
-        http_stream_end(req);
+        http_stream_cut(req);
     } else if (http_stream_send(req, event)) {
         v->misses = 0; /* the viewer may be gone by now: its call is held by send_all */
     } else if (++v->misses > MISSES_MAX) {
-        http_stream_end(req);
+        http_stream_cut(req);
     }
 }
 
@@ -98,7 +98,7 @@ static void send_all(struct live *l) {
 
 void live_end_all(struct live *l) {
     while (!LIST_EMPTY(&l->viewers)) {
-        http_stream_end(LIST_FIRST(&l->viewers)->call->req);
+        http_stream_cut(LIST_FIRST(&l->viewers)->call->req);
     }
 }
 

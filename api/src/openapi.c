@@ -238,12 +238,24 @@ static json_t *responses(const struct route *r) {
 
 /* ---- operations ---- */
 
+/* What is posted to the URL that a job names. */
+static bool put_callbacks(json_t *o) {
+    json_t *said = json_pack("{s:{s:s}}", "2XX", "description", "Taken");
+    json_t *post =
+        json_pack("{s:s,s:{s:b,s:{s:{s:o}}},s:o}", "summary", "Tells that the job has ended, signed by Standard Webhooks",
+                  "requestBody", "required", 1, "content", "application/json", "schema", ref_to("JobEnded"), "responses", said);
+    return put(o, "callbacks", json_pack("{s:{s:{s:o}}}", "jobEnded", "{$request.body#/callback_url}", "post", post));
+}
+
 static json_t *operation(const struct registry *reg, const struct route *r) {
     json_t *o = json_pack("{s:s,s:s,s:o,s:o}", "operationId", r->id, "summary", r->summary, "parameters", parameters(r),
                           "responses", responses(r));
     bool ok = o != NULL;
     if ((r->flags & (ROUTE_BODY | ROUTE_LINES)) != 0) {
         ok = ok && put(o, "requestBody", request_body(reg, r));
+    }
+    if (r->schema != NULL && strcmp(r->schema, "JobRequest") == 0) {
+        ok = ok && put_callbacks(o);
     }
     if (r->scope == SCOPE_NONE) {
         ok = ok && put(o, "security", json_array());

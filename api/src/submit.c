@@ -2,6 +2,7 @@
 
 #include <base/json.h>
 #include <base/log.h>
+#include <io/http_client.h>
 
 #include "door.h"
 #include "header.h"
@@ -132,6 +133,26 @@ static bool read_times(struct submit *s, const json_t *request) {
     return true;
 }
 
+/* Where it would not be told later is refused now. What can be known of a name only when it is resolved is judged then. */
+static bool read_callback(struct submit *s, const json_t *request) {
+    struct str url = json_opt_str(request, "callback_url", STR_NONE);
+    if (url.p == NULL) {
+        return true;
+    }
+    if (s->a.type->class != CLASS_JOURNAL) {
+        return submit_refuse_member(
+            s, "#/callback_url",
+            "must be left out: the end of a job of class stream is not told; follow it by /v1/jobs/{id}/events");
+    }
+    struct err e = http_url_vet(url, s->a.call->api->rt->conf->webhook_allow_cidr);
+    if (err_is_set(e)) {
+        return e.code == ERR_NOMEM ? refuse(s, PROBLEM_BUSY, STR("Out of memory"))
+                                   : submit_refuse_member(s, "#/callback_url", e.detail);
+    }
+    s->a.callback = arena_str(&s->a.call->arena, url);
+    return s->a.callback.p != NULL || refuse(s, PROBLEM_BUSY, STR("Out of memory"));
+}
+
 static bool read_line_key(struct submit *s, const json_t *request) {
     struct str key = json_opt_str(request, "key", STR_NONE);
     if (key.p == NULL) {
@@ -191,7 +212,7 @@ bool submit_request(struct submit *s, const json_t *request, const char *schema,
     if (!check(s, types_body(s->a.call->api->types, schema), request, "") || !find_type(s, request)) {
         return false;
     }
-    return read_queue(s, request) && read_times(s, request) && read_line_key(s, request) &&
+    return read_queue(s, request) && read_times(s, request) && read_callback(s, request) && read_line_key(s, request) &&
            take_job(s, json_object_get(request, "payload"), "/payload", raw);
 }
 

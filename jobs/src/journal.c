@@ -22,7 +22,7 @@ static const struct pg_stmt write_stmt = {
 static const struct pg_stmt relay_stmt = {
     "journal.relay",
     "SELECT " JOB_COLUMNS
-    " FROM platform.job WHERE state = 'waiting' AND epoch IS NULL AND (unchecked OR created_at < now() - interval '1 second') "
+    " FROM platform.job WHERE state = 'waiting' AND epoch IS NULL AND (unchecked OR callback_of IS NOT NULL OR created_at < now() - interval '1 second') "
     "ORDER BY id LIMIT 64 FOR NO KEY UPDATE SKIP LOCKED",
     0,
 };
@@ -147,13 +147,20 @@ struct relaying {
     struct mono began;
 };
 
-/* Made in the database (penstock.enqueue), where nobody records a span: its trace begins here, with the id that its row has. */
+/* Made in the database, where nobody records a span. By penstock.enqueue: its trace begins here, with the id that its row has. By the end of
+ * another job: its row has what that was sent with. */
 static void adopt_trace(struct journal_job *j, struct mono began) {
-    if (!j->unchecked || !span_is_on()) {
+    struct trace parent = j->trace;
+    if (!(j->unchecked || j->callback) || !span_is_on()) {
         return;
     }
-    span_judge(&j->trace);
+    if (j->callback) {
+        j->trace = trace_child(&parent);
+    } else {
+        span_judge(&j->trace);
+    }
     const struct sending s = {.trace = j->trace,
+                              .parent = j->callback ? &parent : NULL,
                               .job = j->id,
                               .queue = j->queue,
                               .type = j->type,

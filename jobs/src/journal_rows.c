@@ -64,6 +64,7 @@ bool journal_row_read(const PGresult *res, int row, struct arena *a, struct jour
         .due = {pg_col_int(res, row, 9)},
         .deadline = {pg_col_int(res, row, 10)},
         .unchecked = pg_col_bool(res, row, 11),
+        .callback = pg_col_bool(res, row, 12),
     };
     if (!pg_col_uuid(res, row, 0, &j.id) || !pg_col_uuid(res, row, 1, &j.root) || j.payload.p == NULL) {
         return false;

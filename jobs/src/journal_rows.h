@@ -20,7 +20,7 @@ MUST struct err pg_columns_end(struct pg_columns *c, struct pg_value *out_values
 #define JOB_COLUMNS                                                                                                             \
     "id, root_id, generation, tenant, queue, type, type_version, payload, traceparent, "                                        \
     "coalesce((extract(epoch FROM due_at) * 1000)::bigint, 0), coalesce((extract(epoch FROM deadline_at) * 1000)::bigint, 0), " \
-    "unchecked"
+    "unchecked, callback_of IS NOT NULL"
 bool journal_row_read(const PGresult *res, int row, struct arena *a, struct journal_job *out);
 
 /* A job as Redis holds it: a replayed row is of another generation, and not what this mark means. */

@@ -34,6 +34,7 @@ static int make_body(const struct options *o, int64_t delay_ms, struct buf *out)
         buf_add(out, buf_str(&data));
         add_member(out, "queue", o->value[OPTION_QUEUE]);
         add_member(out, "due_at", o->value[OPTION_AT]);
+        add_member(out, "callback_url", o->value[OPTION_CALLBACK]);
         if (delay_ms > 0) {
             buf_addf(out, ",\"delay_ms\":%lld", (long long)delay_ms);
         }

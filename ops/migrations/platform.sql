@@ -263,6 +263,9 @@ CREATE TABLE IF NOT EXISTS platform.slo_process (
 );
 REVOKE ALL ON ALL TABLES IN SCHEMA platform FROM PUBLIC;
 
+-- Where a producer is told that a job has ended; and of the job that tells it, which one that was.
+ALTER TABLE platform.job ADD COLUMN IF NOT EXISTS callback_url text, ADD COLUMN IF NOT EXISTS callback_of uuid;
+
 -- The types whose jobs penstock.enqueue takes: class journal, as the API processes know them (they write it when they start and when they
 -- are told of other declared types).
 CREATE TABLE IF NOT EXISTS platform.job_type (
@@ -311,6 +314,36 @@ BEGIN
 END$$;
 REVOKE ALL ON FUNCTION platform.new_job_id(int, int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION platform.new_job_id(int, int) TO penstock_enqueue;
+
+-- Whoever ends a job that is to be told of makes, in the same transaction, the job that tells: one for each end, so that after a retry there
+-- is another. The result goes along as it is, if it is small; nothing here reads it, so nothing that a job returns keeps it from ending.
+CREATE OR REPLACE FUNCTION platform.tell_callback() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    stamp CONSTANT text := 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"';
+    id uuid;
+    data text;
+    result bytea := '';
+BEGIN
+    SELECT platform.new_job_id(q.number, q.shards) INTO STRICT id FROM platform.queue q WHERE q.name = 'notifications';
+    data := json_strip_nulls(json_build_object('id', NEW.id, 'root_id', NEW.root_id, 'type', NEW.type, 'tenant', NEW.tenant,
+        'queue', NEW.queue, 'state', NEW.state, 'generation', NEW.generation, 'replay_of', NEW.replay_of,
+        'created_at', to_char(NEW.created_at::timestamptz(3) AT TIME ZONE 'UTC', stamp), 'finished_at', to_char(NEW.finished_at::timestamptz(3) AT TIME ZONE 'UTC', stamp),
+        'status', nullif(NEW.result_status, 0), 'trace_id', substr(NEW.traceparent, 4, 32), 'links', json_build_object('self', '/v1/jobs/' || NEW.id),
+        'error', (SELECT json_build_object('code', d.errors -> -1 -> 'code', 'detail', d.errors -> -1 -> 'detail') FROM platform.dead_job d
+            WHERE d.id = NEW.id AND d.generation = NEW.generation AND NEW.state = 'dead' AND jsonb_array_length(d.errors) > 0)))::text;
+    IF octet_length(NEW.result) BETWEEN 1 AND 16384 THEN
+        result := convert_to(',"result":', 'UTF8') || NEW.result;
+    END IF;
+    INSERT INTO platform.job (id, root_id, tenant, queue, shard, type, type_version, payload, traceparent, callback_of)
+    VALUES (id, id, NEW.tenant, 'notifications', ((get_byte(uuid_send(id), 9) & 7) << 1) | (get_byte(uuid_send(id), 10) >> 7), 'notify.webhook', 1,
+        convert_to('{"url":' || to_json(NEW.callback_url) || ',"event_type":"job.' || NEW.state || '","data":' || left(data, -1), 'UTF8')
+            || result || '}}', NEW.traceparent, NEW.id);
+    RETURN NULL;
+END$$;
+REVOKE ALL ON FUNCTION platform.tell_callback() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER tell_callback AFTER UPDATE OF state ON platform.job FOR EACH ROW
+WHEN (NEW.callback_url IS NOT NULL AND OLD.state = 'waiting' AND NEW.state <> 'waiting') EXECUTE FUNCTION platform.tell_callback();
 
 -- Enqueues a job when the caller's transaction commits, and never otherwise; tenant default. A key is that of an Idempotency-Key: the same
 -- key with the same type and payload is the same job, with others it is refused. The payload is checked against the

@@ -186,6 +186,15 @@ def test_tracing__an_order_then_one_trace_from_its_client_to_mail_and_webhook(st
     assert {s.role for s in spans} == {"api", "worker", "scheduler"}
 
 
+def test_tracing__a_callback_then_part_of_what_sent_its_job(client, collector, hooks):
+    trace, headers = begin()
+    job = {"type": "demo.note", "payload": {"text": "x"}, "callback_url": hooks.url}
+    client.post("/v1/jobs", job, new_key(), headers=headers).raise_for_status()
+    spans = tree(collector, headers, "process default", "send notifications", "process notifications", "POST")
+    told, send = one(spans, "send notifications"), one(spans, "send default")
+    assert told.parent == send.id and one(spans, "process notifications").parent == told.id
+
+
 def test_tracing__a_failed_attempt_then_the_next_is_linked_to_it(stack, client, collector, hooks):
     hooks.answers = [503]
     trace, headers = begin()

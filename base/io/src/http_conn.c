@@ -68,7 +68,7 @@ static void credit_body(struct http_conn *c, size_t n) {
 
 /* ---- the end of requests and connections ---- */
 
-static void tell_done(struct http_conn *c) {
+void http_conn_tell_done(struct http_conn *c) {
     struct http_exchange *x = c->x;
     if (x == NULL || !x->announced) {
         return;
@@ -115,7 +115,7 @@ void http_conn_close(struct http_conn *c) {
         c->x->handed = c->x->out.n - uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
     }
     if (was == CONN_WRITING || was == CONN_SENT || was == CONN_STREAM) {
-        tell_done(c);
+        http_conn_tell_done(c);
     } else if (c->x != NULL) {
         tell_gone(c);
     }
@@ -334,7 +334,7 @@ static bool step_body(struct http_conn *c) {
 
 static void end_exchange(struct http_conn *c) {
     struct http_exchange *x = c->x;
-    tell_done(c);
+    http_conn_tell_done(c);
     if (c->phase == CONN_CLOSED) {
         return;
     }

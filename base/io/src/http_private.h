@@ -7,7 +7,8 @@
  *   IDLE ──byte──▶ HEAD ──▶ (on_head) ──▶ BODY ──▶ HANDLER ──http_respond──▶ WRITING ──▶ SENT ──▶ IDLE or HEAD
  *                    └── 400 408 431 ──┬── 408 413 ──┘    │                              └─ last answer ─▶ LINGER ──▶ CLOSED
  *                                      └──────────────────┼─────────────────────────────────────────────▶ LINGER
- *                                          http_stream_begin ──▶ STREAM ──▶ CLOSED
+ *                                          http_stream_begin ──▶ STREAM ──http_stream_end──▶ WRITING (or SENT)
+ *                                                                  └── cut, or the client is gone ──▶ CLOSED
  *
  * Handlers are called from http_conn_advance alone: never from within http_respond, so a handler that walks its own waiting
  * requests is not entered again. */
@@ -119,8 +120,9 @@ void http_conn_start(struct http_conn *c);   /* after uv_accept */
 void http_conn_advance(struct http_conn *c); /* does what the received bytes allow */
 void http_conn_sent(struct http_conn *c);    /* the whole answer is with the kernel */
 void http_conn_enter(struct http_conn *c, enum conn_phase phase);
-void http_conn_linger(struct http_conn *c); /* ends it softly: nothing more is sent */
-void http_conn_close(struct http_conn *c);  /* ends it now; a request under way is told */
+void http_conn_linger(struct http_conn *c);    /* ends it softly: nothing more is sent */
+void http_conn_close(struct http_conn *c);     /* ends it now; a request under way is told */
+void http_conn_tell_done(struct http_conn *c); /* on_done, unless it was called already; may close the server */
 
 /* http_answer.c */
 void http_answer_build(struct http_exchange *x, struct http_server *s, const struct http_answer *a, bool endless);

@@ -1,5 +1,6 @@
 /* Answers without an end. What the kernel does not take of one part waits; the next is not taken before that is gone, so that a slow
- * client costs the memory of one part, and whoever sends decides how long it may be slow. */
+ * client costs the memory of one part, and whoever sends decides how long it may be slow. Ended, what waits is an answer like any other: it
+ * goes out as long as the client takes of it (CONN_WRITING). */
 #include "http_private.h"
 
 #include <assert.h>
@@ -18,6 +19,9 @@ static void on_written(uv_write_t *w, int status) {
     }
     c->x->handed += c->x->out.n;
     buf_clear(&c->x->out);
+    if (c->phase == CONN_WRITING) {
+        http_conn_sent(c);
+    }
 }
 
 /* What is in out. */
@@ -76,7 +80,21 @@ bool http_stream_send(struct http_request *req, struct str part) {
     return true;
 }
 
+/* Who sent is told now, whatever still waits: it is the server's from here on. */
 void http_stream_end(struct http_request *req) {
+    struct http_conn *c = req->conn;
+    struct http_exchange *x = c->x;
+    assert(c->phase == CONN_STREAM && &x->req == req);
+    bool waits = x->out.n > 0;
+    x->handed += x->out.n;
+    http_conn_enter(c, CONN_WRITING);
+    http_conn_tell_done(c);
+    if (c->phase == CONN_WRITING && !waits) {
+        http_conn_sent(c);
+    }
+}
+
+void http_stream_cut(struct http_request *req) {
     assert(req->conn->phase == CONN_STREAM);
     http_conn_close(req->conn);
 }

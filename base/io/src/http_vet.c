@@ -3,7 +3,10 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
+
+#define NOT_PUBLIC "only https on port 443 or 8443 is allowed"
 
 /* Everything is compared as IPv6; an IPv4 address is its mapped form, so that ::ffff:127.0.0.1 and 127.0.0.1 are one. */
 struct ip {
@@ -144,13 +147,76 @@ static bool url_is_public(CURLU *url) {
     return yes;
 }
 
+/* Names that are an address wherever they are asked for (RFC 6761). */
+static bool is_localhost(const char *host) {
+    static const char name[] = ".localhost";
+    const size_t name_n = sizeof name - 1;
+    size_t n = strlen(host);
+    n -= n > 0 && host[n - 1] == '.';
+    return (n == name_n - 1 && strncasecmp(host, name + 1, n) == 0) ||
+           (n >= name_n && strncasecmp(host + n - name_n, name, name_n) == 0);
+}
+
+/* The address that the host is (libcurl has made 127.0.0.1 of 0x7f.1); false: it is a name, and has to be asked for. */
+static bool host_address(const char *host, struct sockaddr_storage *out) {
+    char text[INET6_ADDRSTRLEN];
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    struct str inner = str_c(host);
+    if (inner.n > 2 && inner.p[0] == '[') {
+        inner = str_of(inner.p + 1, inner.n - 2);
+    }
+    if (!str_copy_c(is_localhost(host) ? STR("127.0.0.1") : inner, text, sizeof text)) {
+        return false;
+    }
+    if (inet_pton(AF_INET, text, &in.sin_addr) == 1) {
+        memcpy(out, &in, sizeof in);
+        return true;
+    }
+    if (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1) {
+        memcpy(out, &in6, sizeof in6);
+        return true;
+    }
+    return false;
+}
+
+static struct err vet_host(CURLU *url, const char *allow_cidr, bool is_public) {
+    struct sockaddr_storage address;
+    char *host = NULL;
+    if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK) {
+        return err_make(ERR_NOMEM, "url");
+    }
+    bool known = host_address(host, &address);
+    curl_free(host);
+    const struct sockaddr *a = (const struct sockaddr *)&address;
+    if (known && !http_address_allowed(a, allow_cidr)) {
+        return err_make(ERR_NET_ADDRESS, "the address is private or reserved");
+    }
+    if (known && !is_public && !http_cidr_has(allow_cidr, a)) {
+        return err_make(ERR_NET_ADDRESS, NOT_PUBLIC);
+    }
+    return OK;
+}
+
+struct err http_url_vet(struct str text, const char *allow_cidr) {
+    CURLU *url;
+    bool is_public;
+    TRY(http_url_parse(text, &url));
+    struct err e = http_vet_url(url, allow_cidr[0] != '\0', &is_public);
+    if (!err_is_set(e)) {
+        e = vet_host(url, allow_cidr, is_public);
+    }
+    curl_url_cleanup(url);
+    return e;
+}
+
 struct err http_vet_url(CURLU *url, bool some_exempt, bool *out_public) {
     if (url_has(url, CURLUPART_USER) || url_has(url, CURLUPART_PASSWORD)) {
         return err_make(ERR_NET_ADDRESS, "the url must not carry a user or password");
     }
     bool is_public = url_is_public(url);
     if (!is_public && !some_exempt) {
-        return err_make(ERR_NET_ADDRESS, "only https on port 443 or 8443 is allowed");
+        return err_make(ERR_NET_ADDRESS, NOT_PUBLIC);
     }
     *out_public = is_public;
     return OK;

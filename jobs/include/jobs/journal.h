@@ -43,6 +43,7 @@ struct journal_job {
     struct trace trace;
     struct wall due, deadline; /* 0: none */
     bool unchecked;            /* a row that penstock.enqueue made: as in the envelope */
+    bool callback;             /* a row that tells of another job's end, made with that: its trace is the other's */
 };
 
 /* Of platform.dead_job, when what died once has died again: the release that it died on last, and first of those that it died on as now. */
@@ -70,7 +71,7 @@ void journal_place(const struct journal *j, const struct journal_job *jobs, size
 typedef void outbox_cb(void *arg, struct err err, size_t moved, bool more);
 void outbox_copy(const struct journal *j, struct module_env *env, outbox_cb *cb, void *arg);
 
-/* Places what the journal holds and Redis has not seen, lowest first: rows older than a second, and those that penstock.enqueue made; one
+/* Places what the journal holds and Redis has not seen, lowest first: rows older than a second, and those that were made in the database; one
  * batch. */
 void journal_relay(const struct journal *j, outbox_cb *cb, void *arg);
 

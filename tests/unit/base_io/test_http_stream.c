@@ -97,17 +97,119 @@ static void test_http_stream__given_a_client_that_leaves_then_done_once(void **s
     assert_int_equal(0, f.gone);
 }
 
-static void test_http_stream__given_a_part_that_waits_then_it_can_be_ended(void **state) {
-    (void)state;
-    static char big[4 << 20];
+enum { PART_BYTES = 512 * 1024, IMPATIENT_MS = 100 };
+static char part[PART_BYTES + 1];
+
+/* Of a part that the kernel does not take whole. */
+static size_t begin_slow(void) {
+    int room = 64 * 1024;
     begin();
-    while (http_stream_send(stream, str_of(big, sizeof big))) {
-        pump_once(&f);
-    }
+    assert_int_equal(0, setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room));
+    memset(part, 'x', PART_BYTES);
+    assert_true(http_stream_send(stream, str_of(part, PART_BYTES)));
+    assert_false(http_stream_send(stream, STR("not now\n")));
+    return c.n + PART_BYTES;
+}
+
+/* The last event of a job is what its follower waits for. */
+static void test_http_stream__given_the_end_while_a_part_waits_then_it_arrives_whole(void **state) {
+    (void)state;
+    size_t wanted = begin_slow();
     http_stream_end(stream);
-    assert_null(stream);
+    assert_null(stream); /* who sent is told at once */
+    assert_int_equal(1, f.done);
+    assert_int_equal(wanted, f.done_bytes);
+    pump(&f, client_ended, &c);
+    assert_int_equal(wanted, c.n);
+    assert_true(c.eof && !c.reset);
+    assert_non_null(strstr(c.got, part)); /* and in order */
     pump(&f, no_connections, &f);
     assert_int_equal(1, f.done);
+    assert_int_equal(0, f.gone);
+}
+
+static int setup_impatient(void **state) {
+    (void)state;
+    fixture_init(&f);
+    f.o.on_request = on_request;
+    f.o.on_done = on_done;
+    f.o.idle_ms = IMPATIENT_MS;
+    stream = NULL;
+    return fixture_start(&f) ? 0 : -1;
+}
+
+static void test_http_stream__given_the_end_and_a_client_that_does_not_read_then_it_is_cut(void **state) {
+    (void)state;
+    size_t wanted = begin_slow();
+    http_stream_end(stream);
+    pump(&f, no_connections, &f);
+    assert_int_equal(1, f.done);
+    pump(&f, client_ended, &c);
+    assert_true(c.n < wanted);
+}
+
+static void test_http_stream__given_a_cut_while_a_part_waits_then_it_is_lost(void **state) {
+    (void)state;
+    size_t wanted = begin_slow();
+    http_stream_cut(stream);
+    assert_null(stream);
+    assert_int_equal(1, f.done);
+    pump(&f, client_ended, &c);
+    assert_true(c.n < wanted);
+}
+
+/* Who is told of the end may be who closes the server. */
+static void close_server(void *arg, struct http_request *req, int status, size_t bytes) {
+    on_done(arg, req, status, bytes);
+    http_server_close(f.server);
+    f.server = NULL; /* the loop frees it */
+}
+
+static void test_http_stream__given_a_server_closed_by_the_end_then_nothing_is_touched(void **state) {
+    (void)state;
+    (void)begin_slow();
+    http_stream_end(stream);
+    pump(&f, client_ended, &c);
+    assert_int_equal(1, f.done);
+}
+
+static int setup_closing(void **state) {
+    (void)state;
+    fixture_init(&f);
+    f.o.on_request = on_request;
+    f.o.on_done = close_server;
+    stream = NULL;
+    return fixture_start(&f) ? 0 : -1;
+}
+
+static bool begun_or_ended(void *arg) { return stream != NULL || client_ended(arg); }
+
+static void visit(void *arg) {
+    (void)arg;
+    fixture_init(&f);
+    f.o.on_request = on_request;
+    f.o.on_done = on_done;
+    stream = NULL;
+    if (fixture_start(&f)) {
+        client_open(&c, &f);
+        (void)client_send(&c, REQUEST);
+        pump(&f, begun_or_ended, &c);
+        if (stream != NULL && http_stream_send(stream, str_of(part, PART_BYTES)) && stream != NULL) {
+            http_stream_end(stream);
+        }
+        pump(&f, client_ended, &c);
+        assert_true(torture_is_failing() || c.n > PART_BYTES);
+        client_close(&c);
+    } else {
+        assert_true(torture_is_failing());
+    }
+    fixture_stop(&f);
+    f = (struct fixture){0};
+}
+
+static void test_http_stream__any_allocation_fails_then_no_leak(void **state) {
+    (void)state;
+    torture(visit, NULL);
 }
 
 static void test_http_stream__given_the_servers_end_then_done(void **state) {
@@ -124,7 +226,13 @@ int main(void) {
         T(given_parts_then_they_come_one_by_one_and_end_with_the_connection),
         T(given_a_client_that_does_not_read_then_no_more_than_one_part_waits),
         T(given_a_client_that_leaves_then_done_once),
-        T(given_a_part_that_waits_then_it_can_be_ended),
+        T(given_the_end_while_a_part_waits_then_it_arrives_whole),
+        T(given_a_cut_while_a_part_waits_then_it_is_lost),
+        cmocka_unit_test_setup_teardown(test_http_stream__given_the_end_and_a_client_that_does_not_read_then_it_is_cut,
+                                        setup_impatient, teardown),
+        cmocka_unit_test_setup_teardown(test_http_stream__given_a_server_closed_by_the_end_then_nothing_is_touched, setup_closing,
+                                        teardown),
+        cmocka_unit_test(test_http_stream__any_allocation_fails_then_no_leak),
         T(given_the_servers_end_then_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

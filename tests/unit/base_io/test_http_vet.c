@@ -25,15 +25,16 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *re
     return 0;
 }
 
+/* Every one of them leads inside, or is written in a way that is not allowed outside. */
+static const char urls[] = "https://127.0.0.1/ https://2130706433/ https://0x7f.1/ https://0177.0.0.1:8443/ https://127.1/ "
+                           "https://[::1]/ https://[::ffff:127.0.0.1]/ https://[::ffff:7f00:1]/ https://169.254.169.254/ "
+                           "https://localhost/ https://LOCALHOST:8443/ https://a.localhost/ https://0.0.0.0/ https://0/ "
+                           "https://[::]/ https://10.1.2.3/ https://[64:ff9b::7f00:1]/ https://[2002:7f00:1::]/ "
+                           "https://[fe80::1%25lo]/ https://[fd00::1]/ https://192.168.0.1/ http://1.1.1.1/ https://1.1.1.1:22/ "
+                           "https://1.1.1.1:80/ http://1.1.1.1:443/ https://u@1.1.1.1/ https://u:p@1.1.1.1/ https://:p@1.1.1.1/";
+
 static void test_http_vet__vetted_then_no_spelling_of_an_inside_address_gets_through(void **state) {
     (void)state;
-    static const char urls[] =
-        "https://127.0.0.1/ https://2130706433/ https://0x7f.1/ https://0177.0.0.1:8443/ https://127.1/ "
-        "https://[::1]/ https://[::ffff:127.0.0.1]/ https://[::ffff:7f00:1]/ https://169.254.169.254/ "
-        "https://localhost/ https://LOCALHOST:8443/ https://a.localhost/ https://0.0.0.0/ https://0/ "
-        "https://[::]/ https://10.1.2.3/ https://[64:ff9b::7f00:1]/ https://[2002:7f00:1::]/ "
-        "https://[fe80::1%25lo]/ https://[fd00::1]/ https://192.168.0.1/ http://1.1.1.1/ https://1.1.1.1:22/ "
-        "https://1.1.1.1:80/ http://1.1.1.1:443/ https://u@1.1.1.1/ https://u:p@1.1.1.1/ https://:p@1.1.1.1/";
     static const struct http_client_options o[] = {{.max_in_flight = 64}, {.max_in_flight = 64, .allow_cidr = "198.51.100.0/24"}};
     struct str url;
     for (size_t k = 0; k < 2; k++) {
@@ -124,6 +125,30 @@ static bool allowed(const char *text, const char *allow) {
     return http_address_allowed((struct sockaddr *)&v6, allow);
 }
 
+/* Without asking anybody what a name is. */
+static void test_http_vet__a_url_then_judged_before_it_is_called(void **state) {
+    (void)state;
+    static const struct {
+        const char *urls, *allow;
+        enum err_code want;
+    } cases[] = {
+        {urls, "", ERR_NET_ADDRESS},
+        {urls, "198.51.100.0/24", ERR_NET_ADDRESS},
+        {"https://1.1.1.1/ https://[2606:4700::1111]:8443/a?b=c https://" REBOUND "/ https://localhost.example/", "", ERR_NONE},
+        {"http://127.0.0.1:9/ http://localhost/ http://a.LOCALHOST.:81/ http://" REBOUND "/", "127.0.0.0/8", ERR_NONE},
+        {"https://", "", ERR_INVALID},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct str rest = str_c(cases[i].urls), one;
+        while (str_cut(&rest, ' ', &one)) {
+            struct err e = http_url_vet(one, cases[i].allow);
+            if (e.code != cases[i].want) {
+                fail_msg("%.*s, allow %s: %s %s", STR_ARG(one), cases[i].allow, err_name(e.code), e.detail);
+            }
+        }
+    }
+}
+
 static const char inside[] =
     "0.0.0.0 0.255.255.255 10.0.0.0 10.255.255.255 100.64.0.0 100.127.255.255 127.0.0.1 127.255.255.255 "
     "169.254.169.254 172.16.0.0 172.31.255.255 192.0.0.1 192.0.2.1 192.88.99.1 192.168.255.255 198.18.0.0 "
@@ -191,6 +216,7 @@ int main(void) {
         cmocka_unit_test(test_http_vet__exempt_range_then_http_and_any_port_go),
         cmocka_unit_test(test_http_vet__an_open_connection_of_another_call_then_not_taken_by_a_vetted_one),
         cmocka_unit_test(test_http_vet__a_name_that_changes_then_only_the_exempt_address_is_spoken_to),
+        cmocka_unit_test(test_http_vet__a_url_then_judged_before_it_is_called),
         cmocka_unit_test(test_http_vet__addresses_then_only_the_public_internet_is_allowed),
         cmocka_unit_test(test_http_vet__allowed_ranges_then_exact_to_the_bit),
         cmocka_unit_test(test_http_vet__bad_ranges_then_refused_at_start),

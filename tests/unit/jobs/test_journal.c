@@ -29,7 +29,7 @@ struct seen {
     bool done;
     size_t n;
     struct envelope job;
-    char payload[64], tenant[65], type[65];
+    char payload[1024], tenant[65], type[65];
 };
 
 static void on_claimed(void *arg, struct err err, const struct claimed *entries_, size_t n) {
@@ -187,6 +187,19 @@ static void test_relay__a_row_of_penstock_enqueue_then_at_once_and_unchecked(voi
     assert_int_equal(3, s.job.schema_version);
     assert_string_equal("{\"a\": 1}", s.payload);
     assert_string_equal("default unit.job", sql_text(db.admin, "SELECT tenant || ' ' || type FROM platform.job"));
+    assert_int_equal(0, relay().moved);
+}
+
+static void test_relay__a_row_that_tells_of_an_end_then_at_once_in_its_trace(void **state) {
+    (void)state;
+    struct journal_job j = job_in("default", 0);
+    assert_ok(write_jobs(&j, 1));
+    (void)claim_one(queue("default")->shards[0]);
+    sql_run(db.admin, "UPDATE platform.job SET callback_url = 'https://a.example/', state = 'done', finished_at = now()");
+    assert_int_equal(1, relay().moved);
+    struct seen s = claim_one(queue("notifications")->shards[0]);
+    assert_false(s.job.unchecked);
+    assert_memory_equal(j.trace.trace_id, s.job.trace.trace_id, sizeof j.trace.trace_id);
     assert_int_equal(0, relay().moved);
 }
 
@@ -378,6 +391,7 @@ int main(void) {
         cmocka_unit_test_setup(test_relay__a_job_then_its_entry_says_all_of_it, journal_db_reset),
         cmocka_unit_test_setup(test_relay__rows_of_this_second_then_not_yet, journal_db_reset),
         cmocka_unit_test_setup(test_relay__a_row_of_penstock_enqueue_then_at_once_and_unchecked, journal_db_reset),
+        cmocka_unit_test_setup(test_relay__a_row_that_tells_of_an_end_then_at_once_in_its_trace, journal_db_reset),
         cmocka_unit_test_setup(test_relay__more_than_a_batch_then_lowest_first_and_says_so, journal_db_reset),
         cmocka_unit_test_setup(test_relay__a_row_that_somebody_holds_then_not_placed_yet, journal_db_reset),
         cmocka_unit_test_setup(test_relay__ended_rows_then_not_placed, journal_db_reset),

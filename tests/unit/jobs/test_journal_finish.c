@@ -127,6 +127,49 @@ static void test_finish__two_generations_in_one_batch_then_the_rows_own(void **s
     assert_int_equal(0, sql_int(db.admin, "SELECT count(*) FROM platform.dead_job"));
 }
 
+/* One for each end, whoever ends it and however often he tries. */
+static void test_finish__a_job_with_a_callback_then_one_job_that_tells(void **state) {
+    (void)state;
+    struct journal_job jobs[OUTCOME_MAX + 1];
+    struct journal_end ends[OUTCOME_MAX + 1];
+    for (int i = 0; i <= OUTCOME_MAX; i++) {
+        jobs[i] = job_in("default", 0);
+        ends[i] = (struct journal_end){.id = jobs[i].id,
+                                       .outcome = (enum job_outcome)(i % OUTCOME_MAX),
+                                       .status = 200 + i,
+                                       .result = STR("{\"b\":\"\\\\\"}"),
+                                       .errors = STR("[{\"code\":\"x\",\"detail\":\"first\"},{\"code\":\"y\"}]"),
+                                       .fingerprint = STR("y")};
+    }
+    assert_ok(write_jobs(jobs, OUTCOME_MAX + 1));
+    for (int i = 0; i < OUTCOME_MAX; i++) { /* the last one names nobody */
+        run_for_id(db.admin, jobs[i].id, "UPDATE platform.job SET callback_url = 'https://a.example/\"x' WHERE id = ", "");
+    }
+    assert_ok(finish(ends, OUTCOME_MAX + 1));
+    assert_ok(finish(ends, OUTCOME_MAX + 1));
+    assert_int_equal(OUTCOME_MAX, sql_int(db.admin, "SELECT count(*) FROM platform.job WHERE callback_of IS NOT NULL"));
+    for (int i = 0; i < OUTCOME_MAX; i++) {
+        char want[256];
+        const char *state_name = job_outcome_name((enum job_outcome)i);
+        (void)snprintf(want, sizeof want, "acme notifications notify.webhook waiting job.%s %s %d {\"b\":\"\\\\\"} %s",
+                       state_name, state_name, 200 + i, i == OUTCOME_DEAD ? "{\"code\":\"y\"}" : "-");
+        assert_string_equal(
+            want,
+            of_id(
+                jobs[i].id,
+                "SELECT concat_ws(' ', tenant, queue, type, state, p->>'event_type', p->'data'->>'state', p->'data'->>'status', "
+                "p->'data'->>'result', coalesce(p->'data'->>'error', '-')) FROM (SELECT *, convert_from(payload, "
+                "'UTF8')::json AS p FROM platform.job WHERE callback_url IS NULL) t WHERE p->>'url' = "
+                "'https://a.example/\"x' AND root_id = id AND callback_of = ",
+                ""));
+    }
+    sql_run(db.admin, "UPDATE platform.job SET state = 'waiting', finished_at = NULL, generation = 1 WHERE state = 'dead'");
+    ends[OUTCOME_DEAD].generation = 1;
+    assert_ok(finish(&ends[OUTCOME_DEAD], 1));
+    assert_int_equal(2, sql_int(db.admin, "SELECT count(*) FROM platform.job WHERE callback_of = (SELECT id FROM platform.job "
+                                          "WHERE generation = 1)"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_finish__every_outcome_then_in_the_row_and_the_dead_in_their_table, journal_db_reset),
@@ -135,6 +178,7 @@ int main(void) {
         cmocka_unit_test_setup(test_finish__an_id_that_is_nobodys_then_the_others, journal_db_reset),
         cmocka_unit_test_setup(test_finish__dead_again_after_a_replay_then_the_row_is_open_again, journal_db_reset),
         cmocka_unit_test_setup(test_finish__twice_in_one_batch_then_once, journal_db_reset),
+        cmocka_unit_test_setup(test_finish__a_job_with_a_callback_then_one_job_that_tells, journal_db_reset),
         cmocka_unit_test_setup(test_finish__two_generations_in_one_batch_then_the_rows_own, journal_db_reset),
     };
     return cmocka_run_group_tests(tests, journal_db_setup, journal_db_teardown);

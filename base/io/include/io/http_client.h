@@ -68,6 +68,10 @@ struct http_call *mail_send(struct http_client *c, const struct mail_spec *spec,
 /* What a call that was made on behalf of owner (loop_owner) waits for, in words; NULL: there is none. */
 const char *http_client_waits(const struct http_client *c, uint32_t owner);
 
+/* What the SSRF rules say of a url before its name is resolved: ERR_NET_ADDRESS where a vetted call will not go (ERR_INVALID: it is none),
+ * with what is wrong; localhost and addresses, however they are written, are judged as addresses. ERR_NOMEM. */
+MUST struct err http_url_vet(struct str url, const char *allow_cidr);
+
 /* True when the SSRF rules allow a connection to this socket address (struct sockaddr_in or _in6). */
 struct sockaddr;
 bool http_address_allowed(const struct sockaddr *address, const char *allow_cidr);

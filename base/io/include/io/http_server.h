@@ -51,7 +51,8 @@ struct http_server_options {
      * that is too large): fills its body and may count it; content type is application/problem+json. The connection ends. */
     void (*on_bad)(void *arg, int status, const char *reason, struct buf *body);
     /* Once for each answered request, for the canonical log line: after the last byte of the answer was handed to the kernel,
-     * or the connection was lost before. bytes: how many were handed over, head included. May be NULL. */
+     * or the connection was lost before. bytes: how many were handed over, head included; of a stream that was ended also those that
+     * wait. May be NULL. */
     void (*on_done)(void *arg, struct http_request *req, int status, size_t bytes);
     /* Once, after http_server_stop_accepting, when the last connection has gone; not while the server is closed. May be NULL. */
     void (*on_drained)(void *arg);
@@ -92,7 +93,9 @@ void http_stream_begin(struct http_request *req, const struct http_answer *answe
 /* The next part; copied. False: nothing was sent, the client has not taken all of an earlier one yet. No more than one waits. May end the
  * stream, and then calls on_done. */
 bool http_stream_send(struct http_request *req, struct str part);
+/* What was sent still goes out, unless the client takes nothing of it for idle_ms; then the connection ends. Calls on_done before it returns. */
 void http_stream_end(struct http_request *req);
+void http_stream_cut(struct http_request *req); /* at once: what waits is lost. Calls on_done before it returns */
 /* After an on_head that returned false without an answer, and never from within it: the body is read, and on_request called, from the
  * loop's turn end. */
 void http_go_on(struct http_request *req);
