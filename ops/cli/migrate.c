@@ -21,12 +21,24 @@ static const struct {
 
 static const char *const roles[] = {"api", "worker", "scheduler"};
 
+/* Statements of those who work meanwhile hold locks that ours need, and want ours. We are the ones to let go, and come again. */
+static const char begin[] =
+    "SET client_min_messages = warning; BEGIN; SET LOCAL lock_timeout = '500ms'; "
+    "SELECT set_config('deadlock_timeout', '10ms', true) WHERE current_setting('is_superuser') = 'on'; SELECT pg_advisory_xact_lock(5260801)";
+enum { TRIES_MAX = 100 };
+
+static bool is_in_the_way(const PGresult *res) {
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    return state != NULL && (strcmp(state, "55P03") == 0 || strcmp(state, "40P01") == 0); /* lock_timeout, deadlock */
+}
+
 static struct err run(PGconn *pg, const char *what, const char *sql) {
     PGresult *res = PQexec(pg, sql);
     ExecStatusType status = PQresultStatus(res);
-    struct err e = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK
-                       ? OK
-                       : err_make(ERR_PG_ERROR, "%s: %s", what, PQresultErrorMessage(res));
+    struct err e = OK;
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+        e = err_make(is_in_the_way(res) ? ERR_PG_CONFLICT : ERR_PG_ERROR, "%s: %s", what, PQresultErrorMessage(res));
+    }
     PQclear(res);
     return e;
 }
@@ -86,20 +98,22 @@ static struct err migrate_module(PGconn *pg, const struct module *m, const char 
     return run(pg, m->name, m->ddl);
 }
 
+static struct err migrate_all(PGconn *pg, const char *password) {
+    TRY(run(pg, "begin", begin));
+    TRY(migrate_platform(pg, password));
+    for (size_t i = 0; i < cli_registry.modules_n; i++) {
+        TRY(migrate_module(pg, cli_registry.modules[i], password));
+    }
+    return run(pg, "commit", "COMMIT");
+}
+
 static struct err migrate_postgres(const char *url, const char *password) {
     PGconn *pg = PQconnectdb(url);
-    struct err e = PQstatus(pg) == CONNECTION_OK ? OK : err_make(ERR_PG_DOWN, "Postgres: %s", PQerrorMessage(pg));
-    if (!err_is_set(e)) {
-        e = run(pg, "begin", "SET client_min_messages = warning; BEGIN; SELECT pg_advisory_xact_lock(5260801)");
-    }
-    if (!err_is_set(e)) {
-        e = migrate_platform(pg, password);
-    }
-    for (size_t i = 0; i < cli_registry.modules_n && !err_is_set(e); i++) {
-        e = migrate_module(pg, cli_registry.modules[i], password);
-    }
-    if (!err_is_set(e)) {
-        e = run(pg, "commit", "COMMIT");
+    struct err e =
+        PQstatus(pg) == CONNECTION_OK ? migrate_all(pg, password) : err_make(ERR_PG_DOWN, "Postgres: %s", PQerrorMessage(pg));
+    for (int tries = 1; e.code == ERR_PG_CONFLICT && tries < TRIES_MAX; tries++) {
+        struct err pause = run(pg, "pause", "ROLLBACK; SELECT pg_sleep(0.1 + 0.4 * random())");
+        e = err_is_set(pause) ? pause : migrate_all(pg, password);
     }
     PQfinish(pg);
     return e;

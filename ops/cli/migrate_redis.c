@@ -33,7 +33,7 @@ static void on_saved(void *arg, struct err err, const struct reply *reply) {
     end(arg, OK);
 }
 
-static void on_loaded(void *arg, struct err err, int64_t count) {
+static void on_old_dropped(void *arg, struct err err, int64_t count) {
     struct migration *m = arg;
     (void)count;
     if (err_is_set(err)) {
@@ -42,6 +42,15 @@ static void on_loaded(void *arg, struct err err, int64_t count) {
     }
     const struct str save[] = {STR("ACL"), STR("SAVE")};
     broker_call(&m->redis, 2, save, on_saved, m);
+}
+
+static void on_loaded(void *arg, struct err err, int64_t count) {
+    struct migration *m = arg;
+    if (err_is_set(err)) {
+        on_old_dropped(m, err, count);
+    } else {
+        queue_functions_drop_old(&m->redis, on_old_dropped, m);
+    }
 }
 
 static void next_user(struct migration *m);

@@ -1,6 +1,5 @@
-#!lua name=penstock_1
 -- The queue protocol's atomic steps. PROTOCOL.md describes each; they exist nowhere else. The library is the files of this
--- folder one after the other, in the order of their names.
+-- folder one after the other, in the order of their names, behind two lines (src/library.c): its name, and VERSION.
 --
 -- Order inside a step: check everything, write the new home, remove the old one (XDEL, then XACK). A crash may tear a step
 -- between two commands (the AOF keeps a prefix of it): an entry deleted but still pending heals by itself (XAUTOCLAIM drops
@@ -47,7 +46,7 @@ local function job_of_entry(h, id)
   return struct.pack('>I6', tonumber(ms)) .. '\128\0\160\0' .. struct.pack('>I6', tonumber(seq))
 end
 
--- Generation and attempts charged, u32 each: at 37 in version 1; in version 2 at 21 if they are not 0, which flag 2 tells.
+-- Generation and attempts charged, u32 each: at 37 in version 1; from version 2 on, for ever, at 21 if they are not 0, which flag 2 tells.
 local function tried(h) return math.floor((string.byte(h, 2) or 0) / 2) % 2 == 1 end
 
 local function age_of(h)

@@ -100,7 +100,7 @@ local function dead(K, A)
   return lost
 end
 
--- park: entries of a schema version that this worker does not know
+-- park: entries of a version, of header or schema, that this worker does not know
 -- K s p r n   A consumer, id…   → lost ids
 local function park(K, A)
   local s, parked, r, n = unpack(K)

@@ -9,18 +9,18 @@ local function kind_of(h)
   return string.sub(h, at + 2 + tenant, at + 1 + tenant + n), struct.unpack('<I2', h, 3)
 end
 
--- unpark: back to the stream with a page of what is parked, where it is of the kinds given.
--- K s p   A cursor ('' at first), count, (type, highest version)…   → next cursor ('' at the end), how many
+-- unpark: back to the stream with a page of what is parked, where its header and kind are known.
+-- K s p   A cursor ('' at first), count, highest version of headers, (type, highest version)…   → next cursor ('' at the end), how many
 local function unpark(K, A)
   local s, parked = unpack(K)
   local known, moved = {}, 0
-  for i = 3, #A, 2 do known[A[i]] = tonumber(A[i + 1]) end
+  for i = 4, #A, 2 do known[A[i]] = tonumber(A[i + 1]) end
   local page = redis.call('HSCAN', parked, A[1] == '' and '0' or A[1], 'COUNT', limit(A[2]))
   for i = 1, #page[2], 2 do
     local h, p = unpack_home(page[2][i + 1])
     local name, version = kind_of(h)
     local highest = name and known[name]
-    if highest and version <= highest then
+    if highest and version <= highest and string.byte(h) <= tonumber(A[3]) then
       append(s, h, p)
       redis.call('HDEL', parked, page[2][i])
       moved = moved + 1

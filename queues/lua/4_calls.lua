@@ -24,7 +24,7 @@ local function fits(c, K, A)
 end
 
 local function define(c)
-  local name, call = c[1], c[2]
+  local name, call = 'pen_' .. c[1] .. '_' .. VERSION, c[2]
   redis.register_function{
     function_name = name,
     flags = c.flags,
@@ -38,27 +38,27 @@ end
 
 -- Refused when Redis is out of memory: what brings new work. Everything that drains carries allow-oom.
 local NEW, DRAINS, READS = {}, {'allow-oom'}, {'no-writes', 'allow-oom'}
-define{'pen_add_1', add, keys = 5, lead = 0, group = 3, each = 1, header = 2, flags = NEW}
-define{'pen_enqueue_1', enqueue, keys = 6, lead = 1, group = 5, integers = {1}, each = 3, header = 4, flags = NEW}
-define{'pen_renew_1', renew, keys = 5, lead = 1, group = 3, each = 3, flags = DRAINS}
-define{'pen_settle_1', settle, keys = 5, lead = 5, group = 1, integers = {1, 2, 3, 4, 5}, check = settle_fits, flags = DRAINS}
-define{'pen_retry_1', retry, keys = 5, lead = 1, group = 3, each = 2, header = 3, flags = DRAINS}
-define{'pen_dead_1', dead, keys = 4, lead = 1, group = 2, flags = DRAINS}
-define{'pen_park_1', park, keys = 4, lead = 1, group = 1, flags = DRAINS}
-define{'pen_unpark_1', unpark, keys = 2, lead = 2, group = 2, integers = {2}, each = 2, flags = DRAINS}
-define{'pen_hand_back_1', hand_back, keys = 1, lead = 3, group = 1, integers = {3}, flags = DRAINS}
-define{'pen_suspect_1', to_quarantine, keys = 2, lead = 2, group = 1, flags = DRAINS}
-define{'pen_lone_1', lone, keys = 2, lead = 1, group = 0, flags = DRAINS}
-define{'pen_sweep_1', sweep, keys = 3, lead = 3, group = 0, integers = {2, 3}, flags = DRAINS}
-define{'pen_promote_1', promote, keys = 3, lead = 1, group = 0, integers = {1}, flags = DRAINS}
-define{'pen_cancel_1', cancel, keys = 8, lead = 3, group = 0, flags = DRAINS}
-define{'pen_due_now_1', due_now, keys = 1, lead = 1, group = 0, flags = DRAINS}
-define{'pen_group_1', create_group, keys = 1, lead = 0, group = 0, flags = DRAINS}
-define{'pen_epoch_1', epoch, keys = 6, lead = 2, group = 0, flags = DRAINS}
-define{'pen_mend_1', mend, keys = 1, lead = 2, group = 0, integers = {2}, flags = DRAINS}
-define{'pen_collect_1', collect, keys = 1, lead = 1, group = 0, integers = {1}, flags = DRAINS}
-define{'pen_drop_1', drop, keys = 1, lead = 0, group = 2, each = 2, flags = DRAINS}
-define{'pen_cancels_1', cancels, keys = 2, lead = 0, group = 1, flags = READS}
-define{'pen_walk_1', walk, keys = 1, lead = 2, group = 0, integers = {2}, flags = READS}
-define{'pen_find_1', find, keys = 6, lead = 1, group = 0, flags = READS}
-define{'pen_depth_1', depth, keys = 6, lead = 0, group = 0, flags = READS}
+define{'add', add, keys = 5, lead = 0, group = 3, each = 1, header = 2, flags = NEW}
+define{'enqueue', enqueue, keys = 6, lead = 1, group = 5, integers = {1}, each = 3, header = 4, flags = NEW}
+define{'renew', renew, keys = 5, lead = 1, group = 3, each = 3, flags = DRAINS}
+define{'settle', settle, keys = 5, lead = 5, group = 1, integers = {1, 2, 3, 4, 5}, check = settle_fits, flags = DRAINS}
+define{'retry', retry, keys = 5, lead = 1, group = 3, each = 2, header = 3, flags = DRAINS}
+define{'dead', dead, keys = 4, lead = 1, group = 2, flags = DRAINS}
+define{'park', park, keys = 4, lead = 1, group = 1, flags = DRAINS}
+define{'unpark', unpark, keys = 2, lead = 3, group = 2, integers = {2, 3}, each = 2, flags = DRAINS}
+define{'hand_back', hand_back, keys = 1, lead = 3, group = 1, integers = {3}, flags = DRAINS}
+define{'suspect', to_quarantine, keys = 2, lead = 2, group = 1, flags = DRAINS}
+define{'lone', lone, keys = 2, lead = 1, group = 0, flags = DRAINS}
+define{'sweep', sweep, keys = 3, lead = 3, group = 0, integers = {2, 3}, flags = DRAINS}
+define{'promote', promote, keys = 3, lead = 1, group = 0, integers = {1}, flags = DRAINS}
+define{'cancel', cancel, keys = 8, lead = 3, group = 0, flags = DRAINS}
+define{'due_now', due_now, keys = 1, lead = 1, group = 0, flags = DRAINS}
+define{'group', create_group, keys = 1, lead = 0, group = 0, flags = DRAINS}
+define{'epoch', epoch, keys = 6, lead = 2, group = 0, flags = DRAINS}
+define{'mend', mend, keys = 1, lead = 2, group = 0, integers = {2}, flags = DRAINS}
+define{'collect', collect, keys = 1, lead = 1, group = 0, integers = {1}, flags = DRAINS}
+define{'drop', drop, keys = 1, lead = 0, group = 2, each = 2, flags = DRAINS}
+define{'cancels', cancels, keys = 2, lead = 0, group = 1, flags = READS}
+define{'walk', walk, keys = 1, lead = 2, group = 0, integers = {2}, flags = READS}
+define{'find', find, keys = 6, lead = 1, group = 0, flags = READS}
+define{'depth', depth, keys = 6, lead = 0, group = 0, flags = READS}

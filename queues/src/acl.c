@@ -1,4 +1,5 @@
 #include <queues/acl.h>
+#include <queues/version.h>
 
 enum { ACL_EVERY = ACL_ROLE_MAX };
 
@@ -6,6 +7,9 @@ static const struct {
     int role; /* enum acl_role, or ACL_EVERY */
     const char *rule;
 } rules[] = {
+#define ALLOW(command, step, version) "+" command "|pen_" step "_" FUNCTIONS_TEXT(version) " "
+#define FCALL(step) ALLOW("fcall", step, FUNCTIONS_VERSION) ALLOW("fcall", step, FUNCTIONS_BEFORE)
+#define FCALL_RO(step) ALLOW("fcall_ro", step, FUNCTIONS_VERSION) ALLOW("fcall_ro", step, FUNCTIONS_BEFORE)
 #define R(role, what, rule) {ACL_##role, (rule)},
 #include <queues/acl.def>
 #undef R

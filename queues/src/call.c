@@ -1,5 +1,6 @@
 #include "call.h"
 
+#include <queues/version.h>
 #include <stdlib.h>
 
 enum { KEYS_MAX = 8 };
@@ -9,7 +10,7 @@ static const struct {
     bool reads;
     enum shard_key keys[KEYS_MAX + 1]; /* up to KEY_MAX */
 } functions[] = {
-#define F(id, name, reads, ...) [FN_##id] = {name, reads, {__VA_ARGS__, KEY_MAX}},
+#define F(id, step, reads, ...) [FN_##id] = {"pen_" step "_" FUNCTIONS_TEXT(FUNCTIONS_VERSION), reads, {__VA_ARGS__, KEY_MAX}},
 #include "functions.def"
 #undef F
 };

@@ -13,7 +13,7 @@
 #include <queues/upkeep.h>
 
 enum function {
-#define F(id, name, reads, ...) FN_##id,
+#define F(id, step, reads, ...) FN_##id,
 #include "functions.def"
 #undef F
     FN_MAX

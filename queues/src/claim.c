@@ -132,7 +132,7 @@ static void on_sweep(void *context, struct err err, const struct reply *r) {
     struct claim_call *call = context;
     int64_t orphans = 0;
     if (!err_is_set(err) && (!read_entries(call, call->shards[0], reply_at(r, 0)) || !reply_read_int(reply_at(r, 1), &orphans))) {
-        err = reply_unexpected("pen_sweep_1");
+        err = reply_unexpected("pen_sweep");
     }
     call->sweep_cb(call->arg, err, call->entries, err_is_set(err) ? 0 : call->n, orphans);
     free(call);
@@ -163,7 +163,7 @@ static void on_lone(void *context, struct err err, const struct reply *r) {
     struct str why = STR_NONE;
     if (!err_is_set(err) && (!read_entries(call, call->shards[0], reply_at(r, 0)) || !reply_read_int(reply_at(r, 1), &crashes) ||
                              !reply_read_str(reply_at(r, 2), &why))) {
-        err = reply_unexpected("pen_lone_1");
+        err = reply_unexpected("pen_lone");
     }
     bool found = !err_is_set(err) && call->n > 0;
     call->lone_cb(call->arg, err, found ? call->entries : NULL, found ? crashes : 0, found ? why : STR(""));

@@ -129,7 +129,7 @@ static void on_depth(void *context, struct err err, const struct reply *r) {
     struct depth_call *call = context;
     struct queue_depth depth;
     if (!err_is_set(err) && !read_depth(r, &depth)) {
-        err = reply_unexpected("pen_depth_1");
+        err = reply_unexpected("pen_depth");
     }
     call->cb(call->arg, err, err_is_set(err) ? NULL : &depth);
     free(call);
@@ -161,7 +161,7 @@ static void on_find(void *context, struct err err, const struct reply *r) {
     if (!err_is_set(err) && (!reply_read_int(reply_at(r, 0), &where) || !reply_read_int(reply_at(r, 1), &when.ms) ||
                              !reply_read_str(reply_at(r, 2), &outcome) || where < QUEUE_FOUND_NOTHING ||
                              where > QUEUE_FOUND_DEAD || (outcome.n > 0 && where != QUEUE_FOUND_OUTCOME))) {
-        err = reply_unexpected("pen_find_1");
+        err = reply_unexpected("pen_find");
         where = QUEUE_FOUND_NOTHING;
     }
     call->cb(call->arg, err, (enum queue_found)where, when, outcome);

@@ -14,7 +14,7 @@ static void on_add(void *context, struct err err, const struct reply *r) {
     int64_t epoch = 0;
     struct str nonce;
     if (!err_is_set(err) && (!reply_read_str(r, &nonce) || (nonce.n > 0 && !str_to_i64(nonce, &epoch)))) {
-        err = reply_unexpected("pen_add_1");
+        err = reply_unexpected("pen_add");
     }
     call->cb(call->arg, err, epoch);
     free(call);
@@ -79,7 +79,7 @@ static void on_enter(void *context, struct err err, const struct reply *r) {
     struct enter_call *call = context;
     struct queue_entered verdicts[LIMIT_BATCH];
     if (!err_is_set(err) && !read_verdicts(r, call->n, verdicts)) {
-        err = reply_unexpected("pen_enqueue_1");
+        err = reply_unexpected("pen_enqueue");
     }
     bool good = !err_is_set(err);
     call->cb(call->arg, err, good ? verdicts : NULL, good ? call->n : 0);

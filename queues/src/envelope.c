@@ -176,19 +176,21 @@ static bool get_optional(uint8_t flags, struct str *rest, struct envelope *e) {
     return true;
 }
 
-static bool decode_2(struct str header, struct envelope *e) {
-    uint8_t flags = (uint8_t)header.p[AT_FLAGS];
-    struct str rest = str_of(header.p + AT_REST, header.n - AT_REST);
-    if ((flags & ~FLAGS_ALL) != 0) {
-        return false;
-    }
+/* Version 2 and later, up to the type. */
+static bool get_front(uint8_t flags, struct str *rest, struct envelope *e) {
     if (flags & FLAG_TRIED) {
-        struct str tries = cut(&rest, 8);
+        struct str tries = cut(rest, 8);
         if (tries.p == NULL || !get_tries(tries.p, e) || (e->generation == 0 && e->attempt == 0)) {
             return false;
         }
     }
-    if (!get_name(&rest, &e->tenant) || !get_name(&rest, &e->type) || !get_optional(flags, &rest, e) ||
+    return get_name(rest, &e->tenant) && get_name(rest, &e->type);
+}
+
+static bool decode_2(struct str header, struct envelope *e) {
+    uint8_t flags = (uint8_t)header.p[AT_FLAGS];
+    struct str rest = str_of(header.p + AT_REST, header.n - AT_REST);
+    if ((flags & ~FLAGS_ALL) != 0 || !get_front(flags, &rest, e) || !get_optional(flags, &rest, e) ||
         rest.n > ENVELOPE_ERRORS_MAX) {
         return false;
     }
@@ -202,16 +204,33 @@ uint32_t envelope_generation(struct str header) {
     return header.n >= at + 8 && (at != AT_REST || tried) ? (uint32_t)get(header.p + at, 4) : 0;
 }
 
+static void get_fixed(struct str header, struct envelope *e) {
+    *e = (struct envelope){.schema_version = (uint16_t)get(header.p + AT_SCHEMA, 2)};
+    memcpy(e->id.b, header.p + AT_ID, 16);
+}
+
+bool envelope_is_newer(struct str header, struct envelope *out) {
+    if (header.n < AT_REST || (uint8_t)header.p[0] <= ENVELOPE_VERSION) {
+        return false;
+    }
+    struct envelope e;
+    struct str rest = str_of(header.p + AT_REST, header.n - AT_REST);
+    get_fixed(header, &e);
+    if (!get_front((uint8_t)header.p[AT_FLAGS], &rest, &e)) {
+        return false;
+    }
+    *out = e;
+    return true;
+}
+
 struct err envelope_decode(struct str header, struct envelope *out) {
     int version = header.n > 0 ? (uint8_t)header.p[0] : -1;
-    if (header.n < AT_REST || (version != V1 && version != ENVELOPE_VERSION)) {
+    if (header.n < AT_REST || version < V1 || version > ENVELOPE_VERSION) {
         return err_make(ERR_UNDECODABLE, "header of %zu bytes, version %d", header.n, version);
     }
-    struct envelope e = {
-        .schema_version = (uint16_t)get(header.p + AT_SCHEMA, 2),
-        .unchecked = (header.p[AT_FLAGS] & FLAG_UNCHECKED) != 0,
-    };
-    memcpy(e.id.b, header.p + AT_ID, 16);
+    struct envelope e;
+    get_fixed(header, &e);
+    e.unchecked = (header.p[AT_FLAGS] & FLAG_UNCHECKED) != 0;
     e.root = e.id;
     if (version == V1 ? !decode_1(header, &e) : !decode_2(header, &e)) {
         return err_make(ERR_UNDECODABLE, "header of %zu bytes does not parse as version %d", header.n, version);

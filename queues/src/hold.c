@@ -16,7 +16,7 @@ static void on_renew(void *context, struct err err, const struct reply *r) {
     size_t lost_n = 0, cancel_n = 0;
     if (!err_is_set(err) &&
         (!reply_read_ids(reply_at(r, 0), lost, &lost_n) || !reply_read_ids(reply_at(r, 1), cancel, &cancel_n))) {
-        err = reply_unexpected("pen_renew_1");
+        err = reply_unexpected("pen_renew");
         lost_n = 0;
     }
     call->cb(call->arg, err, lost, lost_n, cancel, cancel_n);
@@ -159,7 +159,7 @@ static bool read_cancels(const struct reply *r, size_t n, bool *out) {
 static void on_cancels(void *context, struct err err, const struct reply *r) {
     struct cancels_call *call = context;
     if (!err_is_set(err) && !read_cancels(r, call->n, call->wanted)) {
-        err = reply_unexpected("pen_cancels_1");
+        err = reply_unexpected("pen_cancels");
     }
     call->cb(call->arg, err, call->wanted, err_is_set(err) ? 0 : call->n);
     free(call);

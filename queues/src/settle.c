@@ -13,7 +13,7 @@ static void on_settle(void *context, struct err err, const struct reply *r) {
     struct settle_call *call = context;
     int64_t done;
     if (!err_is_set(err) && !reply_read_int(r, &done)) {
-        err = reply_unexpected("pen_settle_1");
+        err = reply_unexpected("pen_settle");
     }
     call->cb(call->arg, err);
     free(call);

@@ -2,6 +2,7 @@
 
 #include "call.h"
 
+#include <queues/envelope.h>
 #include <stdlib.h>
 
 enum { UNPARK_PAGE = 200 };
@@ -17,7 +18,7 @@ static void on_promote(void *context, struct err err, const struct reply *r) {
     struct wall due = {0}, now = {0};
     if (!err_is_set(err) && (!reply_read_int(reply_at(r, 0), &moved) || !reply_read_int(reply_at(r, 1), &due.ms) ||
                              !reply_read_int(reply_at(r, 2), &now.ms))) {
-        err = reply_unexpected("pen_promote_1");
+        err = reply_unexpected("pen_promote");
     }
     call->cb(call->arg, err, moved, due, now);
     free(call);
@@ -46,7 +47,7 @@ static void on_cancel(void *context, struct err err, const struct reply *r) {
     struct cancel_call *call = context;
     int64_t removed = 0;
     if (!err_is_set(err) && !reply_read_int(r, &removed)) {
-        err = reply_unexpected("pen_cancel_1");
+        err = reply_unexpected("pen_cancel");
     }
     call->cb(call->arg, err, removed != 0);
     free(call);
@@ -102,7 +103,7 @@ struct walk_call {
 /* A scan may return more than was asked for, so the room is made when it is known. */
 static struct err read_walk(const struct reply *r, struct uuid **out_jobs, struct str *out_next) {
     if (reply_len(r) < 1 || !reply_read_str(r->element[0], out_next)) {
-        return reply_unexpected("pen_walk_1");
+        return reply_unexpected("pen_walk");
     }
     struct uuid *jobs = malloc(r->elements * sizeof *jobs);
     if (jobs == NULL) {
@@ -111,7 +112,7 @@ static struct err read_walk(const struct reply *r, struct uuid **out_jobs, struc
     for (size_t i = 1; i < r->elements; i++) {
         if (!reply_read_uuid(r->element[i], &jobs[i - 1])) {
             free(jobs);
-            return reply_unexpected("pen_walk_1");
+            return reply_unexpected("pen_walk");
         }
     }
     *out_jobs = jobs;
@@ -148,7 +149,7 @@ void queue_walk(const struct broker *b, const struct shard *s, enum shard_key ho
     call_send(&c, b, 0, on_walk, call);
 }
 
-/* pen_mend_1 and pen_unpark_1: a page in each call. */
+/* pen_mend and pen_unpark: a page in each call. */
 struct page_call {
     const char *name;
     void (*cb)(void *arg, struct err err, int64_t moved, struct str next);
@@ -173,7 +174,7 @@ void queue_mend(const struct broker *b, const struct shard *s, struct str cursor
         cb(arg, why, 0, STR(""));
         return;
     }
-    *call = (struct page_call){"pen_mend_1", cb, arg};
+    *call = (struct page_call){"pen_mend", cb, arg};
     struct call c;
     call_function(&c, FN_MEND, s);
     call_add(&c, cursor);
@@ -189,11 +190,12 @@ void queue_unpark(const struct broker *b, const struct shard *s, struct str curs
         cb(arg, why, 0, STR(""));
         return;
     }
-    *call = (struct page_call){"pen_unpark_1", cb, arg};
+    *call = (struct page_call){"pen_unpark", cb, arg};
     struct call c;
     call_function(&c, FN_UNPARK, s);
     call_add(&c, cursor);
     call_add_int(&c, UNPARK_PAGE);
+    call_add_int(&c, ENVELOPE_VERSION);
     for (size_t i = 0; i < n; i++) {
         call_add(&c, kinds[i].type);
         call_add_int(&c, kinds[i].version);

@@ -69,6 +69,12 @@ static void drop(struct moving *m) {
     queue_dead_drop(&m->watch->scheduler->rt->redis, m->watch->shard, ids, n, on_dropped, m);
 }
 
+static void one_done(struct moving *m) {
+    if (--m->waiting == 0) {
+        drop(m);
+    }
+}
+
 static void on_inserted(void *arg, struct err err, const PGresult *res) {
     struct moved *one = arg;
     struct moving *m = one->moving;
@@ -77,9 +83,7 @@ static void on_inserted(void *arg, struct err err, const PGresult *res) {
     if (err_is_set(err)) {
         m->err = (struct err){err.code, "a dead job was refused by its table"};
     }
-    if (--m->waiting == 0) {
-        drop(m);
-    }
+    one_done(m);
 }
 
 static int64_t clamp(int64_t v) { return v < 0 ? 0 : v > INT32_MAX ? INT32_MAX : v; }
@@ -110,6 +114,10 @@ static void insert(struct moving *m, size_t i, const struct queue_dead_entry *d)
     struct reason r;
     char id[PG_UUID_BYTES], root[PG_UUID_BYTES], generation[PG_INT_BYTES], version[PG_INT_BYTES], attempts[PG_INT_BYTES],
         trace[TRACEPARENT_BYTES];
+    if (envelope_is_newer(d->header, &e)) { /* its root is not known to us: it waits until a scheduler that can read it leads */
+        one_done(m);
+        return;
+    }
     if (err_is_set(envelope_decode(d->header, &e))) {
         e = (struct envelope){
             .id = d->id.job, .root = d->id.job, .tenant = STR("default"), .type = STR("undecodable"), .trace = trace_new()};

@@ -9,11 +9,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "ops" / "lib"))
 
 from penstock_ops.redis_server import Redis  # noqa: E402
-from shard import Shard  # noqa: E402
+from shard import VERSION, Shard  # noqa: E402
 
 
-def library() -> str:
-    return "".join(f.read_text(encoding="utf-8") for f in sorted((ROOT / "queues" / "lua").glob("*.lua")))
+def library(version: int = VERSION) -> str:
+    """As queues/src/library.c puts it together."""
+    return f"#!lua name=penstock_{version}\nlocal VERSION = '{version}'\n" + "".join(f.read_text(encoding="utf-8") for f in sorted((ROOT / "queues" / "lua").glob("*.lua")))
 
 
 @pytest.fixture(scope="session")

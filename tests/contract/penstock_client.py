@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import redis
 
-STREAM_CLASS = 1
+FUNCTIONS, HEADER, STREAM_CLASS = 2, 2, 1
 ACCEPTED, KNOWN, OTHER_BODY, FULL = 1, 0, 2, -1
 LEASE_MS, RENEW_EVERY_S, BLOCK_MS, BATCH = 10000, 3.0, 2000, 64
 PLACES = ["nowhere", "ended", "running", "delayed", "parked", "dead"]
@@ -50,7 +50,7 @@ class Header:
             (self.TRACE, trace, any(trace)),
         ]
         flags = sum(flag for flag, _, there in parts if there)
-        return self.FIXED.pack(2, flags, self.schema_version, self.id) + b"".join(b for _, b, there in parts if there) + self.errors
+        return self.FIXED.pack(HEADER, flags, self.schema_version, self.id) + b"".join(b for _, b, there in parts if there) + self.errors
 
     @classmethod
     def decode(cls, h: bytes) -> "Header":
@@ -149,7 +149,7 @@ class Client:
 
     def _call(self, step: str, ends: str, *args, reads: bool = False):
         keys = [self.key(e) for e in ends.split()]
-        return self.r.execute_command("FCALL_RO" if reads else "FCALL", f"pen_{step}_1", len(keys), *keys, *args)
+        return self.r.execute_command("FCALL_RO" if reads else "FCALL", f"pen_{step}_{FUNCTIONS}", len(keys), *keys, *args)
 
     # 4. Putting in
 
@@ -180,6 +180,9 @@ class Client:
             parts = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2]))
             entry = Entry(entry_id, parts.get(b"h", b""), parts.get(b"p", b""), listed=listed)
             self.held[entry_id] = entry
+            if len(entry.header) > 20 and entry.header[0] > HEADER:
+                self.park(entry)
+                continue
             try:
                 found.append((entry, entry.job))
             except Undecodable as e:

@@ -15,10 +15,11 @@ SUFFIX = {
     "KEY_COUNTERS": "n", "KEY_EPOCH": "e", "KEY_SWEEP": "l", "KEY_CRASHES": "c", "KEY_DEAD": "dead",
 }
 HOUR_MS = 3600000
+VERSION = int(re.search(r"define FUNCTIONS_VERSION (\d+)", (ROOT / "queues" / "include" / "queues" / "version.h").read_text(encoding="utf-8"))[1])
 
 
 def functions() -> dict[str, tuple[bool, list[str]]]:
-    """name → (it only reads, the suffixes of its keys)."""
+    """step → (it only reads, the suffixes of its keys)."""
     text = (ROOT / "queues" / "src" / "functions.def").read_text(encoding="utf-8")
     rows = re.findall(r'^F\(\w+, "(\w+)", (true|false), ([^)]*)\)', text, re.M)
     return {name: (reads == "true", [SUFFIX[k.strip()] for k in keys.split(",")]) for name, reads, keys in rows}
@@ -60,8 +61,8 @@ class Shard:
         return f"{self.tag}:{suffix}"
 
     def call(self, name: str, *args, keys: list[str] | None = None):
-        full = f"pen_{name}_1"
-        reads, suffixes = FUNCTIONS[full]
+        full = f"pen_{name}_{VERSION}"
+        reads, suffixes = FUNCTIONS[name]
         keys = keys if keys is not None else [self.key(s) for s in suffixes]
         return self.r.execute_command("FCALL_RO" if reads else "FCALL", full, len(keys), *keys, *args)
 

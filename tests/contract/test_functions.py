@@ -404,7 +404,7 @@ def test_a_full_server_takes_nothing_new_and_drains(shard):
         assert shard.call("hand_back", "q", "c1", 0, ids[3]) == []
         assert len(shard.call("sweep", "c2", 10, 1)[0]) >= 1
         assert shard.settle([ids[3], ids[4]], outcomes={jobs[4]: b"x"}) == 1
-        assert shard.call("unpark", "", 10, "demo", 1) == [b"", 1]
+        assert shard.call("unpark", "", 10, 2, "demo", 1) == [b"", 1]
         assert shard.call("cancel", jobs[5], 1, b"") == 0
         assert shard.call("promote", 10)[0] >= 1
         assert shard.call("group") == 0

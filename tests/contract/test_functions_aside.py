@@ -11,9 +11,9 @@ def test_parked_jobs_come_back(shard):
     whole(shard, entries=0, parked=3)
     assert shard.call("find", jobs[0]) == [4, 0, b""]
     for others in (), ("other", 9), ("demo", 0), ("dem", 9):
-        assert shard.call("unpark", "", 64, *others) == [b"", 0]
-    assert shard.call("unpark", "", 64, "other", 1, "demo", 2) == [b"", 3]
-    assert shard.call("unpark", "", 64, "demo", 1) == [b"", 0]
+        assert shard.call("unpark", "", 64, 2, *others) == [b"", 0]
+    assert shard.call("unpark", "", 64, 2, "other", 1, "demo", 2) == [b"", 3]
+    assert shard.call("unpark", "", 64, 2, "demo", 1) == [b"", 0]
     assert set(shard.entries()) == set(jobs)
     whole(shard, entries=3, parked=0)
 
@@ -25,7 +25,7 @@ def test_many_parked_jobs_come_back_page_by_page(shard):
         shard.r.hset(key, mapping={**{job: home(header(job), b"p") for job in jobs}, **values})
     cursor, moved, pages = b"", 0, 0
     while pages == 0 or cursor:
-        cursor, n = shard.call("unpark", cursor, 200, "demo", 1)
+        cursor, n = shard.call("unpark", cursor, 200, 2, "demo", 1)
         assert n <= 1000
         moved, pages = moved + n, pages + 1
     assert (moved, pages > 3) == (1500, True)

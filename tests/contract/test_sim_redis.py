@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import library
-from shard import header
+from shard import VERSION, header
 
 KEYS = {end: f"pen:{{q:0}}:{end}" for end in ("s", "d", "dh", "p", "x:0", "x:1", "i:0", "i:1", "o:0", "o:1", "r", "n", "e", "l", "c", "dead")}
 CALLS = 150
@@ -48,7 +48,7 @@ class Sim:
 @pytest.fixture
 def sim():
     s = Sim()
-    assert s.execute_command("FUNCTION", "LOAD", "REPLACE", library()) == b"penstock_1"
+    assert s.execute_command("FUNCTION", "LOAD", "REPLACE", library()) == f"penstock_{VERSION}".encode()
     yield s
     s.close()
 
@@ -104,7 +104,7 @@ class Calls:
 
     def fcall(self, name: str, keys: str, *rest, reads: bool = False):
         names = [KEYS[end] for end in keys.split()]
-        return ["FCALL_RO" if reads else "FCALL", f"pen_{name}_1", len(names), *names, *rest]
+        return ["FCALL_RO" if reads else "FCALL", f"pen_{name}_{VERSION}", len(names), *names, *rest]
 
     def next(self, now: int):
         r, consumer, job = self.random, f"c{self.random.randrange(3)}", self.random.choice(self.jobs)
@@ -137,7 +137,7 @@ class Calls:
             lambda: ["EXISTS", *KEYS.values()],
         ]
         if self.parked <= 1:  # of several, Redis takes one by chance
-            choices.append(lambda: self.fcall("unpark", "s p", b"", 10, b"demo", r.randrange(2)))
+            choices.append(lambda: self.fcall("unpark", "s p", b"", 10, 2, b"demo", r.randrange(2)))
         wanted = r.choice(choices)
         needs_ids = wanted in choices[3:10] or wanted in choices[21:23]
         return self.next(now) if needs_ids and not ids else wanted()
@@ -146,10 +146,10 @@ class Calls:
 def numbered(side: Side, words: list) -> list:
     """Numbers of entries become the side's ids: they stand where no other small integer may be."""
     out, first = list(words), 0
-    name = words[1] if words[0].startswith("FCALL") else words[0]
-    groups = {"pen_renew_1": (9, 3), "pen_retry_1": (9, 3), "pen_dead_1": (8, 2), "pen_park_1": (8, 1), "pen_hand_back_1": (7, 1),
-              "pen_suspect_1": (7, 1), "XACK": (3, 1), "XDEL": (2, 1)}
-    if name == "pen_settle_1":
+    name = words[1].removesuffix(f"_{VERSION}") if words[0].startswith("FCALL") else words[0]
+    groups = {"pen_renew": (9, 3), "pen_retry": (9, 3), "pen_dead": (8, 2), "pen_park": (8, 1), "pen_hand_back": (7, 1),
+              "pen_suspect": (7, 1), "XACK": (3, 1), "XDEL": (2, 1)}
+    if name == "pen_settle":
         out[13:13 + words[8]] = [side.ids[i] for i in words[13:13 + words[8]]]
     elif name in groups:
         first, step = groups[name]
@@ -173,7 +173,7 @@ def test_random_calls__then_the_simulators_redis_does_what_redis_does(sim, admin
         sim.execute_command("CLOCK", now)
         words = calls.next(now)
         said.append(words)
-        if words[1] == "pen_sweep_1":
+        if words[1] == f"pen_sweep_{VERSION}":
             for side in (real, mini):
                 side.ask("DEL", KEYS["l"])
         one, two = [side.plain(side.ask(*numbered(side, words))) for side in (real, mini)]

@@ -120,7 +120,7 @@ STEPS = {
     "retry": (claimed, lambda s: s.shard.call("retry", "c1", *per_id(s, MINUTE, header))),
     "dead": (claimed, lambda s: s.shard.call("dead", "c1", *per_id(s, b"{}"))),
     "park": (claimed, lambda s: s.shard.call("park", "c1", *s.ids)),
-    "unpark": (parked, lambda s: s.shard.call("unpark", "", 100, "demo", 1)),
+    "unpark": (parked, lambda s: s.shard.call("unpark", "", 100, 2, "demo", 1)),
     "promote": (delayed, lambda s: s.shard.call("promote", 100)),
     "due_now": (far, lambda s: s.shard.call("due_now", s.jobs[0])),
     "suspect": (claimed, lambda s: s.shard.call("suspect", "c1", "SIGSEGV", *s.ids)),

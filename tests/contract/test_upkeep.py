@@ -348,7 +348,7 @@ def test_depth_counts_the_wait_of_a_job_from_when_it_could_run(shard):
     parked = new_job()
     shard.r.hset(shard.key("p"), parked, home(header_1(parked), b"p"))
     shard.claim()
-    shard.call("unpark", "", 10, "demo", 1)
+    shard.call("unpark", "", 10, 2, "demo", 1)
     assert shard.depth()["since"] >= began
 
 
@@ -419,7 +419,7 @@ class Model:
         self.parked.update(jobs)
 
     def unpark(self):
-        _, n = self.shard.call("unpark", "", 2, "demo", 1)
+        _, n = self.shard.call("unpark", "", 2, 2, "demo", 1)
         left = set(self.shard.r.hkeys(self.shard.key("p")))
         assert len(self.parked - left) == n
         self.waiting += [j for j in self.shard.entries() if j in self.parked - left]

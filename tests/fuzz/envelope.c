@@ -22,8 +22,11 @@ static bool same(const struct envelope *a, const struct envelope *b) {
 static void decode(struct str header) {
     uint8_t out[ENVELOPE_MAX_BYTES];
     struct envelope e;
+    struct envelope front;
     struct err err = envelope_decode(header, &e);
     PROMISE(err.code == ERR_NONE || err.code == ERR_UNDECODABLE);
+    PROMISE(!envelope_is_newer(header, &front) ||
+            (err_is_set(err) && (uint8_t)header.p[0] > ENVELOPE_VERSION && front.type.n > 0));
     if (!err_is_set(err)) {
         size_t n = envelope_encode(&e, out);
         struct envelope back;

@@ -196,11 +196,11 @@ def test_cancel__a_flow_that_is_at_it_then_it_undoes_what_it_did(stack, client):
 
 # Parked
 
-def park(stack, protocol, stream_class: bool) -> str:
-    """A job of a payload version that no worker knows."""
+def park(stack, protocol, stream_class: bool, newer_header: bool = False) -> str:
+    """A job of a payload version that no worker knows, or with such a header."""
     if stream_class:
-        header = Header(new_job_id(NUMBER, 0), "demo.tally", schema_version=UNKNOWN_VERSION)
-        put(protocol, header.encode())
+        header = Header(new_job_id(NUMBER, 0), "demo.tally", schema_version=1 if newer_header else UNKNOWN_VERSION)
+        put(protocol, (b"\x03" if newer_header else b"\x02") + header.encode()[1:] + (b"more" if newer_header else b""))
         job_id = str(uuid.UUID(bytes=header.id))
     else:
         job_id = insert(stack, "demo.note", UNKNOWN_VERSION, b'{"text":"parked"}')
@@ -208,10 +208,10 @@ def park(stack, protocol, stream_class: bool) -> str:
     return job_id
 
 
-@pytest.mark.parametrize("stream_class", [False, True])
-def test_unknown_version__then_parked_until_a_worker_knows_it(stack, client, protocol, stream_class):
+@pytest.mark.parametrize("stream_class,newer_header", [(False, False), (True, False), (True, True)])
+def test_unknown_version__then_parked_until_a_worker_knows_it(stack, client, protocol, stream_class, newer_header):
     since = log_size(stack.roles["worker"].log)
-    job_id = park(stack, protocol, stream_class)
+    job_id = park(stack, protocol, stream_class, newer_header)
     key = uuid.UUID(job_id).bytes
     assert client.job(job_id)["state"] == "parked"
     restart_worker(stack, client)  # which does not know it either, and leaves it there
@@ -219,7 +219,8 @@ def test_unknown_version__then_parked_until_a_worker_knows_it(stack, client, pro
     assert protocol.find(key)[0] == "parked" and not log_lines(stack.roles["worker"].log, "jobs.unparked", since)
     assert notes(stack, job_id) == 0
     home = protocol.r.hget(protocol.key("p"), key)  # as if the worker knew that version: it need not be a new one
-    protocol.r.hset(protocol.key("p"), key, home[:4] + struct.pack("<H", 1) + home[6:])
+    header, payload = home[2 : 2 + struct.unpack("<H", home[:2])[0]].removesuffix(b"more"), home[2 + struct.unpack("<H", home[:2])[0] :]
+    protocol.r.hset(protocol.key("p"), key, struct.pack("<HBBH", len(header), 2, header[1], 1) + header[4:] + payload)
     assert ports.wait_until(lambda: notes(stack, job_id) == 1, WAIT_S)
     assert ports.wait_until(lambda: [a["outcome"] for a in attempts(stack, since) if a["job"] == job_id] == ["done"], WAIT_S)
     assert protocol.find(key)[0] != "parked"

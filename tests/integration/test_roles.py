@@ -8,6 +8,7 @@ from psycopg import errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from penstock_client import FUNCTIONS
 from penstock_ops import ROOT
 from penstock_ops.ports import HOST
 
@@ -149,13 +150,13 @@ def test_redis__what_no_role_needs_is_refused(stack, role, command):
 
 
 # One that another role needs: not even with the right keys.
-FOREIGN = {"api": ("pen_settle_1", "pen_epoch_1"), "worker": ("pen_enqueue_1", "pen_promote_1"), "scheduler": ("pen_enqueue_1", "pen_sweep_1")}
+FOREIGN = {"api": ("settle", "epoch"), "worker": ("enqueue", "promote"), "scheduler": ("enqueue", "sweep")}
 
 
 @pytest.mark.parametrize("role,function", [(role, f) for role, functions in FOREIGN.items() for f in functions])
 def test_redis__a_function_of_another_role_is_refused(stack, role, function):
     with pytest.raises(redis.exceptions.NoPermissionError):
-        user(stack, role).execute_command("FCALL", function, 1, ELSEWHERE)
+        user(stack, role).execute_command("FCALL", f"pen_{function}_{FUNCTIONS}", 1, ELSEWHERE)
 
 
 def test_producer__may_call_enqueue_and_nothing_else(stack):

@@ -2,6 +2,7 @@
 Each rule takes a path and its text and yields (line, message). The rules are tried on planted violations first: a lint that
 has gone blind fails as well."""
 import ast
+import hashlib
 import re
 import subprocess
 import sys
@@ -202,13 +203,43 @@ def architecture(paths: list[str]) -> list[str]:
     return table_of_folders(table, folders, modules)
 
 
+def lua_code(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if line.strip() and not line.lstrip().startswith(("--", "#!")))
+
+
+def functions_version(code: str, header: str, table: str) -> list[str]:
+    """The digests of queues/lua/VERSIONS: what goes by the name of a version is the same for ever."""
+    rows = [line.split() for line in table.splitlines() if not line.startswith("#")]
+    numbers, digests = [int(number) for number, _ in rows], [digest for _, digest in rows]
+    now, before = (int(re.search(rf"define FUNCTIONS_{name} (\d+)", header)[1]) for name in ("VERSION", "BEFORE"))
+    where = "queues/include/queues/version.h, queues/lua/VERSIONS"
+    if numbers != sorted(set(numbers)) or len(set(digests)) != len(digests):
+        return [f"{where}: two versions of the Functions with one number, or one digest"]
+    if numbers[-1:] != [now] or before not in numbers[:-1]:
+        return [f"{where}: the last line is this version's, and the one before has a line"]
+    digest = hashlib.sha256(code.encode()).hexdigest()
+    return [] if digests[-1] == digest else [f"{where}: the Functions changed: raise FUNCTIONS_VERSION, and add the line: {now + 1} {digest}"]
+
+
+def functions_versions() -> list[str]:
+    header = "#define FUNCTIONS_VERSION 3\n#define FUNCTIONS_BEFORE 1\n"
+    good = hashlib.sha256(b"code").hexdigest()
+    if functions_version("code", header, f"# what\n1 a\n2 b\n3 {good}\n") or not all(
+            functions_version(code, header, f"1 a\n{table}\n") for code, table in
+            (("Code", f"3 {good}"), ("code", f"2 {good}"), ("code", f"3 b\n3 {good}"), ("code", f"2 {good}\n3 {good}"), ("code", "3 b"))):
+        return ["versions of the Functions: missed what was planted, or said something of what is right"]
+    folder = ROOT / "queues"
+    code = "".join(lua_code(f.read_text(encoding="utf-8")) for f in sorted((folder / "lua").glob("*.lua")))
+    return functions_version(code, (folder / "include/queues/version.h").read_text(encoding="utf-8"), (folder / "lua/VERSIONS").read_text(encoding="utf-8"))
+
+
 def generated() -> list[str]:
     return [f"{path}: not what ops/slo.def and the tables of ops/lib make now: python3 -m penstock_ops.monitoring" for path in monitoring.stale()]
 
 
 def main() -> int:
     paths = files()
-    said = [*blind(), *rules(paths), *functions(paths), *layout(paths), *architecture(paths), *generated()]
+    said = [*blind(), *rules(paths), *functions(paths), *layout(paths), *architecture(paths), *functions_versions(), *generated()]
     print("\n".join(said) if said else f"{len(paths)} files clean")
     return 1 if said else 0
 

@@ -61,19 +61,19 @@ static bool late; /* somebody who had died took an entry from quarantine */
 void check_call(size_t argc, const struct str *argv, bool gone) {
     int64_t keys = 0;
     bool function = argc > 4 && str_is(argv[0], "FCALL") && str_to_i64(argv[2], &keys);
-    size_t first = (size_t)keys + (str_is(argv[1], "pen_hand_back_1") ? 4 : 3);
+    size_t first = (size_t)keys + (function && str_starts(argv[1], STR("pen_hand_back_")) ? 4 : 3);
     now.step = function ? argv[1] : argv[0];
     now.consumer = function && first < argc ? argv[first] : STR("");
-    late |= gone && str_is(now.step, "pen_lone_1");
+    late |= gone && str_starts(now.step, STR("pen_lone_"));
 }
 
 /* A lease ends by its holder, by a settle, or by its time; what was handed back, or to quarantine, and the id of a deleted entry, are
  * anybody's. */
 void check_taken(void *self, struct str stream, struct str holder, int64_t idle_ms, struct stream_id id) {
     (void)self;
-    bool is_free = str_is(holder, "handback") || (str_is(holder, CONSUMER_QUARANTINE) && str_is(now.step, "pen_lone_1"));
-    if (!str_eq(holder, now.consumer) && !str_is(now.step, "pen_settle_1") && !is_free && idle_ms < LEASE_MS &&
-        !(str_is(now.step, "pen_sweep_1") && !mini_has_entry(redis_world(), stream, id))) {
+    bool is_free = str_is(holder, "handback") || (str_is(holder, CONSUMER_QUARANTINE) && str_starts(now.step, STR("pen_lone_")));
+    if (!str_eq(holder, now.consumer) && !str_starts(now.step, STR("pen_settle_")) && !is_free && idle_ms < LEASE_MS &&
+        !(str_starts(now.step, STR("pen_sweep_")) && !mini_has_entry(redis_world(), stream, id))) {
         broken("%.*s by %.*s takes %llu-%llu from %.*s, who renewed it %lld ms ago", STR_ARG(now.step), STR_ARG(now.consumer),
                (unsigned long long)id.ms, (unsigned long long)id.seq, STR_ARG(holder), (long long)idle_ms);
     }

@@ -125,13 +125,17 @@ static struct reply *rewrite(const struct command *c) {
     return reply_text(c->a, REPLY_STATUS, "Background append only file rewriting started");
 }
 
+#define SHEBANG "#!lua name="
+
 static struct reply *load(const struct command *c) {
-    if (!str_is(c->argv[1], "LOAD") || !str_is(c->argv[2], "REPLACE")) {
+    if (!str_is(c->argv[1], "LOAD") || !str_is(c->argv[2], "REPLACE") || !str_starts(c->argv[3], STR(SHEBANG))) {
         sim_die("FUNCTION %.*s", STR_ARG(c->argv[1]));
     }
     functions_open(c->m, c->argv[3]);
     op_do(c->m, &(struct op){.kind = OP_FUNCTIONS});
-    return reply_bytes(c->a, STR("penstock_1"));
+    struct str text = c->argv[3], name = STR("");
+    (void)str_cut(&text, '\n', &name);
+    return reply_bytes(c->a, str_of(name.p + sizeof SHEBANG - 1, name.n - (sizeof SHEBANG - 1)));
 }
 
 static struct reply *info(const struct command *c) {
@@ -423,7 +427,7 @@ struct reply *command_run(struct command *c) {
 }
 
 static bool brings_work(const struct command *c) {
-    return c->argc > 1 && (str_is(c->argv[1], "pen_add_1") || str_is(c->argv[1], "pen_enqueue_1"));
+    return c->argc > 1 && (str_starts(c->argv[1], STR("pen_add_")) || str_starts(c->argv[1], STR("pen_enqueue_")));
 }
 
 struct reply *mini_call(struct mini *m, struct arena *a, int64_t now_ms, size_t argc, const struct str *argv) {

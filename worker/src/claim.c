@@ -58,8 +58,21 @@ static void meet_unknown(struct held *h, struct wall now) {
     settle_add(h);
 }
 
+/* Made by a later version than ours: for a worker that knows it. */
+static void park(struct held *h) {
+    kind_parked(h->kind);
+    h->state = HELD_ENDING;
+    h->next = NEXT_PARK;
+    settle_add(h);
+}
+
 /* Decides what a claimed entry is. True: it may run. */
 static bool admit(struct held *h, struct wall now) {
+    if (envelope_is_newer(h->header, &h->attempt.job)) {
+        h->kind = kinds_find(h->process->kinds, h->attempt.job.type);
+        park(h);
+        return false;
+    }
     struct err e = envelope_decode(h->header, &h->attempt.job);
     if (err_is_set(e)) {
         bury_undecodable(h, e);
@@ -73,10 +86,7 @@ static bool admit(struct held *h, struct wall now) {
         return false;
     }
     if (job->schema_version > h->attempt.type->version) { /* an older one runs if its payload fits the schema of now (run.c) */
-        kind_parked(h->kind);
-        h->state = HELD_ENDING;
-        h->next = NEXT_PARK;
-        settle_add(h);
+        park(h);
         return false;
     }
     h->attempt.env = h->kind->env;

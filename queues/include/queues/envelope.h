@@ -2,9 +2,9 @@
  *   0 u8 version · 1 u8 flags · 2 u16 schema version · 4 id[16] · if tried (2): u32 generation, u32 attempt · u8 n, tenant[n] · u8 n, type[n] ·
  *   if root (4): root[16] · if deadline (8): i64 ms · if trace (16): trace id[16], span id[8], u8 trace flags · errors, to the end (JSON
  *   array text, newest last). Flag 1: unchecked. What is as it is of most jobs is left out: it takes memory of Redis for as long as they wait.
- * The Functions read schema version, id, generation and attempt, and type, in both versions: moving them is a new protocol version. To change
- * anything else: raise ENVELOPE_VERSION, keep the decoder of the old version for as long as entries of it may exist (30 days), add a
- * golden-bytes test. Version 1 is read. */
+ * Up to the type, with flag 2 and what it promises, every later version is like this one: older Functions read that, and older workers, which put
+ * such an entry aside. To change anything else: raise ENVELOPE_VERSION, keep the decoder of the old version for as long as entries of it may exist
+ * (30 days), add a golden-bytes test. Version 1 is read. */
 #ifndef QUEUES_ENVELOPE_H
 #define QUEUES_ENVELOPE_H
 
@@ -38,6 +38,9 @@ struct envelope {
 size_t envelope_encode(const struct envelope *e, uint8_t out[ENVELOPE_MAX_BYTES]);
 /* tenant, type and errors point into header. ERR_UNDECODABLE for anything that no version can have written. */
 MUST struct err envelope_decode(struct str header, struct envelope *out);
+/* A header of a later version: out gets what every version has in its place (schema version, id, generation, attempt, tenant, type), and no
+ * more. False: it is none. */
+bool envelope_is_newer(struct str header, struct envelope *out);
 /* The generation alone, as age_of() of the Functions reads it, whatever the rest of the header is. */
 uint32_t envelope_generation(struct str header);
 

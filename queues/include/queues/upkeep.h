@@ -58,8 +58,12 @@ void queue_epoch_set(const struct broker *b, const struct shard *s, struct str e
                      void *arg);
 /* Group and stream, from id 0. count 0: the group was there. */
 void queue_group_create(const struct broker *b, const struct shard *s, queue_count_cb *cb, void *arg);
-void queue_functions_load(const struct broker *b, queue_count_cb *cb, void *arg); /* the library of this version, replaced */
-int64_t queue_epoch_nonce(struct str epoch);                                      /* 0: none */
+int64_t queue_epoch_nonce(struct str epoch); /* 0: none */
+
+/* The library of this version; those of others stay. */
+void queue_functions_load(const struct broker *b, queue_count_cb *cb, void *arg);
+/* Libraries older than that of the release before this one. count: how many were there. b must live until the callback. */
+void queue_functions_drop_old(const struct broker *b, queue_count_cb *cb, void *arg);
 
 /* Walks one home of the shard (KEY_STREAM, KEY_DELAYED, KEY_PARKED) in chunks and names the jobs that are there, some perhaps
  * twice. next, borrowed, is the cursor of the following call, empty at the end; start with an empty one. */
@@ -71,7 +75,7 @@ void queue_walk(const struct broker *b, const struct shard *s, enum shard_key ho
 typedef void queue_mend_cb(void *arg, struct err err, int64_t mended, struct str next);
 void queue_mend(const struct broker *b, const struct shard *s, struct str cursor, queue_mend_cb *cb, void *arg);
 
-/* Parked jobs of these kinds (1 to LIMIT_BATCH), a page in each call like queue_walk: back to the stream. */
+/* Parked jobs of these kinds (1 to LIMIT_BATCH) whose header we can read, a page in each call like queue_walk: back to the stream. */
 struct queue_kind {
     struct str type;
     uint16_t version; /* of its payload's schema: this and lower ones */

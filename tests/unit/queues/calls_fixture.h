@@ -10,8 +10,10 @@
 #include <queues/quarantine.h>
 #include <queues/settle.h>
 #include <queues/upkeep.h>
+#include <queues/version.h>
 #include <stdarg.h>
 
+#define V "_" FUNCTIONS_TEXT(FUNCTIONS_VERSION)
 #define JOB_A "aaaaaaaaaaaaaaaa"
 #define JOB_B "bbbbbbbbbbbbbbbb"
 #define NOBODY "\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00\\00"
@@ -332,61 +334,68 @@ static const struct op {
     void (*run)(const struct ctx *c);
     const char *sent, *reply, *said;
 } ops[] = {
-    {"add", run_add, "FCALL pen_add_1 5 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:n pen:{q:0}:e 0 H1 P1 1730406023291 H2 P2",
-     "'8471'", "8471"},
+    {"add", run_add,
+     "FCALL pen_add" V " 5 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:n pen:{q:0}:e 0 H1 P1 1730406023291 H2 P2", "'8471'",
+     "8471"},
     {"enter", run_enter,
-     "FCALL pen_enqueue_1 6 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:n pen:{q:0}:i:0 pen:{q:0}:i:1 1000 "
+     "FCALL pen_enqueue" V " 6 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:n pen:{q:0}:i:0 pen:{q:0}:i:1 1000 "
      "kkkkkkkkkkkkkkkk oooooooooooooooo 0 H1 P1   5 H2    0 H3 P3   0 H4 P4",
      "[:1 '" JOB_A "' :0 '" JOB_B "' :2 '" JOB_B "' :-1 '']", "1 " JOB_A ";0 " JOB_B ";2 " JOB_B ";-1 -;"},
     {"claim", run_claim, "XREADGROUP GROUP g host:1:7 COUNT 10 BLOCK 2000 STREAMS pen:{q:0}:s pen:{q:1}:s > >",
      "[['pen:{q:1}:s' [['1-2' ['h' 'H' 'p' 'P']] ['1-3' ['h' 'I' 'p' '']]]] ['pen:{q:0}:s' [['9-0' ['h' 'J' 'p' 'Q']]]]]",
      "1/1-2 h=H p=P;1/1-3 h=I p=;0/9-0 h=J p=Q;"},
-    {"sweep", run_sweep, "FCALL pen_sweep_1 3 pen:{q:0}:s pen:{q:0}:l pen:{q:0}:c host:1:7 10 10000",
+    {"sweep", run_sweep, "FCALL pen_sweep" V " 3 pen:{q:0}:s pen:{q:0}:l pen:{q:0}:c host:1:7 10 10000",
      "[[['1-2' ['h' 'H' 'p' 'P']]] :3]", "0/1-2 h=H p=P; orphans 3"},
     {"renew", run_renew,
-     "FCALL pen_renew_1 5 pen:{q:0}:s pen:{q:0}:r pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:0}:l host:1:7 1-2 " JOB_A
+     "FCALL pen_renew" V " 5 pen:{q:0}:s pen:{q:0}:r pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:0}:l host:1:7 1-2 " JOB_A
      " 1730406023291 18446744073709551615-0 " JOB_B " 0",
      "[['1-2'] ['18446744073709551615-0']]", "[ 1-2 ][ 18446744073709551615-0 ]"},
-    {"hand_back", run_hand_back, "FCALL pen_hand_back_1 1 pen:{q:0}:s q host:1:7 1 1-2 3-4", "['3-4']", "[ 3-4 ]"},
-    {"suspect", run_suspect, "FCALL pen_suspect_1 2 pen:{q:0}:s pen:{q:0}:c host:1:7 SIGSEGV 1-2 3-4", "['3-4']", "[ 3-4 ]"},
-    {"lone", run_lone, "FCALL pen_lone_1 2 pen:{q:0}:s pen:{q:0}:c host:1:7", "[[['1-2' ['h' 'H' 'p' 'P']]] :2 'SIGSEGV']",
+    {"hand_back", run_hand_back, "FCALL pen_hand_back" V " 1 pen:{q:0}:s q host:1:7 1 1-2 3-4", "['3-4']", "[ 3-4 ]"},
+    {"suspect", run_suspect, "FCALL pen_suspect" V " 2 pen:{q:0}:s pen:{q:0}:c host:1:7 SIGSEGV 1-2 3-4", "['3-4']", "[ 3-4 ]"},
+    {"lone", run_lone, "FCALL pen_lone" V " 2 pen:{q:0}:s pen:{q:0}:c host:1:7", "[[['1-2' ['h' 'H' 'p' 'P']]] :2 'SIGSEGV']",
      "0/1-2 h=H p=P; 2 SIGSEGV"},
     {"clear", run_clear, "HDEL pen:{q:0}:c " JOB_A " " JOB_B, ":1", "1"},
     {"pending", run_pending, "XPENDING pen:{q:0}:s g (1-2 + 64 host:1:7", "[['5-0' 'host:1:7' :17 :1] ['6-1' 'host:1:7' :0 :2]]",
      "5-0 x1 6-1 x2 "},
     {"cancels_any", run_cancels_any, "EXISTS pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:1}:x:0 pen:{q:1}:x:1", ":1", "1"},
-    {"cancels", run_cancels, "FCALL_RO pen_cancels_1 2 pen:{q:0}:x:0 pen:{q:0}:x:1 " JOB_A " " JOB_B, "[:0 :1]", "01"},
+    {"cancels", run_cancels, "FCALL_RO pen_cancels" V " 2 pen:{q:0}:x:0 pen:{q:0}:x:1 " JOB_A " " JOB_B, "[:0 :1]", "01"},
     {"settle", run_settle,
-     "FCALL pen_settle_1 5 pen:{q:0}:s pen:{q:0}:r pen:{q:0}:n pen:{q:0}:o:0 pen:{q:0}:o:1 1 2 1 1 2 2-0 3-0 5-0 4-0 1-0 " JOB_B
-     " " JOB_A " " JOB_A " {}",
+     "FCALL pen_settle" V
+     " 5 pen:{q:0}:s pen:{q:0}:r pen:{q:0}:n pen:{q:0}:o:0 pen:{q:0}:o:1 1 2 1 1 2 2-0 3-0 5-0 4-0 1-0 " JOB_B " " JOB_A " " JOB_A
+     " {}",
      ":1", "settled"},
     {"retry", run_retry,
-     "FCALL pen_retry_1 5 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 1500 H 3-4 0 I", "[]", "[ ]"},
-    {"bury", run_bury, "FCALL pen_dead_1 4 pen:{q:0}:s pen:{q:0}:dead pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 {}", "['1-2']",
+     "FCALL pen_retry" V " 5 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 1500 H 3-4 0 I", "[]",
+     "[ ]"},
+    {"bury", run_bury, "FCALL pen_dead" V " 4 pen:{q:0}:s pen:{q:0}:dead pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 {}", "['1-2']",
      "[ 1-2 ]"},
-    {"park", run_park, "FCALL pen_park_1 4 pen:{q:0}:s pen:{q:0}:p pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 3-4", "[]", "[ ]"},
-    {"promote", run_promote, "FCALL pen_promote_1 3 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh 100",
+    {"park", run_park, "FCALL pen_park" V " 4 pen:{q:0}:s pen:{q:0}:p pen:{q:0}:r pen:{q:0}:n host:1:7 1-2 3-4", "[]", "[ ]"},
+    {"promote", run_promote, "FCALL pen_promote" V " 3 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:dh 100",
      "[:2 :1730406023291 :1730406000000]", "2 1730406023291 1730406000000"},
     {"cancel", run_cancel,
-     "FCALL pen_cancel_1 8 pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:p pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:0}:n pen:{q:0}:o:0 pen:{q:0}:o:1 " JOB_A
+     "FCALL pen_cancel" V
+     " 8 pen:{q:0}:d pen:{q:0}:dh pen:{q:0}:p pen:{q:0}:x:0 pen:{q:0}:x:1 pen:{q:0}:n pen:{q:0}:o:0 pen:{q:0}:o:1 " JOB_A
      " 1 cancelled-409-{}",
      ":1", "1"},
-    {"due_now", run_due_now, "FCALL pen_due_now_1 1 pen:{q:0}:d " JOB_A, ":0", "0"},
-    {"unpark", run_unpark, "FCALL pen_unpark_1 2 pen:{q:0}:s pen:{q:0}:p 17 200 demo.a 1 demo.b 65535", "['9' :3]", "3 next '9'"},
-    {"collect", run_collect, "FCALL pen_collect_1 1 pen:{q:0}:s 3600000", ":7", "7"},
-    {"group", run_group, "FCALL pen_group_1 1 pen:{q:0}:s", ":1", "1"},
+    {"due_now", run_due_now, "FCALL pen_due_now" V " 1 pen:{q:0}:d " JOB_A, ":0", "0"},
+    {"unpark", run_unpark, "FCALL pen_unpark" V " 2 pen:{q:0}:s pen:{q:0}:p 17 200 2 demo.a 1 demo.b 65535", "['9' :3]",
+     "3 next '9'"},
+    {"collect", run_collect, "FCALL pen_collect" V " 1 pen:{q:0}:s 3600000", ":7", "7"},
+    {"group", run_group, "FCALL pen_group" V " 1 pen:{q:0}:s", ":1", "1"},
     {"epoch", run_epoch,
-     "FCALL pen_epoch_1 6 pen:{q:0}:e pen:{q:0}:n pen:{q:0}:s pen:{q:0}:d pen:{q:0}:p pen:{q:0}:r  rebuilding\\207", ":1", "1"},
-    {"drop", run_drop, "FCALL pen_drop_1 1 pen:{q:0}:dead " JOB_A " 0 " JOB_B " 7", ":2", "2"},
-    {"depth", run_depth, "FCALL_RO pen_depth_1 6 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:p pen:{q:0}:dead pen:{q:0}:n pen:{q:0}:e",
+     "FCALL pen_epoch" V " 6 pen:{q:0}:e pen:{q:0}:n pen:{q:0}:s pen:{q:0}:d pen:{q:0}:p pen:{q:0}:r  rebuilding\\207", ":1",
+     "1"},
+    {"drop", run_drop, "FCALL pen_drop" V " 1 pen:{q:0}:dead " JOB_A " 0 " JOB_B " 7", ":2", "2"},
+    {"depth", run_depth, "FCALL_RO pen_depth" V " 6 pen:{q:0}:s pen:{q:0}:d pen:{q:0}:p pen:{q:0}:dead pen:{q:0}:n pen:{q:0}:e",
      "[:10 :4 :1 :3 :2 :5 :1730406023291 :1730406029999 :1730406023791 'ready abc 8471' ['base' '6' 'accepted' '30' 'jin' '4' 'jout' '3' 'done' "
      "'9' 'cancelled' '2' 'expired' '1' 'dead' '8' 'merged' '1' 'later' 'x']]",
      "w7 r3 d3 p2 dead5 back1 age500 due1730406029999 'ready abc 8471' a30 d9 c2 e1 d8 gap1"},
     {"find", run_find,
-     "FCALL_RO pen_find_1 6 pen:{q:0}:o:0 pen:{q:0}:o:1 pen:{q:0}:r pen:{q:0}:d pen:{q:0}:p pen:{q:0}:dead " JOB_A,
+     "FCALL_RO pen_find" V " 6 pen:{q:0}:o:0 pen:{q:0}:o:1 pen:{q:0}:r pen:{q:0}:d pen:{q:0}:p pen:{q:0}:dead " JOB_A,
      "[:1 :0 '{\"ok\":1}']", "1 0 {\"ok\":1}"},
-    {"walk", run_walk, "FCALL_RO pen_walk_1 1 pen:{q:0}:d 17 64", "['99' '" JOB_A "' '" JOB_B "']", JOB_A " " JOB_B " next '99'"},
-    {"mend", run_mend, "FCALL pen_mend_1 1 pen:{q:0}:s  64", "['(1-2' :5]", "5 next '(1-2'"},
+    {"walk", run_walk, "FCALL_RO pen_walk" V " 1 pen:{q:0}:d 17 64", "['99' '" JOB_A "' '" JOB_B "']",
+     JOB_A " " JOB_B " next '99'"},
+    {"mend", run_mend, "FCALL pen_mend" V " 1 pen:{q:0}:s  64", "['(1-2' :5]", "5 next '(1-2'"},
     {"peek", run_peek, "HRANDFIELD pen:{q:0}:dead 64 WITHVALUES",
      "['" JOB_A "' '\x03\x01"
      "abc']",

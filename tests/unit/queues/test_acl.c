@@ -1,6 +1,9 @@
 #include <queues/acl.h>
+#include <queues/version.h>
 
 #include "unit.h"
+
+#define V "_" FUNCTIONS_TEXT(FUNCTIONS_VERSION)
 
 static void test_acl__given_a_role_then_its_rules_allow_by_name_and_nothing_dangerous(void **state) {
     (void)state;
@@ -31,11 +34,11 @@ static void test_acl__given_the_roles_then_each_has_its_own_functions(void **sta
         const char *function;
         bool may[ACL_ROLE_MAX];
     } rows[] = {
-        {"+fcall|pen_add_1 ", {true, true, true}},       {"+fcall|pen_enqueue_1 ", {true, false, false}},
-        {"+fcall|pen_cancel_1 ", {true, false, false}},  {"+fcall|pen_settle_1 ", {false, true, false}},
-        {"+fcall|pen_sweep_1 ", {false, true, false}},   {"+fcall|pen_promote_1 ", {false, false, true}},
-        {"+fcall|pen_suspect_1 ", {false, true, false}}, {"+fcall|pen_lone_1 ", {false, true, false}},
-        {"+fcall|pen_epoch_1 ", {false, false, true}},   {"+function|load ", {false, false, true}},
+        {"+fcall|pen_add" V " ", {true, true, true}},       {"+fcall|pen_enqueue" V " ", {true, false, false}},
+        {"+fcall|pen_cancel" V " ", {true, false, false}},  {"+fcall|pen_settle" V " ", {false, true, false}},
+        {"+fcall|pen_sweep" V " ", {false, true, false}},   {"+fcall|pen_promote" V " ", {false, false, true}},
+        {"+fcall|pen_suspect" V " ", {false, true, false}}, {"+fcall|pen_lone" V " ", {false, true, false}},
+        {"+fcall|pen_epoch" V " ", {false, false, true}},   {"+function|load ", {false, false, true}},
     };
     for (int role = 0; role < ACL_ROLE_MAX; role++) {
         struct buf b;

@@ -270,15 +270,61 @@ static void test_calls__given_full_batches_of_the_longest_arguments_then_they_ar
 
 static void test_calls__given_the_library_then_it_is_loaded_whole(void **state) {
     (void)state;
-    answer("'penstock_1'");
+    answer("'penstock" V "'");
     queue_functions_load(&fake.broker, on_count_said, &said);
-    static const char start[] = "FUNCTION LOAD REPLACE #!lua\\20name=penstock_1\\0a";
+    static const char start[] = "FUNCTION LOAD REPLACE #!lua\\20name=penstock" V "\\0alocal\\20VERSION";
     assert_memory_equal(start, fake.sent, sizeof start - 1);
-    assert_non_null(strstr(fake.sent, "{'pen_depth_1',\\20depth,"));
+    assert_non_null(strstr(fake.sent, "{'depth',\\20depth,"));
     assert_string_equal("1", said.text);
     answer(":1");
     queue_functions_load(&fake.broker, on_count_said, &said);
     assert_int_equal(ERR_REDIS_REPLY, said.code);
+}
+
+/* Answers in their order. */
+static struct {
+    const struct reply *reply[8];
+    size_t n;
+    char asked[512];
+} talk;
+
+static void talk_call(void *self, int64_t deadline_ms, size_t argc, const struct str *argv, broker_cb *cb, void *arg) {
+    (void)self;
+    (void)deadline_ms;
+    for (size_t i = 1; i < argc; i++) {
+        (void)snprintf(talk.asked + strlen(talk.asked), sizeof talk.asked - strlen(talk.asked), "%.*s ", STR_ARG(argv[i]));
+    }
+    const struct reply *r = talk.reply[talk.n++];
+    cb(arg, r == NULL ? (struct err){ERR_REDIS_LOST, "gone"} : OK, r);
+}
+
+static void drop_old(const char *const *answers, const char *expected, enum err_code code, const char *text) {
+    static struct nodes trees[8];
+    const struct broker b = {talk_call, NULL};
+    memset(&talk, 0, sizeof talk);
+    memset(&said, 0, sizeof said);
+    for (size_t i = 0; answers[i] != NULL; i++) {
+        talk.reply[i] = reply_of(&trees[i], answers[i]);
+    }
+    queue_functions_drop_old(&b, on_count_said, &said);
+    assert_string_equal(expected, talk.asked);
+    assert_int_equal(code, said.code);
+    if (code == ERR_NONE) {
+        assert_string_equal(text, said.text);
+    }
+}
+
+#define LIST "LIST LIBRARYNAME penstock_* "
+
+static void test_calls__given_libraries_then_those_before_the_last_release_go(void **state) {
+    (void)state;
+    static const char kept[] = "[['library_name' 'penstock" V "' 'engine' 'LUA'] ['library_name' 'penstock_" FUNCTIONS_TEXT(
+        FUNCTIONS_BEFORE) "'] ['library_name' 'penstock_'] ['library_name' 'penstock_x'] ['library_name' 'penstock_999'] ['engine' 'LUA'] :1]";
+    static const char old[] = "[['library_name' 'penstock" V "'] ['engine' 'LUA' 'library_name' 'penstock_0']]";
+    drop_old((const char *[]){kept, NULL}, LIST, ERR_NONE, "0");
+    drop_old((const char *[]){old, "'OK'", kept, NULL}, LIST "DELETE penstock_0 " LIST, ERR_NONE, "1");
+    drop_old((const char *[]){old, NULL}, LIST "DELETE penstock_0 ", ERR_REDIS_LOST, NULL);
+    drop_old((const char *[]){NULL}, LIST, ERR_REDIS_LOST, NULL);
 }
 
 int main(void) {
@@ -298,6 +344,7 @@ int main(void) {
         cmocka_unit_test(test_calls__given_too_few_or_too_many_items_then_nothing_is_sent),
         cmocka_unit_test(test_calls__given_full_batches_of_the_longest_arguments_then_they_are_sent),
         cmocka_unit_test(test_calls__given_the_library_then_it_is_loaded_whole),
+        cmocka_unit_test(test_calls__given_libraries_then_those_before_the_last_release_go),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

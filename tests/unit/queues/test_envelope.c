@@ -165,6 +165,42 @@ static void test_envelope__given_any_other_length_then_it_is_undecodable(void **
     assert_err(ERR_UNDECODABLE, envelope_decode(STR_NONE, &e));
 }
 
+/* What stands behind the type is theirs; before it, all must be as ever. */
+static void test_envelope__given_a_later_version_then_its_front_is_read(void **state) {
+    (void)state;
+    uint8_t bytes[sizeof golden];
+    memcpy(bytes, golden, sizeof golden);
+    bytes[0] = ENVELOPE_VERSION + 1;
+    bytes[1] |= 0xe0;
+    size_t front = 0;
+    for (size_t n = 0; n <= sizeof bytes; n++) {
+        uint8_t *copy = malloc(n > 0 ? n : 1);
+        struct envelope e;
+        memcpy(copy, bytes, n);
+        if (envelope_is_newer(str_of(copy, n), &e)) {
+            front = front == 0 ? n : front;
+            assert_true(uuid_eq(e.id, example().id) && e.schema_version == 2 && e.generation == 1 && e.attempt == 3 &&
+                        e.errors.n == 0);
+            assert_str("acme", e.tenant);
+            assert_str("demo.echo", e.type);
+            assert_int_equal(ERR_UNDECODABLE, decode_copy(bytes, n));
+        } else {
+            assert_int_equal(0, front);
+        }
+        free(copy);
+    }
+    assert_int_equal(20 + 8 + 5 + 10, front);
+    struct envelope e;
+    for (size_t at = 28; at < 30; at++) {
+        uint8_t was = bytes[at];
+        bytes[at] = ' ';
+        assert_false(envelope_is_newer(str_of(bytes, sizeof bytes), &e));
+        bytes[at] = was;
+    }
+    assert_false(envelope_is_newer(str_of(golden, sizeof golden), &e) ||
+                 envelope_is_newer(str_of(golden_1, sizeof golden_1), &e));
+}
+
 struct wrong {
     size_t at, n;
     uint8_t byte;
@@ -303,6 +339,7 @@ int main(void) {
         cmocka_unit_test(test_generation__given_a_header_of_any_version_then_without_decoding_the_rest),
         cmocka_unit_test(test_envelope__given_a_job_of_the_usual_kind_then_63_bytes),
         cmocka_unit_test(test_envelope__given_any_other_length_then_it_is_undecodable),
+        cmocka_unit_test(test_envelope__given_a_later_version_then_its_front_is_read),
         cmocka_unit_test(test_envelope__given_one_wrong_byte_then_it_is_undecodable_where_that_shows),
         cmocka_unit_test(test_envelope__given_random_bytes_then_decoding_never_reads_past_them),
         cmocka_unit_test(test_envelope__given_the_longest_names_and_errors_then_they_fit),
