@@ -117,9 +117,27 @@ static void judge_not(json_t *doc, const json_t *v, bool holds) {
     json_decref(wrapped);
 }
 
+/* What is hidden stays hidden, where nothing is to be hidden nothing is, and what is marked in plain sight is. */
+static void judge_mask(const json_t *doc, const struct schema *s, const json_t *v) {
+    json_t *once = json_deep_copy(v), *member;
+    const char *name;
+    PROMISE(!err_is_set(schema_mask(s, &once)));
+    PROMISE(schema_masks(s) || json_equal(once, v));
+    json_object_foreach(json_object_get(doc, "properties"), name, member) {
+        const json_t *shown = json_object_get(once, name);
+        bool hidden = shown == NULL || (json_is_string(shown) && strcmp(json_string_value(shown), SCHEMA_MASK) == 0);
+        PROMISE(hidden || !json_is_true(json_object_get(member, "x-masked")));
+    }
+    json_t *twice = json_deep_copy(once);
+    PROMISE(!err_is_set(schema_mask(s, &twice)) && json_equal(once, twice));
+    json_decref(twice);
+    json_decref(once);
+}
+
 static void judge(json_t *doc, const struct schema *s, const json_t *v) {
     struct schema_error errors[ERRORS_MAX], first[ERRORS_MAX];
     size_t n = check(s, v, ERRORS_MAX, errors);
+    judge_mask(doc, s, v);
     if (n > 0 && gave_up(errors)) {
         return;
     }

@@ -111,9 +111,15 @@ static void put_stars(const struct cover *c, char *out) {
     out[to] = '\0';
 }
 
-struct err mask_err(struct arena *a, const struct schema *schema, struct str payload, struct err err) {
-    struct cover c = {.schema = schema, .detail = err.detail, .n = strlen(err.detail)};
-    if (!schema_masks(schema) || c.n == 0) {
+struct err mask_err(struct arena *a, struct kind *k, struct str payload, struct err err) {
+    struct cover c = {.detail = err.detail, .n = strlen(err.detail)};
+    if (c.n == 0) {
+        return err;
+    }
+    if (err_is_set(kind_schema(k, &c.schema))) {
+        return (struct err){err.code, ""};
+    }
+    if (!schema_masks(c.schema)) {
         return err;
     }
     char *detail = arena_alloc(a, c.n + 1);

@@ -3,11 +3,10 @@
 #ifndef WORKER_MASK_H
 #define WORKER_MASK_H
 
-#include <base/arena.h>
-#include <base/schema.h>
+#include "kind.h"
 
 /* The error; where its detail repeats a text, a number or a name of what schema_mask hides of the payload, one with stars for it, in the arena.
  * So for the beginning of one at the end of a detail, which was cut there. When that cannot be known, the detail is "". */
-struct err mask_err(struct arena *a, const struct schema *schema, struct str payload, struct err err);
+struct err mask_err(struct arena *a, struct kind *k, struct str payload, struct err err);
 
 #endif

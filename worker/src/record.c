@@ -1,6 +1,7 @@
 #include "record.h"
 
 #include "failure.h"
+#include "mask.h"
 
 #include <stdio.h>
 
@@ -39,6 +40,13 @@ static struct str name_of(char room[NAME_BYTES], const char *operation, const st
 /* Four times as long as its type usually takes, and long enough to matter. */
 static bool was_slow(const struct kind *k, int64_t us) { return us >= SLOW_JOB_MS * 1000 && us > SLOW_TIMES * k->service_us; }
 
+/* What was called may have repeated what it was given. */
+static struct str masked(void *arg, struct str message) {
+    struct held *h = arg;
+    struct err said = mask_err(&h->arena, h->kind, h->attempt.payload, (struct err){ERR_REFUSED, message.p});
+    return str_c(said.detail);
+}
+
 static void close_scope(struct held *h, const struct attempt_end *end, uint32_t number, bool failed, bool always) {
     const struct process *p = h->process;
     const struct envelope *job = &h->attempt.job;
@@ -64,6 +72,7 @@ static void close_scope(struct held *h, const struct attempt_end *end, uint32_t 
                    SA_C("penstock.outcome", attempt_label_name(h->label))),
     };
     memcpy(s.parent, job->trace.span_id, sizeof s.parent);
+    span_scope_reword(&h->attempt.scope, masked, h);
     (void)span_scope_close(&h->attempt.scope, &s, always);
 }
 

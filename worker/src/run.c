@@ -171,20 +171,11 @@ static void ended(struct held *h, const struct attempt_end *end) {
     process_wake(p);
 }
 
-static struct err masked(struct held *h, struct err err) {
-    const struct schema *schema;
-    if (!err_is_set(err)) {
-        return err;
-    }
-    bool known = !err_is_set(kind_schema(h->kind, &schema));
-    return known ? mask_err(&h->arena, schema, h->attempt.payload, err) : (struct err){err.code, ""};
-}
-
 static void on_end(struct attempt *a, const struct attempt_end *end) {
     struct held *h = held_of(a);
     if (!h->abandoned) {
         struct attempt_end said = *end;
-        said.err = masked(h, end->err);
+        said.err = err_is_set(end->err) ? mask_err(&h->arena, h->kind, a->payload, end->err) : end->err;
         ended(h, &said);
         return;
     }

@@ -90,6 +90,14 @@ void span_scope_add(struct span_scope *s, const struct span *child) {
     s->n++;
 }
 
+void span_scope_reword(struct span_scope *s, struct str (*word)(void *arg, struct str message), void *arg) {
+    for (struct span_node *n = s->first; n != NULL; n = n->next) {
+        if (n->span.message.n > 0) {
+            n->span.message = word(arg, n->span.message);
+        }
+    }
+}
+
 bool span_scope_close(struct span_scope *s, const struct span *own, bool always) {
     bool goes = s->arena != NULL && (always || trace_is_sampled(&s->trace));
     if (goes) {

@@ -1,4 +1,5 @@
 #include <base/json.h>
+#include <base/schema.h>
 
 #include "../../../worker/src/mask.h"
 #include "unit.h"
@@ -12,19 +13,10 @@ static const char payload[] =
     "{\"to\":\"c1@example.com\",\"subject\":\"hello\",\"n\":5,\"phone\":4930123,\"deep\":{\"list\":[{\"name\":\"c1@\"},{\"name\":\"xy\"},"
     "{\"name\":\"example.community\"}]},\"card\":{\"token\":[\"tok_ok\"],\"bob@example.org\":12.5}}";
 
-static struct schema *compiled(const char *text) {
-    json_t *doc;
-    struct schema *s;
-    assert_ok(json_read(str_c(text), &doc));
-    assert_ok(schema_compile(doc, &s));
-    json_decref(doc);
-    return s;
-}
-
-static void assert_said(const struct schema *s, const char *text, const char *detail, const char *expected) {
+static void assert_said(struct kind *k, const char *text, const char *detail, const char *expected) {
     struct arena a;
     arena_init(&a, 4096, 65536);
-    struct err e = mask_err(&a, s, str_c(text), (struct err){ERR_REFUSED, detail});
+    struct err e = mask_err(&a, k, str_c(text), (struct err){ERR_REFUSED, detail});
     assert_err(ERR_REFUSED, e);
     assert_string_equal(expected, e.detail);
     arena_free(&a);
@@ -45,30 +37,35 @@ static void test_mask__given_what_the_schema_calls_masked_then_the_error_does_no
         {"550 <c1", "550 <c1"},
         {"", ""},
     };
-    struct schema *s = compiled(masking), *open = compiled("{\"type\":\"object\"}");
+    static const struct job_type with = {.schema = masking}, without = {.schema = "{\"type\":\"object\"}"},
+                                 bad = {.schema = "{\"x-masked\""};
+    struct kind masks = {.type = &with}, open = {.type = &without}, unknown = {.type = &bad};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_said(s, payload, cases[i][0], cases[i][1]);
-        assert_said(open, payload, cases[i][0], cases[i][0]);
+        assert_said(&masks, payload, cases[i][0], cases[i][1]);
+        assert_said(&open, payload, cases[i][0], cases[i][0]);
     }
-    assert_said(s, "{\"to\":", "550 <c1@example.com>", ""); /* no JSON: rather nothing than that */
-    assert_said(open, "{\"to\":", "550 <c1@example.com>", "550 <c1@example.com>");
-    schema_free(open);
-    schema_free(s);
+    assert_said(&masks, "{\"to\":", "550 <c1@example.com>", ""); /* no JSON: rather nothing than that */
+    assert_said(&open, "{\"to\":", "550 <c1@example.com>", "550 <c1@example.com>");
+    assert_said(&unknown, payload, "550 <c1@example.com>", "");
+    schema_free(open.schema);
+    schema_free(masks.schema);
 }
 
 static void scenario(void *arg) {
+    static const struct job_type type = {.schema = masking};
+    struct kind k = {.type = &type};
     struct arena a;
+    (void)arg;
     arena_init(&a, 4096, 65536);
-    struct err e = mask_err(&a, arg, str_c(payload), (struct err){ERR_REFUSED, "c1@example.com"});
+    struct err e = mask_err(&a, &k, str_c(payload), (struct err){ERR_REFUSED, "c1@example.com"});
     assert_true(strcmp(e.detail, "***") == 0 || (torture_is_failing() && e.detail[0] == '\0'));
     arena_free(&a);
+    schema_free(k.schema);
 }
 
 static void test_mask__without_memory_then_it_says_nothing(void **state) {
     (void)state;
-    struct schema *s = compiled(masking);
-    torture(scenario, s);
-    schema_free(s);
+    torture(scenario, NULL);
 }
 
 int main(void) {

@@ -1,4 +1,6 @@
-/* Which attempts of traces that nobody samples are recorded all the same: those that are slow for their type. */
+/* Which attempts of traces that nobody samples are recorded all the same: those that are slow for their type. And what spans do not say. */
+#include <base/json.h>
+#include <base/schema.h>
 #include <base/span.h>
 
 #include "../../../worker/src/record.h"
@@ -6,11 +8,13 @@
 #include "unit.h"
 
 static size_t recorded;
+static struct buf said; /* the messages */
 
 static void on_span(void *arg, const struct span *s) {
     (void)arg;
-    (void)s;
     recorded++;
+    buf_add(&said, s->message);
+    buf_add_char(&said, ';');
 }
 
 static const struct queue_info queue = {.name = "q"};
@@ -57,9 +61,41 @@ static void test_record__given_what_a_type_usually_takes_then_what_takes_four_ti
     loop_free(rt.loop);
 }
 
+static void test_record__given_a_call_that_repeats_what_is_personal_then_its_span_has_stars(void **state) {
+    (void)state;
+    static const struct job_type type = {.schema = "{\"properties\":{\"to\":{\"x-masked\":true}}}"};
+    struct runtime rt = {0};
+    struct process p = {.rt = &rt, .queue = &queue, .consumer = "c"};
+    struct kind k = {.name = STR("t"), .type = &type};
+    struct held h = {.process = &p, .kind = &k, .shard = &shard, .label = LABEL_RETRY};
+    const struct attempt_end end = {.kind = END_FAILED, .err = {ERR_TRANSIENT, "451 <***>: later"}};
+    const struct span call = {.name = STR("send mail"), .message = STR("451 <ann@example.org>: later")},
+                      well = {.name = STR("POST")};
+    assert_ok(loop_new(&rt.loop));
+    span_setup(0, on_span, NULL);
+    buf_clear(&said);
+    arena_init(&h.arena, 4096, 65536);
+    h.attempt.payload = STR("{\"to\":\"ann@example.org\"}");
+    h.attempt.job.trace = span_root();
+    record_begin(&h);
+    span_scope_add(&h.attempt.scope, &call);
+    span_scope_add(&h.attempt.scope, &well);
+    record_attempt(&h, &end, 1, 1000);
+    assert_str("451 <***>: later;451 <***>: later;;", buf_str(&said));
+    span_setup(0, NULL, NULL);
+    arena_free(&h.arena);
+    schema_free(k.schema);
+    loop_free(rt.loop);
+}
+
 int main(void) {
+    buf_init(&said, 4096);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_record__given_a_call_that_repeats_what_is_personal_then_its_span_has_stars),
         cmocka_unit_test(test_record__given_what_a_type_usually_takes_then_what_takes_four_times_as_long),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    json_setup();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    buf_free(&said);
+    return failed;
 }

@@ -69,6 +69,8 @@ static inline bool span_scope_takes(const struct span_scope *s) { return s != NU
 void span_scope_open(struct span_scope *s, const struct trace *trace, struct arena *a);
 /* A child. Copied, but for strings and links: those are static, or in the scope's arena. Does nothing when closed. */
 void span_scope_add(struct span_scope *s, const struct span *child);
+/* Another text for the message of each span within it that has one: in the scope's arena, too. */
+void span_scope_reword(struct span_scope *s, struct str (*word)(void *arg, struct str message), void *arg);
 /* Its own span and all within it go to the sink, if the trace is sampled or always is set; closed afterwards. True: they went. */
 bool span_scope_close(struct span_scope *s, const struct span *own, bool always);
 
