@@ -23,6 +23,9 @@ struct group {
 
 static void record(const struct group *g, struct err err) {
     const struct trace *of[LIMIT_BATCH];
+    if (!span_is_on()) {
+        return;
+    }
     for (size_t i = 0; i < g->n; i++) {
         of[i] = &g->rows[i]->trace;
     }

@@ -56,6 +56,9 @@ static void on_marked(void *arg, struct err err, const PGresult *res) {
 
 static void record(const struct group *g, struct err err) {
     const struct trace *of[LIMIT_BATCH];
+    if (!span_is_on()) {
+        return;
+    }
     for (size_t i = 0; i < g->n; i++) {
         of[i] = &g->traces[i];
     }

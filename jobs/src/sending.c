@@ -56,9 +56,6 @@ void sending_record(const struct sending *from, struct span_scope *scope) {
 
 void sending_record_call(const char *function, const struct trace *const *of, size_t n, struct mono began, struct err err) {
     char name[NAME_BYTES];
-    if (!span_is_on()) {
-        return;
-    }
     struct span s = {
         .kind = SPAN_CLIENT,
         .name = str_of(name, (size_t)snprintf(name, sizeof name, "FCALL %s", function)),

@@ -18,7 +18,7 @@ struct sending {
 
 /* Into the scope while that is open; otherwise (scope NULL, or its request is gone) at once, if the trace is sampled. */
 void sending_record(const struct sending *from, struct span_scope *scope);
-/* The Function call by which n jobs were put in: part of the first recorded one's sending, linked to the others. */
+/* The Function call by which n jobs were put in: part of the first recorded one's sending, linked to the others. While spans are on. */
 void sending_record_call(const char *function, const struct trace *const *of, size_t n, struct mono began, struct err err);
 
 #endif
