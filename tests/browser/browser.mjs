@@ -159,7 +159,7 @@ export async function busyProcess() {
     const all = await here();
     return all.length === 1 && all;
   });
-  const job = (await api('POST', '/v1/jobs', {type: 'demo.sleep', payload: {ms: 15_000}})).body.id;
+  const job = (await api('POST', '/v1/jobs', {type: 'demo.sleep', payload: {ms: 20_000}})).body.id;
   await until('it runs', async () => (await api('GET', `/v1/workers/${encodeURIComponent(process.process)}/jobs`)).body.items?.some((one) => one.id === job));
   const is = async (wanted) => (await here()).some((one) => one.process === process.process && one.quiet === wanted);
   return {name: process.process, consumer: process.consumer, job, is, others: async () => (await here()).filter((one) => one.consumer !== process.consumer)};

@@ -110,6 +110,26 @@ static void test_http_client__refused_connections_then_all_end_at_once_as_not_se
     tear_down(&the);
 }
 
+static void test_http_client__calls_on_their_way_then_it_is_known_for_whom(void **state) {
+    (void)state;
+    static const struct peer_step deaf[] = {{PEER_ACCEPT, NULL}, {PEER_READ, "\r\n\r\nx"}, {PEER_CLOSE, NULL},
+                                            {PEER_ACCEPT, NULL}, {PEER_READ, "\r\n\r\nx"}, {PEER_CLOSE, NULL},
+                                            {PEER_END, NULL}};
+    static const struct http_client_options one_by_one = {.max_in_flight = 1, .max_waiting = 1};
+    set_up(&the, &one_by_one);
+    peer_start(&the.peer, deaf);
+    for (int i = 0; i < 2; i++) {
+        (void)send_to(&the, "POST", "/", "x", false);
+        assert_string_equal("an answer by HTTP", http_client_waits(the.client, (uint32_t)i + 1));
+    }
+    assert_null(http_client_waits(the.client, 3));
+    run(&the);
+    assert_null(http_client_waits(the.client, 1));
+    assert_null(http_client_waits(the.client, 2));
+    tear_down(&the);
+    peer_stop(&the.peer);
+}
+
 static void test_http_client__a_name_that_does_not_resolve_then_not_sent(void **state) {
     (void)state;
     set_up(&the, NULL);
@@ -410,6 +430,7 @@ int main(void) {
         cmocka_unit_test(test_http_client__a_post_then_wire_and_reply_are_whole),
         cmocka_unit_test(test_http_client__a_failure_then_only_what_was_never_sent_is_called_not_sent),
         cmocka_unit_test(test_http_client__refused_connections_then_all_end_at_once_as_not_sent),
+        cmocka_unit_test(test_http_client__calls_on_their_way_then_it_is_known_for_whom),
         cmocka_unit_test(test_http_client__a_name_that_does_not_resolve_then_not_sent),
         cmocka_unit_test(test_http_client__an_answer_too_large_then_cut),
         cmocka_unit_test(test_http_client__endless_headers_then_given_up),

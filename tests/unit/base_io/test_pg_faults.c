@@ -359,6 +359,33 @@ static void test_pg_faults__close_inside_on_state_then_fine(void **state) {
     loop_free(l);
 }
 
+/* ---- who waits ---- */
+
+static void test_pg_faults__statements_on_their_way_then_it_is_known_for_whom(void **state) {
+    (void)state;
+    struct loop *l = new_loop();
+    struct pg_pool *p = pg_pool_to(l, server_port(server), NULL);
+    const struct pg_value long_enough = pg_text(STR("0.5"));
+    struct pg_outcome slept = {0}, behind = {0};
+    uint32_t before = loop_own(l, 7);
+    pg_exec(p, &nap, &long_enough, 0, 0, note_pg_outcome, &slept);
+    assert_string_equal("nap", pg_pool_waits(p, 7)); /* handed over, */
+    assert_true(wait_until(l, PG_SOON_MS, pg_is_up, p));
+    wait_ms(l, 50);
+    assert_string_equal("nap", pg_pool_waits(p, 7)); /* sent, */
+    (void)loop_own(l, 8);
+    pg_exec(p, &one, NULL, 0, 0, note_pg_outcome, &behind);
+    (void)loop_own(l, before);
+    assert_string_equal("one", pg_pool_waits(p, 8)); /* and behind it */
+    assert_null(pg_pool_waits(p, 9));
+    assert_true(wait_until(l, PG_SOON_MS, pg_has_run, &behind));
+    assert_int_equal(1, slept.runs);
+    assert_null(pg_pool_waits(p, 7));
+    assert_null(pg_pool_waits(p, 8));
+    pg_pool_close(p);
+    loop_free(l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pg_faults__refused_then_down_with_cause),
@@ -374,6 +401,7 @@ int main(void) {
         cmocka_unit_test(test_pg_faults__read_only_then_down),
         cmocka_unit_test(test_pg_faults__no_such_role_then_down_with_the_servers_words),
         cmocka_unit_test(test_pg_faults__close_inside_on_state_then_fine),
+        cmocka_unit_test(test_pg_faults__statements_on_their_way_then_it_is_known_for_whom),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -170,10 +170,13 @@ static void test_retain__changes_of_scale_and_supervisors_then_the_old_ones_go(v
         db.admin,
         "INSERT INTO platform.scale_change (queue, workers, before, pinned, reason, author, at) "
         "SELECT 'default', 1, 2, false, '', '', now() - make_interval(days => d) FROM unnest(ARRAY[5, 35]) d; "
-        "INSERT INTO platform.supervisor SELECT 'h:' || d, 1, 1, '', '[]', now() - make_interval(hours => d) FROM unnest(ARRAY[1, 30]) d");
+        "INSERT INTO platform.supervisor SELECT 'h:' || d, 1, 1, '', '[]', now() - make_interval(hours => d) FROM unnest(ARRAY[1, 30]) d; "
+        "INSERT INTO platform.worker_order (consumer, supervisor, wish, at) SELECT 'c', 'h', 'quiet', now() - make_interval(hours => d) "
+        "FROM unnest(ARRAY[1, 30]) d");
     forget();
     assert_int_equal(1, sql_int(db.admin, "SELECT count(*) FROM platform.scale_change"));
     assert_int_equal(1, sql_int(db.admin, "SELECT count(*) FROM platform.supervisor"));
+    assert_int_equal(1, sql_int(db.admin, "SELECT count(*) FROM platform.worker_order"));
 }
 
 static void test_retain__what_was_counted_for_objectives_then_a_year_stays(void **state) {
