@@ -9,19 +9,9 @@ import uuid
 import pytest
 
 from penstock_ops import ports
-from stack import BUILD, Stack
-from test_cli import Cli, Said, cli_of, enqueued, kill_one
+from stack import BUILD, Cli, Said, enqueued
 
 NOTE = ("demo.note", "-d", '{"text":"x"}')
-
-
-@pytest.fixture(scope="module")
-def cli(tmp_path_factory):
-    stack = Stack(tmp_path_factory.mktemp("forms"))
-    try:
-        yield cli_of(stack.start())
-    finally:
-        stack.stop()
 
 
 # ---- output ----
