@@ -29,22 +29,6 @@ struct detail {
 
 /* ---- the platform's part ---- */
 
-static struct err add_payload(const struct call *c, struct buf *b, const struct job_type *type, struct str text) {
-    json_t *payload;
-    /* Of a type that is not known nobody can say what must be hidden; no JSON: of one that took no care. */
-    if (type == NULL || err_is_set(json_read(text, &payload))) {
-        buf_add_c(b, ",\"payload\":null");
-        return OK;
-    }
-    struct err e = schema_mask(types_payload(c->api->types, type), &payload);
-    if (!err_is_set(e)) {
-        buf_add_c(b, ",\"payload\":");
-        e = json_write(payload, b);
-    }
-    json_decref(payload);
-    return e;
-}
-
 static void add_optional(struct buf *b, const char *name, const PGresult *res, int row, int column) {
     if (!pg_col_null(res, row, column)) {
         job_add_text(b, name, pg_col(res, row, column));
@@ -74,7 +58,8 @@ static struct err write_platform(struct call *c, struct buf *b, const PGresult *
     add_optional(b, "replay_of", res, 0, 10);
     buf_addf(b, ",\"replays\":%.*s", STR_ARG(replays.n > 0 ? replays : STR("[]")));
     add_optional(b, "key", res, 0, 12);
-    return payload.p != NULL ? add_payload(c, b, type, payload) : err_make(ERR_NOMEM, "payload");
+    return payload.p != NULL ? job_add_payload(b, type != NULL ? types_payload(c->api->types, type) : NULL, payload)
+                             : err_make(ERR_NOMEM, "payload");
 }
 
 /* ---- what its root has done ---- */

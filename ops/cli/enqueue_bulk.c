@@ -24,6 +24,7 @@ struct line {
 struct sending {
     const struct options *o;
     FILE *in;
+    const char *name; /* of in */
     struct id_maker ids;
     struct line lines[LINES_MAX]; /* that wait for their answer */
     size_t n, bytes;
@@ -110,7 +111,7 @@ static int fill(struct sending *s) {
     }
     free(line);
     return code == EXIT_SUCCESS && ferror(s->in) != 0
-               ? cli_fail(s->o, EXIT_NO_INPUT, "%.200s cannot be read: %s", s->o->value[OPTION_BULK], strerror(errno))
+               ? cli_fail(s->o, EXIT_NO_INPUT, "%.200s cannot be read: %s", s->name, strerror(errno))
                : code;
 }
 
@@ -259,19 +260,6 @@ static int send_all(struct sending *s, int64_t patience_ms) {
     return code;
 }
 
-/* ---- the command ---- */
-
-static void show_sum(const struct sending *s) {
-    const struct options *o = s->o;
-    if (o->output == OUTPUT_JSON) {
-        (void)printf("{\"enqueued\":%lld,\"replayed\":%lld,\"refused\":%lld}\n", (long long)s->enqueued, (long long)s->replayed,
-                     (long long)s->refused);
-    } else if (!o->quiet && (o->output == OUTPUT_TABLE || o->output == OUTPUT_WIDE)) {
-        (void)printf("%lld jobs enqueued, %lld of them before; %lld lines refused\n", (long long)s->enqueued,
-                     (long long)s->replayed, (long long)s->refused);
-    }
-}
-
 /* Of a file that can be read twice; 0: not known. */
 static int64_t count_lines(FILE *f) {
     int64_t n = 0;
@@ -284,55 +272,64 @@ static int64_t count_lines(FILE *f) {
     return fseek(f, 0, SEEK_SET) == 0 ? n : 0;
 }
 
-static int only_look(struct sending *s) {
-    int code = EXIT_SUCCESS;
-    int64_t n = 0;
-    do {
-        n += (int64_t)s->n;
-        while (s->n > 0) {
-            free(s->lines[--s->n].text);
-        }
-        s->bytes = 0;
-        code = fill(s);
-    } while (code == EXIT_SUCCESS && s->n > 0);
-    if (code == EXIT_SUCCESS) {
-        (void)printf("%lld jobs enqueued, %lld lines refused (dry run)\n", (long long)n, (long long)s->refused);
+static void forget_lines(struct sending *s) {
+    while (s->n > 0) {
+        free(s->lines[--s->n].text);
     }
-    return code != EXIT_SUCCESS ? code : s->refused > 0 ? EXIT_BAD_INPUT : n > 0 ? EXIT_WORK : EXIT_SUCCESS;
+    s->bytes = 0;
 }
 
-static int run(struct sending *s, int64_t wait_ms) {
-    if (s->o->dry_run) {
-        return only_look(s);
+/* What would be sent is counted as enqueued. */
+static int only_look(struct sending *s) {
+    int code = fill(s);
+    while (code == EXIT_SUCCESS && s->n > 0) {
+        s->enqueued += (int64_t)s->n;
+        forget_lines(s);
+        code = fill(s);
     }
-    progress_begin(&s->progress, s->o, "enqueued", s->in == stdin ? 0 : count_lines(s->in));
-    s->moved = clock_mono(&clock_system);
-    int code = send_all(s, wait_ms);
-    show_sum(s);
-    return code == EXIT_SUCCESS && s->refused > 0 ? EXIT_BAD_INPUT : code;
+    return code == EXIT_SUCCESS && s->enqueued > 0 ? EXIT_WORK : code;
+}
+
+int enqueue_lines(const struct options *o, FILE *in, const char *name, int64_t wait_ms, struct enqueue_sum *out) {
+    struct sending *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return cli_fail(o, EXIT_INTERNAL, "out of memory");
+    }
+    *s = (struct sending){.o = o, .in = in, .name = name, .ids = {.clock = &clock_system}, .moved = clock_mono(&clock_system)};
+    buf_init(&s->why, CLI_LINE_BYTES);
+    progress_begin(&s->progress, o, "enqueued", in == stdin ? 0 : count_lines(in));
+    int code = o->dry_run ? only_look(s) : send_all(s, wait_ms);
+    *out = (struct enqueue_sum){s->enqueued, s->replayed, s->refused};
+    forget_lines(s);
+    buf_free(&s->why);
+    free(s);
+    return (code == EXIT_SUCCESS || code == EXIT_WORK) && out->refused > 0 ? EXIT_BAD_INPUT : code;
+}
+
+/* ---- the command ---- */
+
+static void show_sum(const struct options *o, const struct enqueue_sum *sum) {
+    if (o->output == OUTPUT_JSON) {
+        (void)printf("{\"enqueued\":%lld,\"replayed\":%lld,\"refused\":%lld}\n", (long long)sum->enqueued,
+                     (long long)sum->replayed, (long long)sum->refused);
+    } else if (!o->quiet && (o->output == OUTPUT_TABLE || o->output == OUTPUT_WIDE)) {
+        (void)printf("%lld jobs enqueued, %lld of them before; %lld lines refused%s\n", (long long)sum->enqueued,
+                     (long long)sum->replayed, (long long)sum->refused, o->dry_run ? " (dry run)" : "");
+    }
 }
 
 int enqueue_bulk(const struct options *o, int64_t wait_ms) {
     const char *name = o->value[OPTION_BULK];
     bool is_stdin = strcmp(name, "-") == 0;
-    struct sending *s = calloc(1, sizeof *s);
     FILE *in = is_stdin ? stdin : fopen(name, "re");
-    int code;
-    if (s == NULL || in == NULL) {
-        code = s == NULL ? cli_fail(o, EXIT_INTERNAL, "out of memory")
-                         : cli_fail(o, EXIT_NO_INPUT, "%.200s cannot be read: %s", name, strerror(errno));
-    } else {
-        *s = (struct sending){.o = o, .in = in, .ids = {.clock = &clock_system}};
-        buf_init(&s->why, CLI_LINE_BYTES);
-        code = run(s, wait_ms);
-        while (s->n > 0) {
-            free(s->lines[--s->n].text);
-        }
-        buf_free(&s->why);
+    struct enqueue_sum sum = {0};
+    if (in == NULL) {
+        return cli_fail(o, EXIT_NO_INPUT, "%.200s cannot be read: %s", name, strerror(errno));
     }
-    if (in != NULL && !is_stdin) {
+    int code = enqueue_lines(o, in, name, wait_ms, &sum);
+    show_sum(o, &sum);
+    if (!is_stdin) {
         (void)fclose(in);
     }
-    free(s);
     return code;
 }

@@ -1,4 +1,4 @@
-"""penstock enqueue --bulk: many jobs from lines, through refusals for a time and lost connections, each once."""
+"""Many jobs from lines: penstock enqueue --bulk, through refusals for a time and lost connections, each once; penstock dlq import."""
 import json
 import os
 import pty
@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from penstock_ops import ports
-from stack import BUILD, WAIT_S, Client, new_key
+from stack import BUILD, WAIT_S, Client, kill_one, new_key
 from test_cli_weather import answering
 
 
@@ -32,7 +32,7 @@ def file(tmp_path):
 def test_lines_become_jobs_and_the_same_file_again_adds_none(cli, made, file):
     run = new_key()
     path = file([line(n, key=f"{run}-{n}", deadline_ms=3600000) for n in range(1201)])  # more than two requests
-    assert cli("enqueue", "--bulk", path, "--dry-run", code=2).out == "1201 jobs enqueued, 0 lines refused (dry run)\n"
+    assert cli("enqueue", "--bulk", path, "--dry-run", code=2).out == "1201 jobs enqueued, 0 of them before; 0 lines refused (dry run)\n"
     assert notes(made, "%note%") == 0
     assert cli("enqueue", "--bulk", path).out == "1201 jobs enqueued, 0 of them before; 0 lines refused\n"
     assert cli("enqueue", "--bulk", path, "-o", "json").json == {"enqueued": 1201, "replayed": 1201, "refused": 0}
@@ -108,3 +108,51 @@ def test_a_terminal_sees_a_bar(cli, file):
         pass
     os.close(ours)
     assert done.wait(WAIT_S) == 0 and b"enqueued" in seen and b"/1500" in seen, seen
+
+
+# ---- dlq import ----
+
+
+def test_what_was_exported_and_put_away_is_dead_again(cli, made, tmp_path):
+    jobs = [kill_one(cli) for _ in range(3)]
+    export = tmp_path / "dead.ndjson"
+    export.write_text(cli("dlq", "export", "--queue", "default").out, encoding="utf-8")
+    rows = {row["id"]: row for row in map(json.loads, export.read_text().splitlines())}
+    assert all(rows[job]["payload"] == {"permanent": True} for job in jobs)
+    cli("dlq", "discard", *jobs[:2], "--queue", "default")
+    others = len(rows) - 2
+    said = f"2 dead jobs restored, {others} left as they were, 0 enqueued anew"
+    assert cli("dlq", "import", str(export), "--dry-run", code=2).out == said + " (dry run)\n"
+    assert cli("dlq", "import", str(export), "--reason", "still needed").out == said + "\n"
+    assert set(cli("dlq", "list", "--limit", "500", "-q").out.split()) >= set(jobs)
+    assert cli("dlq", "import", "-", "-o", "json", stdin=export.read_text()).json == {
+        "restored": 0, "left": len(rows), "enqueued": 0, "replayed": 0, "refused": 0}
+    audit = cli("audit", "list", "--action", "dlq.restore", "-o", "json").json["items"]
+    assert audit[0]["detail"]["reason"] == "still needed" and audit[0]["detail"]["jobs"] == 2
+
+
+def test_what_is_not_kept_any_more_is_enqueued_anew_once(cli, made, tmp_path):
+    kept, lost, masked = (kill_one(cli) for _ in range(3))
+    rows = [json.loads(row) for row in cli("dlq", "export").out.splitlines()]
+    rows = [row for row in rows if row["id"] in (kept, lost, masked)]
+    for row in rows:
+        row["payload"] = {"until": 0} if row["id"] == lost else {"token": "***"}
+    made.sql("DELETE FROM platform.dead_job WHERE id = ANY(%s::uuid[])", [lost, masked])
+    made.sql("DELETE FROM platform.job WHERE id = ANY(%s::uuid[])", [lost, masked])
+    export = tmp_path / "dead.ndjson"
+    export.write_text("\n".join(map(json.dumps, rows)) + "\nno line\n", encoding="utf-8")
+    command = [str(BUILD / "penstock"), "dlq", "import", str(export), "-o", "json"]
+    assert json.loads(subprocess.run(command, env=cli.env, capture_output=True, check=False).stdout)["left"] == 3
+    for replayed in 0, 1:
+        said = subprocess.run([*command, "--enqueue"], env=cli.env, capture_output=True, text=True, check=False)
+        assert json.loads(said.stdout) == {"restored": 0, "left": 1, "enqueued": 1, "replayed": replayed, "refused": 2}, said.stderr
+        assert said.returncode == 65 and said.stderr.count("\n") == 2 and "not shown" in said.stderr and "line 4" in said.stderr
+    assert made.sql("SELECT count(*) FROM platform.idempotency i JOIN platform.job j ON j.id = i.job_id WHERE i.key = %s AND j.type = 'demo.fail'", f"dlq:{lost}") == [(1,)]
+
+
+def test_an_import_that_cannot_be_read(cli, tmp_path):
+    cli("dlq", "import", "/nonexistent", code=66)
+    cli("dlq", "import", code=64)
+    cli("dlq", "import", "-", "--wait", "x", code=64)
+    assert cli("dlq", "import", "-", stdin="").out == "0 dead jobs restored, 0 left as they were, 0 enqueued anew\n"
+    cli("dlq", "import", "-", code=66, stdin=json.dumps({"id": new_key(), "queue": "nope", "type": "demo.fail"}))
