@@ -78,6 +78,7 @@ def api(stage: Stage, r: redis.Redis) -> None:
     s.enqueue(new_job(), b"k" * 16, b"b" * 16)
     s.enqueue(new_job(), due=due - 1)
     s.call("due_now", stage.jobs[10])
+    s.call("snooze", stage.jobs[11], 1)
     s.call("cancel", stage.jobs[8], 1, b"cancelled 409 {}")
     s.call("cancel", stage.jobs[3], 1, b"cancelled 409 {}")
     s.call("depth")

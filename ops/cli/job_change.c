@@ -1,7 +1,19 @@
-/* penstock job edit: a dead job with another payload, the whole of it or what is to change. */
+/* penstock job edit: a dead job with another payload, the whole of it or what is to change. penstock job snooze: a delayed one at another time. */
 #include "cli.h"
 #include "payload.h"
 #include "show.h"
+#include "text.h"
+
+enum { BODY_MAX_BYTES = 4096 };
+
+static void add_reason(const struct options *o, struct buf *out) {
+    if (o->value[OPTION_REASON] != NULL) {
+        buf_add_c(out, ",\"reason\":");
+        json_add_string(out, str_c(o->value[OPTION_REASON]));
+    }
+}
+
+/* ---- edit ---- */
 
 static int make_body(const struct options *o, enum option_id which, struct buf *out) {
     struct buf data;
@@ -9,10 +21,7 @@ static int make_body(const struct options *o, enum option_id which, struct buf *
     int code = payload_read(o, which, &data);
     buf_addf(out, "{\"%s\":", which == OPTION_PATCH ? "patch" : "payload");
     buf_add(out, buf_str(&data));
-    if (o->value[OPTION_REASON] != NULL) {
-        buf_add_c(out, ",\"reason\":");
-        json_add_string(out, str_c(o->value[OPTION_REASON]));
-    }
+    add_reason(o, out);
     buf_add_char(out, '}');
     buf_free(&data);
     return code == EXIT_SUCCESS && err_is_set(buf_status(out)) ? cli_fail(o, EXIT_BAD_INPUT, "--reason is too long") : code;
@@ -46,6 +55,33 @@ int cli_job_edit(const struct options *o) {
     if (code == EXIT_SUCCESS) {
         code = edit(o, buf_str(&body));
     }
+    buf_free(&body);
+    return code;
+}
+
+/* ---- snooze ---- */
+
+int cli_job_snooze(const struct options *o) {
+    const char *until = o->value[OPTION_UNTIL], *wait = o->value[OPTION_FOR];
+    int64_t ms = 0;
+    struct buf body;
+    if ((until == NULL) == (wait == NULL) || (wait != NULL && !text_duration(str_c(wait), &ms))) {
+        return cli_fail(o, EXIT_USAGE, "say until when: --until 2026-11-28T21:13:34Z, or --for 2h");
+    }
+    buf_init(&body, BODY_MAX_BYTES);
+    if (until != NULL) {
+        buf_add_c(&body, "{\"due_at\":");
+        json_add_string(&body, str_c(until));
+    } else {
+        buf_addf(&body, "{\"delay_ms\":%lld", (long long)ms);
+    }
+    add_reason(o, &body);
+    buf_add_char(&body, '}');
+    const struct client_request r = {
+        .method = "POST", .path = {"/v1/jobs/", o->args[0], "/snooze"}, .body = buf_str(&body), .timeout_ms = o->timeout_ms};
+    int code = err_is_set(buf_status(&body)) ? cli_fail(o, EXIT_BAD_INPUT, "--reason is too long")
+               : o->dry_run                  ? show_dry(o, &r, "job", o->args[0], "snoozed", "delayed")
+                                             : show_changed(o, &r, "job", o->args[0], "snoozed");
     buf_free(&body);
     return code;
 }
