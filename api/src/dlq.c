@@ -16,11 +16,12 @@ enum { LIST_BYTES_MAX = 8 << 20, PAYLOADS_MOST = 64 /* in a page; each may have 
 static const struct pg_stmt list_stmt = {
     "api.dlq",
     "SELECT id, root_id, generation, class, tenant, queue, type, type_version, attempts, errors, fingerprint, "
-    "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32), release, CASE WHEN $6::bool THEN payload END FROM platform.queue q CROSS JOIN LATERAL "
-    "(SELECT * FROM platform.dead_job WHERE queue = q.name AND replayed_at IS NULL AND discarded_at IS NULL "
-    "AND ($1::text IS NULL OR tenant = $1) AND ($5::text IS NULL OR fingerprint = $5) AND ($4::uuid IS NULL OR (died_at, id) < (SELECT died_at, id FROM platform.dead_job "
-    "WHERE id = $4)) ORDER BY died_at DESC, id DESC LIMIT $3::int) d WHERE ($2::text IS NULL OR q.name = $2) "
-    "ORDER BY died_at DESC, id DESC LIMIT $3::int",
+    "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32), release, payload FROM platform.queue q CROSS JOIN LATERAL "
+    "(SELECT id, root_id, generation, class, tenant, queue, type, type_version, attempts, errors, fingerprint, died_at, traceparent, release, "
+    "CASE WHEN $6::bool THEN payload END AS payload FROM platform.dead_job WHERE queue = q.name AND replayed_at IS NULL AND discarded_at IS NULL "
+    "AND ($1::text IS NULL OR tenant = $1) AND ($5::text IS NULL OR fingerprint = $5) AND ($4::uuid IS NULL OR (died_at, id) < "
+    "(SELECT died_at, id FROM platform.dead_job WHERE id = $4)) ORDER BY died_at DESC, id DESC LIMIT $3::int) d "
+    "WHERE ($2::text IS NULL OR q.name = $2) ORDER BY died_at DESC, id DESC LIMIT $3::int",
     6,
 };
 

@@ -90,6 +90,11 @@ class Stack:
     def redis_client(self) -> redis.Redis:
         return redis.Redis.from_url(self.redis.admin_url, socket_timeout=5)
 
+    def is_empty(self, queue: str) -> bool:
+        """Nothing waits, runs or is delayed in its first shard."""
+        r, shard = self.redis_client(), f"pen:{{{queue}:0}}"
+        return r.xlen(f"{shard}:s") == 0 and r.zcard(f"{shard}:d") == 0
+
 
 class Client:
     """Requests to one API, with one key or none."""

@@ -30,11 +30,6 @@ def stack(tmp_path_factory):
 
 
 @pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
-
-
-@pytest.fixture
 def limit(stack, client):
     """limit(max_drain_s=…, slots=…) of the queue, until the end of the test."""
     def change(**values: int) -> None:
