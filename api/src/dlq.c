@@ -6,8 +6,9 @@
 #include "handlers.h"
 #include "replay.h"
 #include "server.h"
+#include "types.h"
 
-enum { LIST_BYTES_MAX = 4 << 20 };
+enum { LIST_BYTES_MAX = 8 << 20, PAYLOADS_MOST = 64 /* in a page; each may have 64 KiB */ };
 
 /* ---- GET /v1/dlq ---- */
 
@@ -15,16 +16,24 @@ enum { LIST_BYTES_MAX = 4 << 20 };
 static const struct pg_stmt list_stmt = {
     "api.dlq",
     "SELECT id, root_id, generation, class, tenant, queue, type, type_version, attempts, errors, fingerprint, "
-    "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32), release FROM platform.queue q CROSS JOIN LATERAL "
-    "(SELECT * FROM platform.dead_job WHERE queue = q.name AND replayed_at IS NULL AND discarded_at IS NULL "
-    "AND ($1::text IS NULL OR tenant = $1) AND ($5::text IS NULL OR fingerprint = $5) AND ($4::uuid IS NULL OR (died_at, id) < (SELECT died_at, id FROM platform.dead_job "
-    "WHERE id = $4)) ORDER BY died_at DESC, id DESC LIMIT $3::int) d WHERE ($2::text IS NULL OR q.name = $2) "
-    "ORDER BY died_at DESC, id DESC LIMIT $3::int",
-    5,
+    "(extract(epoch FROM died_at) * 1000)::bigint, substr(traceparent, 4, 32), release, payload FROM platform.queue q CROSS JOIN LATERAL "
+    "(SELECT id, root_id, generation, class, tenant, queue, type, type_version, attempts, errors, fingerprint, died_at, traceparent, release, "
+    "CASE WHEN $6::bool THEN payload END AS payload FROM platform.dead_job WHERE queue = q.name AND replayed_at IS NULL AND discarded_at IS NULL "
+    "AND ($1::text IS NULL OR tenant = $1) AND ($5::text IS NULL OR fingerprint = $5) AND ($4::uuid IS NULL OR (died_at, id) < "
+    "(SELECT died_at, id FROM platform.dead_job WHERE id = $4)) ORDER BY died_at DESC, id DESC LIMIT $3::int) d "
+    "WHERE ($2::text IS NULL OR q.name = $2) ORDER BY died_at DESC, id DESC LIMIT $3::int",
+    6,
 };
 
+static struct err add_payload(struct call *c, struct buf *b, const PGresult *res, int row) {
+    const struct job_type *type = registry_type(c->api->rt->registry, pg_col(res, row, 6), NULL);
+    struct str payload = pg_col_bytes(res, row, 14, &c->arena);
+    return payload.p != NULL ? job_add_payload(b, type != NULL ? types_payload(c->api->types, type) : NULL, payload)
+                             : err_make(ERR_NOMEM, "payload");
+}
+
 static void write_dead(struct call *c, struct buf *b, const PGresult *res, int row) {
-    (void)c;
+    struct err err = OK;
     buf_addf(b, "{\"id\":\"%.*s\",\"root_id\":\"%.*s\",\"generation\":%lld", STR_ARG(pg_col(res, row, 0)),
              STR_ARG(pg_col(res, row, 1)), (long long)pg_col_int(res, row, 2));
     job_add_text(b, "durability", pg_col(res, row, 3));
@@ -39,7 +48,11 @@ static void write_dead(struct call *c, struct buf *b, const PGresult *res, int r
     if (!pg_col_null(res, row, 13)) {
         job_add_text(b, "release", pg_col(res, row, 13));
     }
+    if (!pg_col_null(res, row, 14)) {
+        err = add_payload(c, b, res, row);
+    }
     buf_add_char(b, '}');
+    b->failed = b->failed != ERR_NONE ? b->failed : err.code;
 }
 
 static void on_dead(struct call *c, const PGresult *res) {
@@ -49,12 +62,23 @@ static void on_dead(struct call *c, const PGresult *res) {
 }
 
 void handle_dlq_list(struct call *c) {
-    const struct page *p = call_page(c);
-    if (p != NULL) {
-        const struct pg_value values[] = {call_tenant(c), pg_text_or_null(http_query(c->req, "queue")), p->rows, p->after,
-                                          pg_text_or_null(http_query(c->req, "fingerprint"))};
-        call_query(c, &list_stmt, values, on_dead);
+    struct page *p = call_page(c);
+    struct str payload = http_query(c->req, "payload");
+    if (p == NULL) {
+        return;
     }
+    if (payload.p != NULL && !str_is(payload, "true")) {
+        call_problem(c, PROBLEM_BAD_PARAMETER, "payload must be true, or left out");
+        return;
+    }
+    if (payload.p != NULL && p->limit > PAYLOADS_MOST) {
+        p->limit = PAYLOADS_MOST;
+        p->rows = pg_int(p->limit, p->rows_text);
+    }
+    const struct pg_value values[] = {
+        call_tenant(c), pg_text_or_null(http_query(c->req, "queue")),       p->rows,
+        p->after,       pg_text_or_null(http_query(c->req, "fingerprint")), pg_text(payload.p != NULL ? payload : STR("false"))};
+    call_query(c, &list_stmt, values, on_dead);
 }
 
 /* ---- POST /v1/jobs/{id}/retry ---- */

@@ -1,6 +1,7 @@
 #include "job_row.h"
 
 #include <base/json.h>
+#include <base/schema.h>
 #include <math.h>
 
 bool job_row_read(const PGresult *res, int row, int first, struct arena *a, struct job_row *out) {
@@ -60,6 +61,22 @@ void job_add_time(struct buf *b, const char *name, struct wall t) {
         wall_text(t, text);
         ADD(b, ",\"", name, "\":\"", text, "\"");
     }
+}
+
+struct err job_add_payload(struct buf *b, const struct schema *schema, struct str text) {
+    json_t *payload;
+    /* Of a type that is not known nobody can say what must be hidden; no JSON: of one that took no care. */
+    if (schema == NULL || err_is_set(json_read(text, &payload))) {
+        buf_add_c(b, ",\"payload\":null");
+        return OK;
+    }
+    struct err e = schema_mask(schema, &payload);
+    if (!err_is_set(e)) {
+        buf_add_c(b, ",\"payload\":");
+        e = json_write(payload, b);
+    }
+    json_decref(payload);
+    return e;
 }
 
 static void add_trace(struct buf *b, const struct trace *t) {

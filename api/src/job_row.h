@@ -58,5 +58,7 @@ void job_write(struct buf *b, const struct job_row *j, struct str state, struct 
 void job_add_time(struct buf *b, const char *name, struct wall t); /* ,"name":"…" unless 0 */
 void job_add_text(struct buf *b, const char *name, struct str value);
 void job_add_uuid(struct buf *b, const char *name, struct uuid id);
+/* ,"payload":… with stars where the schema of its type says so; null where nobody can say: schema NULL, or a text that is no JSON. */
+MUST struct err job_add_payload(struct buf *b, const struct schema *schema, struct str text);
 
 #endif

@@ -1,12 +1,12 @@
-/* GET /v1/jobs/{id}/detail: a job for people. What the platform keeps of it, and what its root has done (deeds.h). */
+/* GET /v1/jobs/{id}/detail: a job for people. What the platform keeps of it, and what its root has done (jobs/deeds.h). */
 #include <base/json.h>
+#include <jobs/deeds.h>
 
-#include "deeds.h"
 #include "handlers.h"
 #include "server.h"
 #include "types.h"
 
-enum { DETAIL_BYTES_MAX = 1 << 20 };
+enum { DETAIL_BYTES_MAX = 1 << 20, DEEDS_BYTES_MAX = 256 * 1024 };
 
 static const struct pg_stmt detail_stmt = {
     "api.job_detail",
@@ -22,30 +22,16 @@ static const struct pg_stmt detail_stmt = {
 
 struct detail {
     struct deeds deeds;
+    struct call *call;
     struct str platform; /* its part of the body, in the arena */
+    struct buf effects, calls;
 };
 
 /* ---- the platform's part ---- */
 
-static struct err add_payload(const struct call *c, struct buf *b, const struct job_type *type, struct str text) {
-    json_t *payload;
-    /* Of a type that is not known nobody can say what must be hidden; no JSON: of one that took no care. */
-    if (type == NULL || err_is_set(json_read(text, &payload))) {
-        buf_add_c(b, ",\"payload\":null");
-        return OK;
-    }
-    struct err e = schema_mask(types_payload(c->api->types, type), &payload);
-    if (!err_is_set(e)) {
-        buf_add_c(b, ",\"payload\":");
-        e = json_write(payload, b);
-    }
-    json_decref(payload);
-    return e;
-}
-
-static void add_optional(struct buf *b, const char *name, const PGresult *res, int column) {
-    if (!pg_col_null(res, 0, column)) {
-        job_add_text(b, name, pg_col(res, 0, column));
+static void add_optional(struct buf *b, const char *name, const PGresult *res, int row, int column) {
+    if (!pg_col_null(res, row, column)) {
+        job_add_text(b, name, pg_col(res, row, column));
     }
 }
 
@@ -63,34 +49,75 @@ static struct err write_platform(struct call *c, struct buf *b, const PGresult *
         buf_addf(b, ",\"attempts\":%lld", (long long)pg_col_int(res, 0, 3));
     }
     buf_addf(b, ",\"errors\":%.*s", STR_ARG(errors.n > 0 ? errors : STR("[]")));
-    add_optional(b, "fingerprint", res, 5);
-    add_optional(b, "release", res, 13);
+    add_optional(b, "fingerprint", res, 0, 5);
+    add_optional(b, "release", res, 0, 13);
     job_add_time(b, "died_at", (struct wall){pg_col_int(res, 0, 6)});
     job_add_time(b, "replayed_at", (struct wall){pg_col_int(res, 0, 7)});
     job_add_time(b, "discarded_at", (struct wall){pg_col_int(res, 0, 8)});
     job_add_text(b, "trace_id", pg_col(res, 0, 9));
-    add_optional(b, "replay_of", res, 10);
+    add_optional(b, "replay_of", res, 0, 10);
     buf_addf(b, ",\"replays\":%.*s", STR_ARG(replays.n > 0 ? replays : STR("[]")));
-    add_optional(b, "key", res, 12);
-    return payload.p != NULL ? add_payload(c, b, type, payload) : err_make(ERR_NOMEM, "payload");
+    add_optional(b, "key", res, 0, 12);
+    return payload.p != NULL ? job_add_payload(b, type != NULL ? types_payload(c->api->types, type) : NULL, payload)
+                             : err_make(ERR_NOMEM, "payload");
+}
+
+/* ---- what its root has done ---- */
+
+static void add_effect(struct deeds *d, const PGresult *res, int row) {
+    struct buf *b = &((struct detail *)d->arg)->effects;
+    buf_add_c(b, b->n > 0 ? ",{\"step\":" : "{\"step\":");
+    json_add_string(b, pg_col(res, row, 0));
+    job_add_text(b, "outcome", pg_col(res, row, 1));
+    buf_addf(b, ",\"generation\":%lld,\"status\":%lld", (long long)pg_col_int(res, row, 2), (long long)pg_col_int(res, row, 3));
+    job_add_time(b, "at", (struct wall){pg_col_int(res, row, 4)});
+    buf_add_char(b, '}');
+}
+
+static void add_call(struct deeds *d, const PGresult *res, int row) {
+    struct buf *b = &((struct detail *)d->arg)->calls;
+    buf_add_c(b, b->n > 0 ? ",{\"kind\":" : "{\"kind\":");
+    json_add_string(b, pg_col(res, row, 0));
+    job_add_text(b, "state", pg_col(res, row, 1));
+    job_add_time(b, "at", (struct wall){pg_col_int(res, row, 2)});
+    add_optional(b, "reference", res, row, 3);
+    buf_add_char(b, '}');
 }
 
 static void on_deeds(struct deeds *deeds, struct err err) {
-    struct call *c = deeds->call;
-    const struct detail *d = c->state;
+    struct detail *d = deeds->arg;
+    struct call *c = d->call;
     struct buf b;
+    err = err_is_set(err) ? err : err_is_set(buf_status(&d->effects)) ? buf_status(&d->effects) : buf_status(&d->calls);
     buf_init(&b, 2 * DETAIL_BYTES_MAX);
     buf_add(&b, d->platform);
-    buf_add_char(&b, ',');
-    buf_add(&b, buf_str(&deeds->json));
-    buf_add_char(&b, '}');
+    buf_add_c(&b, ",\"effects\":[");
+    buf_add(&b, buf_str(&d->effects));
+    buf_add_c(&b, "],\"calls\":[");
+    buf_add(&b, buf_str(&d->calls));
+    buf_add_c(&b, "]}");
     if (err_is_set(err)) {
         call_fail(c, err);
     } else {
         call_json(c, 200, &b);
     }
     buf_free(&b);
-    buf_free(&deeds->json);
+    buf_free(&d->effects);
+    buf_free(&d->calls);
+    call_release(c);
+}
+
+static void read_deeds(struct call *c, struct detail *d) {
+    d->call = c;
+    d->deeds.rt = c->api->rt;
+    d->deeds.on_effect = add_effect;
+    d->deeds.on_call = add_call;
+    d->deeds.done = on_deeds;
+    d->deeds.arg = d;
+    buf_init(&d->effects, DEEDS_BYTES_MAX);
+    buf_init(&d->calls, DEEDS_BYTES_MAX);
+    call_hold(c);
+    deeds_read(&d->deeds);
 }
 
 static void on_detail(struct call *c, const PGresult *res) {
@@ -109,9 +136,7 @@ static void on_detail(struct call *c, const PGresult *res) {
         call_fail(c, err_is_set(e) ? e : err_make(ERR_NOMEM, "job"));
         return;
     }
-    d->deeds.call = c;
-    d->deeds.done = on_deeds;
-    deeds_read(&d->deeds);
+    read_deeds(c, d);
 }
 
 void handle_jobs_detail(struct call *c) {

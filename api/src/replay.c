@@ -1,10 +1,8 @@
 #include "replay.h"
 
-#include <base/crypto.h>
 #include <base/json.h>
 #include <base/metrics.h>
-#include <queues/enqueue.h>
-#include <queues/envelope.h>
+#include <jobs/revive.h>
 
 #include "handlers.h"
 #include "server.h"
@@ -25,7 +23,7 @@ enum { IDS_BYTES_MAX = 64 * 1024, PARAMS = 9 };
     AUDIT_CTE(source, p1, p2, "'job.replay'", p3, \
               "jsonb_build_object('reason', " p4 "::text, 'jobs', (SELECT jsonb_agg(id) FROM " source "))")
 #define AUDIT_JOURNAL AUDIT("u", "$5", "$6", "$7", "$8")
-#define AUDIT_STREAM AUDIT("d", "$2", "$3", "$4", "$5")
+#define AUDIT_STREAM AUDIT("d", "$3", "$4", "$5", "$6")
 
 static const struct pg_stmt journal_stmt = {
     "api.replay_journal",
@@ -41,39 +39,19 @@ static const struct pg_stmt journal_stmt = {
 
 static const struct pg_stmt stream_stmt = {
     "api.replay_stream",
-    "SELECT id, root_id, generation + 1, tenant, queue, type, type_version, payload, traceparent FROM (" PICK_STREAM ") p",
+    "SELECT " REVIVE_COLUMNS " FROM (" PICK_STREAM ") p",
     5,
 };
 
-/* One that has died again meanwhile, in a newer generation, stays. */
 static const struct pg_stmt mark_stmt = {
     "api.replay_mark",
-    "WITH d AS (UPDATE platform.dead_job d SET replayed_at = now() FROM unnest($1::uuid[], $6::int[]) AS r(id, generation) "
-    "WHERE d.id = r.id AND d.generation = r.generation - 1 AND d.class = 'stream' AND d.replayed_at IS NULL RETURNING d.id), " AUDIT_STREAM
-    " SELECT count(*) FROM d",
+    "WITH " REVIVE_MARK ", " AUDIT_STREAM " SELECT count(*) FROM d",
     6,
 };
 
 static struct str target(const struct replay *r) { return r->queue.p != NULL ? r->queue : STR("job"); }
 
-static void took(struct replay *r, struct uuid id, uint32_t generation, struct str queue, struct str type) {
-    char names[2][LIMIT_NAME_BYTES + 1];
-    (void)str_copy_c(queue, names[0], sizeof names[0]);
-    (void)str_copy_c(type, names[1], sizeof names[1]);
-    metric_inc(M_JOBS_ENQUEUED, names[0], names[1], "replay");
-    r->jobs[r->n++] = (struct replayed){id, generation};
-}
-
 /* ---- stream class ---- */
-
-/* One entry on its way. In the call's arena. */
-struct entering {
-    struct replay *replay;
-    struct uuid id;
-    uint32_t generation;
-    struct str queue, type;
-    bool entered;
-};
 
 static void on_marked(struct call *c, const PGresult *res) {
     (void)res;
@@ -96,8 +74,12 @@ static void mark(struct replay *r, size_t from) {
     pg_array_end(&ids);
     pg_array_end(&generations);
     const struct pg_value values[] = {
-        pg_text(buf_str(&ids)), pg_text(str_c(c->who.tenant)),  pg_text(str_c(c->who.author)), pg_text(target(r)),
-        pg_text(r->reason),     pg_text(buf_str(&generations)),
+        pg_text(buf_str(&ids)),
+        pg_text(buf_str(&generations)),
+        pg_text(str_c(c->who.tenant)),
+        pg_text(str_c(c->who.author)),
+        pg_text(target(r)),
+        pg_text(r->reason),
     };
     if (err_is_set(buf_status(&ids)) || err_is_set(buf_status(&generations))) {
         call_fail(c, err_make(ERR_NOMEM, "replay"));
@@ -123,63 +105,29 @@ static void left_one(struct replay *r) {
     }
 }
 
-static void on_entered(void *arg, struct err err, const struct queue_entered *verdicts, size_t n) {
-    struct entering *e = arg;
-    struct replay *r = e->replay;
+static void on_revived(struct revival *v) {
+    struct replay *r = v->arg;
     struct call *c = r->call;
-    if (!err_is_set(err) && n == 1 && (verdicts[0].verdict == QUEUE_ACCEPTED || verdicts[0].verdict == QUEUE_KNOWN)) {
-        took(r, e->id, e->generation, e->queue, e->type);
+    if (v->entered) {
+        r->jobs[r->n++] = (struct replayed){v->id, v->generation};
     }
     left_one(r);
     call_release(c);
 }
 
-static bool read_dead(const PGresult *res, int row, struct arena *a, struct envelope *out, struct str *out_payload) {
-    struct envelope e = {
-        .schema_version = (uint16_t)pg_col_int(res, row, 6),
-        .generation = (uint32_t)pg_col_int(res, row, 2),
-        .tenant = pg_col(res, row, 3),
-        .type = pg_col(res, row, 5),
-    };
-    struct str payload = pg_col_bytes(res, row, 7, a);
-    if (!pg_col_uuid(res, row, 0, &e.id) || !pg_col_uuid(res, row, 1, &e.root) || payload.p == NULL) {
-        return false;
-    }
-    if (!trace_parse(pg_col(res, row, 8), &e.trace)) {
-        e.trace = trace_new();
-    }
-    *out = e;
-    *out_payload = payload;
-    return true;
-}
-
 static void enter_one(struct replay *r, const PGresult *res, int row) {
     struct call *c = r->call;
-    struct entering *e = ARENA_NEW(&c->arena, struct entering);
-    const struct queue_info *q = queue_table_find(c->api->rt->queues, pg_col(res, row, 4));
-    struct envelope header;
-    struct queue_item item = {.payload = STR_NONE};
-    uint8_t bytes[ENVELOPE_MAX_BYTES], hash[SHA256_BYTES];
-    if (e == NULL || q == NULL || !read_dead(res, row, &c->arena, &header, &item.payload)) {
+    struct revival *v = ARENA_NEW(&c->arena, struct revival);
+    if (v == NULL) {
         return;
     }
-    unsigned shard = id_job_place(header.id).shard;
-    const struct str parts[] = {STR("replay"), str_of(header.id.b, sizeof header.id.b),
-                                str_of(&header.generation, sizeof header.generation)};
-    if (shard >= q->shards_n || err_is_set(sha256_parts(parts, 3, hash))) {
-        return;
-    }
-    *e = (struct entering){.replay = r,
-                           .id = header.id,
-                           .generation = header.generation,
-                           .queue = str_c(q->name),
-                           .type = arena_str(&c->arena, header.type)};
-    item.header = str_of(bytes, envelope_encode(&header, bytes));
-    item.key_hash = str_of(hash, KEY_HASH_BYTES);
-    item.body_hash = str_of(hash, BODY_HASH_BYTES);
+    *v = (struct revival){.done = on_revived, .arg = r};
     r->entering++;
     call_hold(c);
-    queue_enter(&c->api->rt->redis, q->shards[shard], q->max_depth, &item, 1, on_entered, e);
+    if (!revive(v, c->api->rt, &c->arena, res, row)) {
+        r->entering--;
+        call_release(c);
+    }
 }
 
 static void on_stream(struct call *c, const PGresult *res) {
@@ -193,13 +141,21 @@ static void on_stream(struct call *c, const PGresult *res) {
 
 /* ---- journal class ---- */
 
+static void took(struct replay *r, const PGresult *res, int row) {
+    char queue[LIMIT_NAME_BYTES + 1], type[LIMIT_NAME_BYTES + 1];
+    struct uuid id;
+    if (pg_col_uuid(res, row, 0, &id)) {
+        (void)str_copy_c(pg_col(res, row, 2), queue, sizeof queue);
+        (void)str_copy_c(pg_col(res, row, 3), type, sizeof type);
+        metric_inc(M_JOBS_ENQUEUED, queue, type, "replay");
+        r->jobs[r->n++] = (struct replayed){id, (uint32_t)pg_col_int(res, row, 1)};
+    }
+}
+
 static void on_journal(struct call *c, const PGresult *res) {
     struct replay *r = c->state;
     for (int row = 0; row < PQntuples(res) && r->n < r->limit; row++) {
-        struct uuid id;
-        if (pg_col_uuid(res, row, 0, &id)) {
-            took(r, id, (uint32_t)pg_col_int(res, row, 1), pg_col(res, row, 2), pg_col(res, row, 3));
-        }
+        took(r, res, row);
     }
     if (r->n == r->limit) {
         r->done(r);

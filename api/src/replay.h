@@ -1,6 +1,5 @@
 /* Dead jobs back to life. Journal class: one transaction makes the row wait again in a newer generation, and the relay places it.
- * Stream class: a new entry in a newer generation, once per generation and hour by the shard's own dedupe; then dead_job is marked, so
- * that a crash in between leaves a job that can be asked for again, not one that is lost. */
+ * Stream class: jobs/revive.h. */
 #ifndef API_REPLAY_H
 #define API_REPLAY_H
 

@@ -125,7 +125,7 @@ static bool make_headers(const struct options *o, const struct client_request *r
         ok = ok && add_header(list, "Authorization", bearer);
     }
     if (r->body.p != NULL) {
-        ok = ok && add_header(list, "Content-Type", "application/json");
+        ok = ok && add_header(list, "Content-Type", r->lines ? "application/x-ndjson" : "application/json");
     }
     for (size_t i = 0; i < CLIENT_HEADERS_MAX && r->headers[i].name != NULL; i++) {
         ok = ok && add_header(list, r->headers[i].name, r->headers[i].value);
@@ -240,7 +240,7 @@ static int perform(const struct options *o, const struct client_request *r, stru
         buf_add_c(why, code_of(rc) == EXIT_UNAVAILABLE ? "; is penstock api running there? PENSTOCK_URL says where it is" : "");
         return code_of(rc);
     }
-    if (is_stream(r, out->status) || out->status == 204) {
+    if (is_stream(r, out->status) || out->status == 204 || (r->lines && out->status == 200)) {
         return EXIT_SUCCESS;
     }
     if (err_is_set(json_read(buf_str(&out->body), &out->json))) {

@@ -21,6 +21,7 @@ struct client_request {
     } headers[CLIENT_HEADERS_MAX]; /* name NULL: none */
     int64_t timeout_ms;
     bool anonymous; /* without the key */
+    bool lines;     /* body, and answer where it is 200, are lines of JSON each: the answer's json is NULL then */
     /* A stream of events: taken as it comes, for as long as it lasts; timeout_ms is for its beginning. False: enough. */
     bool (*on_part)(void *arg, struct str part);
     void *arg;

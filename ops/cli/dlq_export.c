@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PAGE "500"
+#define PAGE "64"
 
 struct export {
     const struct options *o;
@@ -42,6 +42,7 @@ static bool export_page(struct export *x, int *code) {
                                      .path = {"/v1/dlq"},
                                      .query = {{"queue", x->o->value[OPTION_QUEUE]},
                                                {"fingerprint", x->o->value[OPTION_FINGERPRINT]},
+                                               {"payload", "true"},
                                                {"limit", PAGE},
                                                {"cursor", x->cursor[0] != '\0' ? x->cursor : NULL}},
                                      .timeout_ms = x->o->timeout_ms};

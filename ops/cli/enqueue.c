@@ -1,5 +1,6 @@
 /* penstock enqueue TYPE: one job, with an idempotency key in any case, so that the same command may be given again when it is not
  * known whether the first one was taken. */
+#include "enqueue.h"
 #include "answer.h"
 #include "cli.h"
 #include "payload.h"
@@ -26,7 +27,7 @@ static void add_member(struct buf *b, const char *name, const char *value) {
 static int make_body(const struct options *o, int64_t delay_ms, struct buf *out) {
     struct buf data;
     buf_init(&data, PAYLOAD_TEXT_BYTES_MAX);
-    int code = payload_read(o, &data);
+    int code = payload_read(o, OPTION_DATA, &data);
     if (code == EXIT_SUCCESS) {
         buf_add_c(out, "{\"type\":");
         json_add_string(out, str_c(o->args[0]));
@@ -147,12 +148,26 @@ static int enqueue(const struct options *o, struct str body, int64_t wait_ms) {
 
 static bool read_time(const char *text, int64_t *out_ms) { return text == NULL || text_duration(str_c(text), out_ms); }
 
+/* What --bulk does not go with: its lines say it. */
+static bool is_plain_bulk(const struct options *o) {
+    return o->args_n == 0 && o->value[OPTION_DATA] == NULL && o->value[OPTION_QUEUE] == NULL && o->value[OPTION_AT] == NULL &&
+           o->value[OPTION_DELAY] == NULL && o->value[OPTION_KEY] == NULL && o->value[OPTION_CALLBACK] == NULL;
+}
+
 int cli_enqueue(const struct options *o) {
-    int64_t delay_ms = 0, wait_ms = 0;
+    int64_t delay_ms = 0, wait_ms = o->value[OPTION_BULK] != NULL ? ENQUEUE_PATIENCE_MS : 0;
     const char *key = o->value[OPTION_KEY];
     struct buf body;
     if (!read_time(o->value[OPTION_DELAY], &delay_ms) || !read_time(o->value[OPTION_WAIT], &wait_ms)) {
         return cli_fail(o, EXIT_USAGE, "--delay and --wait must be times like 500ms, 90s, 2h");
+    }
+    if (o->value[OPTION_BULK] != NULL) {
+        return is_plain_bulk(o)
+                   ? enqueue_bulk(o, wait_ms)
+                   : cli_fail(o, EXIT_USAGE, "with --bulk the lines say type, payload, queue, due_at, delay_ms and key");
+    }
+    if (o->args_n == 0) {
+        return cli_fail(o, EXIT_USAGE, "TYPE is missing; or --bulk FILE for many");
     }
     if (o->value[OPTION_AT] != NULL && o->value[OPTION_DELAY] != NULL) {
         return cli_fail(o, EXIT_USAGE, "--at and --delay exclude each other");

@@ -21,8 +21,8 @@ static int read_file(const struct options *o, FILE *f, const char *name, struct 
     return EXIT_SUCCESS;
 }
 
-static int read_data(const struct options *o, struct buf *out) {
-    const char *data = o->value[OPTION_DATA] != NULL ? o->value[OPTION_DATA] : "{}";
+static int read_data(const struct options *o, enum option_id which, struct buf *out) {
+    const char *data = o->value[which] != NULL ? o->value[which] : "{}";
     if (strcmp(data, "-") == 0) {
         return read_file(o, stdin, "standard input", out);
     }
@@ -54,7 +54,7 @@ static int check_data(const struct options *o, const struct buf *data) {
                          : EXIT_SUCCESS;
 }
 
-int payload_read(const struct options *o, struct buf *out) {
-    int code = read_data(o, out);
+int payload_read(const struct options *o, enum option_id which, struct buf *out) {
+    int code = read_data(o, which, out);
     return code == EXIT_SUCCESS ? check_data(o, out) : code;
 }

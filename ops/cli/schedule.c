@@ -47,7 +47,7 @@ static void add_member(struct buf *b, const char *name, const char *value) {
 static int make_body(const struct options *o, struct buf *out) {
     struct buf data;
     buf_init(&data, PAYLOAD_TEXT_BYTES_MAX);
-    int code = payload_read(o, &data);
+    int code = payload_read(o, OPTION_DATA, &data);
     if (code == EXIT_SUCCESS) {
         buf_add_c(out, "{\"payload\":");
         buf_add(out, buf_str(&data));

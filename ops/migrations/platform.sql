@@ -178,6 +178,8 @@ CREATE TABLE IF NOT EXISTS platform.bulk (
     behind uuid,                               -- the last job that was looked at, where they are gone through by id
     paused boolean NOT NULL DEFAULT false
 );
+-- What they looked at and left as it was: {"<why>": {"jobs": n, "example": "…"}}.
+ALTER TABLE platform.bulk ADD COLUMN IF NOT EXISTS left_over jsonb NOT NULL DEFAULT '{}';
 
 -- What operators allow: jobs a second of a queue, a type, a tenant; requests a second of an API key; attempts at once of a type.
 CREATE TABLE IF NOT EXISTS platform.throttle (

@@ -70,6 +70,15 @@ local function due_now(K, A)
   return 1
 end
 
+-- snooze: another due time for a delayed job. K d   A job, due_ms   → 1 or 0
+local function snooze(K, A)
+  local d, job, due = K[1], A[1], tonumber(A[2])
+  if not redis.call('ZSCORE', d, job) then return 0 end
+  redis.call('ZADD', d, due, job)
+  announce(d, due)
+  return 1
+end
+
 -- group: creates stream and group, from the first entry. K s   → 1 created, 0 was there
 local function create_group(K)
   if group(K[1]) then return 0 end

@@ -53,6 +53,7 @@ define{'sweep', sweep, keys = 3, lead = 3, group = 0, integers = {2, 3}, flags =
 define{'promote', promote, keys = 3, lead = 1, group = 0, integers = {1}, flags = DRAINS}
 define{'cancel', cancel, keys = 8, lead = 3, group = 0, flags = DRAINS}
 define{'due_now', due_now, keys = 1, lead = 1, group = 0, flags = DRAINS}
+define{'snooze', snooze, keys = 1, lead = 2, group = 0, integers = {2}, flags = DRAINS}
 define{'group', create_group, keys = 1, lead = 0, group = 0, flags = DRAINS}
 define{'epoch', epoch, keys = 6, lead = 2, group = 0, flags = DRAINS}
 define{'mend', mend, keys = 1, lead = 2, group = 0, integers = {2}, flags = DRAINS}

@@ -88,6 +88,15 @@ void queue_due_now(const struct broker *b, const struct shard *s, struct uuid jo
     call_send_count(&c, b, 1, cb, arg);
 }
 
+void queue_snooze(const struct broker *b, const struct shard *s, struct uuid job, struct wall due, queue_count_cb *cb,
+                  void *arg) {
+    struct call c;
+    call_function(&c, FN_SNOOZE, s);
+    call_add_uuid(&c, &job);
+    call_add_int(&c, due.ms);
+    call_send_count(&c, b, 1, cb, arg);
+}
+
 void queue_collect(const struct broker *b, const struct shard *s, int64_t idle_ms, queue_count_cb *cb, void *arg) {
     struct call c;
     call_function(&c, FN_COLLECT, s);

@@ -140,7 +140,8 @@ async function jobs(page) {
 
 async function dead(page) {
   const {body} = await api('GET', '/v1/dlq');
-  const fingerprint = body.items.find((one) => one.id === scene.dead[3]).fingerprint;
+  const fingerprintOf = (id) => body.items.find((one) => one.id === id).fingerprint;
+  const fingerprint = fingerprintOf(scene.dead[3]);
   await check('mouse: one dead job is retried', async () => {
     await visit(page, '/ui/dead');
     await sees(page, scene.alone[1], 'main');
@@ -175,6 +176,21 @@ async function dead(page) {
     await sees(page, 'The rest is a job', '.bulk');
     await sees(page, /run again\./, '.bulk');
     await until('none is dead', async () => (await api('GET', `/v1/jobs/${scene.dead[3]}?wait=5s`)).body.state === 'done');
+  });
+  await check('mouse: a group is edited: patch, dry run, all', async () => {
+    const id = scene.alone[2];
+    await visit(page, `/ui/dead/group?queue=default&fingerprint=${encodeURIComponent(fingerprintOf(id))}`);
+    await press(page, 'Patch…');
+    await fill(page, '#field-patch', '{"n": 4711}');
+    equal(/penstock bulk edit --queue default --fingerprint '.*' --patch '\{"n":4711\}'/.test(await text(page, 'dialog')), true, 'its command');
+    await confirm(page, 'Dry run');
+    await sees(page, /\d+ jobs of class journal match/, '[aria-label=Edit]');
+    await (await page.waitForSelector('[aria-label=Edit] .primary')).click();
+    await fill(page, '#confirm', /Type (\d+) to confirm/.exec(await text(page, 'dialog'))[1]);
+    await confirm(page, 'Edit and run again');
+    await sees(page, /run again\./, '[aria-label=Edit]');
+    const {replays: [made]} = (await api('GET', `/v1/jobs/${id}/detail`)).body;
+    equal((await api('GET', `/v1/jobs/${made}/detail`)).body.payload.n, 4711, 'the payload');
   });
 }
 

@@ -78,6 +78,7 @@ def api(stage: Stage, r: redis.Redis) -> None:
     s.enqueue(new_job(), b"k" * 16, b"b" * 16)
     s.enqueue(new_job(), due=due - 1)
     s.call("due_now", stage.jobs[10])
+    s.call("snooze", stage.jobs[11], 1)
     s.call("cancel", stage.jobs[8], 1, b"cancelled 409 {}")
     s.call("cancel", stage.jobs[3], 1, b"cancelled 409 {}")
     s.call("depth")
@@ -96,6 +97,7 @@ def worker(stage: Stage, r: redis.Redis) -> None:
     process(r)
     s.add(new_job(False))
     s.add(new_job(False), due=stage.all.now() + MINUTE)
+    s.enqueue(new_job(), b"k" * 16, b"b" * 16)  # a bulk action runs a dead one again
     stage.all.call("cancel", jobs[2], 1, b"")
     hour = stage.all.now() // 3600000
     stage.admin.hset(s.key(f"x:{hour % 2}"), jobs[3], 1)
@@ -205,7 +207,7 @@ REFUSED = {
     "api": [f"FCALL pen_settle_{VERSION} 0", f"FCALL pen_promote_{VERSION} 0", "XDEL pen:{q:0}:s 1-1", "XREADGROUP GROUP g c STREAMS pen:{q:0}:s >",
             "SET pen:{q:0}:e x", "XACK pen:{q:0}:s g 1-1", "FUNCTION LOAD x", "PUBLISH pen:wake q", "HDEL pen:{q:0}:dead x",
             "SUBSCRIBE pen:due", "ZREM pen:w x", "INFO", "INFO clients"],
-    "worker": [f"FCALL pen_enqueue_{VERSION} 0", f"FCALL pen_epoch_{VERSION} 0", f"FCALL pen_cancel_{VERSION} 0", "XGROUP DELCONSUMER pen:{q:0}:s g c",
+    "worker": [f"FCALL pen_due_now_{VERSION} 0", f"FCALL pen_epoch_{VERSION} 0", f"FCALL pen_cancel_{VERSION} 0", "XGROUP DELCONSUMER pen:{q:0}:s g c",
                "XGROUP DESTROY pen:{q:0}:s g", "SET pen:{q:0}:e x", "HDEL pen:{q:0}:dead x", "FUNCTION LOAD x", "BGREWRITEAOF",
                "GET pen:w:host:1", "SUBSCRIBE pen:done"],
     "scheduler": [f"FCALL pen_settle_{VERSION} 0", f"FCALL pen_enqueue_{VERSION} 0", "XREADGROUP GROUP g c STREAMS pen:{q:0}:s >",

@@ -1,5 +1,5 @@
-"""Functions that set entries aside, parked or dead, and that bring them back or drop them."""
-from shard import header, header_1, home, new_job, whole
+"""Functions that set entries aside, parked, dead or delayed, and that bring them back or drop them."""
+from shard import HOUR_MS, header, header_1, home, new_job, whole
 
 
 def test_parked_jobs_come_back(shard):
@@ -104,3 +104,42 @@ def test_a_long_reason_is_cut(shard):
     shard.call("dead", "c1", shard.claim()[0], b"r" * 70000)
     value = shard.r.hget(shard.key("dead"), job)
     assert value[:2] == b"\xff\xff" and value[2 + 65535 :] == home(header(job), b"payload of " + job.hex().encode())
+
+
+def test_a_delayed_job_is_made_due_now(shard):
+    listener = shard.r.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe("pen:due")
+    listener.get_message(timeout=5)
+    job, before = new_job(False), shard.now()
+    assert shard.call("due_now", job) == 0
+    shard.add(job, due=before + HOUR_MS)
+    listener.get_message(timeout=5)
+    assert shard.call("due_now", job) == 1
+    assert listener.get_message(timeout=5)["data"].startswith(shard.key("d").encode())
+    assert shard.call("promote", 1)[0] == 1
+    [(_, fields)] = shard.r.xrange(shard.key("s"))
+    assert shard.depth()["since"] >= before
+    assert fields[b"p"] == b"payload of " + job.hex().encode()
+    whole(shard, entries=1, delayed=0)
+    listener.close()
+
+
+def test_a_delayed_job_is_put_off_and_brought_forward(shard):
+    listener = shard.r.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe("pen:due")
+    listener.get_message(timeout=5)
+    job, other, now = new_job(False), new_job(False), shard.now()
+    assert shard.call("snooze", job, now) == 0  # it is not there
+    whole(shard, entries=0, delayed=0)
+    shard.add(job, due=now + HOUR_MS)
+    listener.get_message(timeout=5)
+    shard.add(other, due=now + HOUR_MS + 1)
+    assert shard.call("snooze", job, now + 2 * HOUR_MS) == 1
+    assert [int(score) for _, score in shard.r.zrange(shard.key("d"), 0, -1, withscores=True)] == [now + HOUR_MS + 1, now + 2 * HOUR_MS]
+    assert listener.get_message(timeout=0.1) is None  # the head is as it was
+    assert shard.call("snooze", job, now - 1) == 1
+    assert listener.get_message(timeout=5)["data"] == shard.key("d").encode() + b" %d" % (now - 1)
+    assert shard.call("promote", 10)[0] == 1
+    assert shard.call("snooze", job, now + HOUR_MS) == 0  # a worker may have it
+    whole(shard, entries=1, delayed=1)
+    listener.close()

@@ -126,6 +126,7 @@ class Calls:
             lambda: self.fcall("promote", "s d dh", r.randint(1, 5)),
             lambda: self.fcall("cancel", "d dh p x:0 x:1 n o:0 o:1", job, r.randrange(2), r.choice([b"", b"cancelled 409 {}"])),
             lambda: self.fcall("due_now", "d", job),
+            lambda: self.fcall("snooze", "d", job, r.choice([1, AN_HOUR_AGO])),
             lambda: self.fcall("epoch", "e n s d p r", b"", b"rebuilding 7"),
             lambda: self.fcall("mend", "s", b"", 10),
             lambda: self.fcall("cancels", "x:0 x:1", *self.jobs[:3], reads=True),
@@ -139,7 +140,7 @@ class Calls:
         if self.parked <= 1:  # of several, Redis takes one by chance
             choices.append(lambda: self.fcall("unpark", "s p", b"", 10, 2, b"demo", r.randrange(2)))
         wanted = r.choice(choices)
-        needs_ids = wanted in choices[3:10] or wanted in choices[21:23]
+        needs_ids = wanted in choices[3:10] or wanted in choices[22:24]
         return self.next(now) if needs_ids and not ids else wanted()
 
 

@@ -123,6 +123,7 @@ STEPS = {
     "unpark": (parked, lambda s: s.shard.call("unpark", "", 100, 2, "demo", 1)),
     "promote": (delayed, lambda s: s.shard.call("promote", 100)),
     "due_now": (far, lambda s: s.shard.call("due_now", s.jobs[0])),
+    "snooze": (far, lambda s: s.shard.call("snooze", s.jobs[0], 1)),
     "suspect": (claimed, lambda s: s.shard.call("suspect", "c1", "SIGSEGV", *s.ids)),
     "lone": (in_quarantine, lambda s: s.shard.call("lone", "c2")),
     "hand_back": (claimed, lambda s: s.shard.call("hand_back", "q", "c1", 0, *s.ids)),

@@ -207,24 +207,6 @@ def test_a_waiting_job_is_only_asked_to_stop_and_a_journal_job_not_even_that(sha
     depth_is(shard, entries=1)
 
 
-def test_a_delayed_job_is_made_due_now(shard):
-    listener = shard.r.pubsub(ignore_subscribe_messages=True)
-    listener.subscribe("pen:due")
-    listener.get_message(timeout=5)
-    job, before = new_job(False), shard.now()
-    assert shard.call("due_now", job) == 0
-    shard.add(job, due=before + HOUR_MS)
-    listener.get_message(timeout=5)
-    assert shard.call("due_now", job) == 1
-    assert listener.get_message(timeout=5)["data"].startswith(shard.key("d").encode())
-    assert shard.call("promote", 1)[0] == 1
-    [(_, fields)] = shard.r.xrange(shard.key("s"))
-    assert shard.depth()["since"] >= before
-    assert fields[b"p"] == b"payload of " + job.hex().encode()
-    depth_is(shard, entries=1, delayed=0)
-    listener.close()
-
-
 # Epochs
 
 

@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
 sys.path.append(str(HERE.parent / "contract"))  # the protocol client
 
-from stack import Client, Stack
+from stack import Cli, Client, Stack, cli_of
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,21 @@ def stack(tmp_path_factory):
         yield made.start()
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="module")
+def made(request, tmp_path_factory):
+    """A stack of one module's own, for tests that do not leave it as they found it."""
+    own = Stack(tmp_path_factory.mktemp(request.module.__name__))
+    try:
+        yield own.start()
+    finally:
+        own.stop()
+
+
+@pytest.fixture
+def cli(made) -> Cli:
+    return cli_of(made)
 
 
 @pytest.fixture

@@ -1,8 +1,12 @@
 """A whole Penstock on ephemeral ports: servers, migration, roles. Settings by "group.name" as in base/conf.def."""
+import json
 import os
+import re
 import signal
+import subprocess
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -20,6 +24,8 @@ BUILD = Path(os.environ.get("TEST_BUILD", ROOT / "build" / "dev"))
 PLAIN_BUILD = Path(os.environ.get("TEST_PLAIN_BUILD", ROOT / "build" / "fault"))  # without sanitizers, for what they do not bear with
 TERMINAL = ("done", "dead", "cancelled", "expired")
 WAIT_S = 30
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+NO_PROFILES = {"XDG_CONFIG_HOME": "/nonexistent"}
 
 
 class Stack:
@@ -83,6 +89,11 @@ class Stack:
 
     def redis_client(self) -> redis.Redis:
         return redis.Redis.from_url(self.redis.admin_url, socket_timeout=5)
+
+    def is_empty(self, queue: str) -> bool:
+        """Nothing waits, runs or is delayed in its first shard."""
+        r, shard = self.redis_client(), f"pen:{{{queue}:0}}"
+        return r.xlen(f"{shard}:s") == 0 and r.zcard(f"{shard}:d") == 0
 
 
 class Client:
@@ -150,3 +161,52 @@ def problem(answer: requests.Response, status: int, code: str) -> dict:
     assert (body["status"], body["code"]) == (status, code), body
     assert body["title"] and len(body.get("trace_id", "0" * 32)) == 32
     return body
+
+
+# ---- the operators' commands ----
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [line.split() for line in self.out.splitlines()]
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+class Cli:
+    def __init__(self, env: dict[str, str]):
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")} | NO_PROFILES | env
+
+    def __call__(self, *words: str, code: int | None = 0, stdin: str = "", **env: str) -> Said:
+        """code None: any will do."""
+        done = subprocess.run([str(BUILD / "penstock"), *words], env=self.env | env, input=stdin, capture_output=True, text=True,
+                              timeout=90, check=False)
+        assert code in (None, done.returncode), f"{words}: {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
+        if code not in (None, 0, 1, 2) and words[0] != "doctor":
+            assert done.stderr.startswith("penstock") and done.stderr.count("\n") == 1, done.stderr
+        return Said(done.returncode, done.stdout, done.stderr)
+
+
+def cli_of(stack: Stack) -> Cli:
+    return Cli({"PENSTOCK_URL": stack.api.url, "PENSTOCK_CONFIG": str(stack.conf),
+                "PENSTOCK_ADMIN_POSTGRES_URL": stack.postgres.admin_url})
+
+
+def enqueued(said: Said) -> str:
+    found = re.fullmatch(rf"job/({UUID}) enqueued\n", said.out)
+    assert found, said.out
+    return found[1]
+
+
+def kill_one(cli: Cli) -> str:
+    """A dead job's id."""
+    said = cli("enqueue", "demo.fail", "-d", '{"permanent":true}', "--wait", "30s", code=1)
+    return re.fullmatch(rf"job/({UUID}) dead\n", said.out)[1]

@@ -3,12 +3,15 @@ import json
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
 
 from penstock_ops import ports
-from stack import WAIT_S, new_key, order, problem
+from stack import WAIT_S, Client, new_key, order, problem
+
+START = datetime.now(timezone.utc)
 
 
 @pytest.fixture
@@ -430,3 +433,59 @@ def test_list__given_pages_then_every_job_is_on_one(client):
         found += [job["id"] for job in page["items"] if job["id"] in made]
         cursor = f"&cursor={page['next']}"
     assert found == made[::-1]
+
+
+# ---- snooze ----
+
+
+def later(days: int) -> str:
+    """The same for a whole test run."""
+    return (START + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def snooze(client, job: str, **body):
+    return client.post(f"/v1/jobs/{job}/snooze", body)
+
+
+@pytest.mark.parametrize("job_type", ["demo.note", "demo.echo"])  # one of each class
+def test_snooze__delayed_then_it_is_due_at_the_other_time(stack, client, job_type):
+    job = client.enqueue(job_type, {"text": "x"}, delay_ms=60_000)["id"]
+    client.until(job, "delayed")
+    said = snooze(client, job, due_at=later(3), reason="not now")
+    assert said.status_code == 200, said.text
+    assert said.json() == {"id": job, "state": "delayed", "due_at": later(3)}
+    assert client.job(job)["state"] == "delayed"
+    if job_type == "demo.note":  # a Redis that has lost it is told by the row
+        assert client.job(job)["due_at"] == later(3)
+    assert snooze(client, job, delay_ms=0).status_code == 200
+    assert client.ended(job)["state"] == "done"
+    told = stack.sql("SELECT author, detail->>'reason' FROM platform.audit WHERE action = 'job.snooze' AND target = %s ORDER BY seq", job)
+    assert told == [("local", "not now"), ("local", "")]
+
+
+def test_snooze__what_a_worker_may_have_or_had_then_it_stays(client, paused):
+    for job_type in "demo.note", "demo.echo":
+        job = client.enqueue(job_type, {"text": "x"})["id"]
+        problem(snooze(client, job, delay_ms=1000), 409, "job_not_delayed")
+        assert client.job(job)["state"] == "waiting"
+        client.delete(f"/v1/jobs/{job}").raise_for_status()
+        code = "job_terminal" if job_type == "demo.note" else "job_not_delayed"
+        problem(snooze(client, job, delay_ms=1000), 409, code)
+
+
+def test_snooze__what_cannot_be_then_nothing_is_changed(stack, client, make_key):
+    job = client.enqueue("demo.note", {"text": "x"}, delay_ms=60_000, deadline_ms=3_600_000)["id"]
+    due = client.job(job)["due_at"]
+    problem(snooze(client, job, delay_ms=3_700_000), 422, "invalid")  # behind its deadline
+    problem(snooze(client, job, due_at=later(25)), 422, "invalid")
+    for body in ({}, {"delay_ms": -1}, {"due_at": "tomorrow"}, {"delay_ms": 1, "due_at": later(1)}):
+        problem(snooze(client, job, **body), 422, "invalid")
+    problem(snooze(Client(stack.api.url, make_key("acme", "enqueue")), job, delay_ms=1000), 404, "not_found")
+    problem(snooze(Client(stack.api.url, make_key("default", "view")), job, delay_ms=1000), 403, "forbidden")
+    problem(snooze(client, new_key(), delay_ms=1000), 404, "not_found")
+    assert client.job(job)["due_at"] == due
+    old = client.enqueue("demo.note", {"text": "x"}, delay_ms=60_000)["id"]
+    stack.sql("UPDATE platform.job SET root_id = overlay(root_id::text PLACING '01900000' FROM 1 FOR 8)::uuid WHERE id = %s", old)  # of 2024
+    problem(snooze(client, old, delay_ms=1000), 422, "invalid")
+    for one in job, old:
+        assert client.delete(f"/v1/jobs/{one}").status_code == 200

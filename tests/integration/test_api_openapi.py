@@ -112,7 +112,7 @@ def test_document__lists_the_job_types_that_can_be_posted(document):
 
 
 # What an example says when it is sent as it stands to a Penstock that just runs.
-EXPECTED = {"jobs_post": 202, "jobs_batch": 200, "jobs_list": 200, "jobs_get": 200, "jobs_events": 200, "jobs_cancel": (200, 409), "jobs_retry": 409, "jobs_progress": (200, 409),
+EXPECTED = {"jobs_post": 202, "jobs_batch": 200, "jobs_list": 200, "jobs_get": 200, "jobs_events": 200, "jobs_cancel": (200, 409), "jobs_retry": 409, "jobs_snooze": 409, "jobs_progress": (200, 409),
             "orders_post": 201, "orders_get": 200, "orders_cancel": 200, "payments_get": 200, "payments_capture": 200,
             "payments_void": 200, "payments_refund": (200, 201), "notifications_post": 202, "notifications_get": 200,
             "queues_patch": 200, "bulk_post": 202, "bulk_pause": (200, 404), "bulk_resume": (200, 404), "limits_list": 200, "limits_put": 200, "limits_delete": (200, 404), "queues_list": 200, "queues_get": 200, "queues_pause": 200, "queues_resume": 200, "schedules_post": (200, 201),

@@ -8,7 +8,7 @@ from penstock_ops import ports
 from penstock_ops.penstock import Role
 from penstock_ops.processes import children_of
 from producer import enqueue_all
-from stack import BUILD, WAIT_S, Client, Stack, new_key, problem
+from stack import BUILD, WAIT_S, Stack, new_key, problem
 
 QUEUE = "default"
 AWAY_S = 5  # a supervisor that has not been heard of for so long is gone
@@ -22,11 +22,6 @@ def stack(tmp_path_factory):
         yield made.start(roles=("scheduler",), sql="UPDATE platform.desired_workers SET workers = (queue = 'default')::int")
     finally:
         made.stop()
-
-
-@pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
 
 
 @pytest.fixture

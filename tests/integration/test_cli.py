@@ -1,85 +1,21 @@
 """The operators' commands against a whole Penstock of their own: what they print, and their exit codes."""
 import hashlib
 import json
-import os
 import re
 import subprocess
 import uuid
-from dataclasses import dataclass
 
 import pytest
 
 from penstock_ops import ports
-from stack import BUILD, Client, Stack
+from stack import BUILD, UUID, Cli, Client, Said, enqueued, kill_one
 
-UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-NO_PROFILES = {"XDG_CONFIG_HOME": "/nonexistent"}
 LISTS = (("job", "list"), ("queue", "list"), ("dlq", "list"), ("worker", "list"), ("key", "list"), ("health",))
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[list[str]]:
-        return [line.split() for line in self.out.splitlines()]
-
-    @property
-    def json(self):
-        return json.loads(self.out)
-
-
-class Cli:
-    def __init__(self, env: dict[str, str]):
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")} | NO_PROFILES | env
-
-    def __call__(self, *words: str, code: int | None = 0, stdin: str = "", **env: str) -> Said:
-        """code None: any will do."""
-        done = subprocess.run([str(BUILD / "penstock"), *words], env=self.env | env, input=stdin, capture_output=True, text=True,
-                              timeout=90, check=False)
-        assert code in (None, done.returncode), f"{words}: {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
-        if code not in (None, 0, 1, 2) and words[0] != "doctor":
-            assert done.stderr.startswith("penstock") and done.stderr.count("\n") == 1, done.stderr
-        return Said(done.returncode, done.stdout, done.stderr)
-
-
-def cli_of(stack: Stack) -> Cli:
-    return Cli({"PENSTOCK_URL": stack.api.url, "PENSTOCK_CONFIG": str(stack.conf),
-                "PENSTOCK_ADMIN_POSTGRES_URL": stack.postgres.admin_url})
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    stack = Stack(tmp_path_factory.mktemp("cli"))
-    try:
-        yield stack.start()
-    finally:
-        stack.stop()
-
-
-@pytest.fixture
-def cli(made) -> Cli:
-    return cli_of(made)
 
 
 @pytest.fixture
 def client(made) -> Client:
     return Client(made.api.url)
-
-
-def enqueued(said: Said) -> str:
-    found = re.fullmatch(rf"job/({UUID}) enqueued\n", said.out)
-    assert found, said.out
-    return found[1]
-
-
-def kill_one(cli: Cli) -> str:
-    """A dead job's id."""
-    said = cli("enqueue", "demo.fail", "-d", '{"permanent":true}', "--wait", "30s", code=1)
-    return re.fullmatch(rf"job/({UUID}) dead\n", said.out)[1]
 
 
 # ---- without a server ----

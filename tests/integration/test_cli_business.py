@@ -5,23 +5,8 @@ import re
 import pytest
 
 from penstock_ops import ports
-from stack import WAIT_S, Client, Stack
-from test_cli import UUID, cli_of, kill_one
+from stack import Client, UUID, WAIT_S, kill_one
 from test_cli_weather import answering
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    stack = Stack(tmp_path_factory.mktemp("business"))
-    try:
-        yield stack.start()
-    finally:
-        stack.stop()
-
-
-@pytest.fixture
-def cli(made):
-    return cli_of(made)
 
 
 @pytest.fixture

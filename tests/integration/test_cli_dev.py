@@ -7,8 +7,7 @@ import pytest
 
 from penstock_ops import ports
 from penstock_ops.processes import children_of
-from stack import BUILD, WAIT_S, Client, Stack
-from test_cli import Cli
+from stack import BUILD, Cli, Client, Stack, WAIT_S
 
 
 @pytest.fixture

@@ -9,19 +9,9 @@ import uuid
 import pytest
 
 from penstock_ops import ports
-from stack import BUILD, Stack
-from test_cli import Cli, Said, cli_of, enqueued, kill_one
+from stack import BUILD, Cli, Said, enqueued
 
 NOTE = ("demo.note", "-d", '{"text":"x"}')
-
-
-@pytest.fixture(scope="module")
-def cli(tmp_path_factory):
-    stack = Stack(tmp_path_factory.mktemp("forms"))
-    try:
-        yield cli_of(stack.start())
-    finally:
-        stack.stop()
 
 
 # ---- output ----
@@ -183,3 +173,20 @@ def test_profile_that_is_not_there_or_broken(home):
     home.file.write_text("[default]\nfrob\n", encoding="utf-8")
     assert "line 2" in home("queue", "list", code=78).err
     assert home("queue", "list", "--help").out.startswith("usage:")
+
+
+# ---- snooze ----
+
+
+def test_a_delayed_job_is_snoozed(cli):
+    job = enqueued(cli("enqueue", *NOTE, "--delay", "1h"))
+    assert ports.wait_until(lambda: cli("job", "get", job, "--field", ".state").out == "delayed\n", 20)
+    assert cli("job", "snooze", job, "--for", "2h", "--dry-run", code=2).out == f"job/{job} snoozed (dry run)\n"
+    assert cli("job", "snooze", job, "--until", "2099-01-01T00:00:00Z", code=65).err
+    due = cli("job", "snooze", job, "--for", "2h", "--reason", "later", "-o", "json").json["due_at"]
+    assert cli("job", "get", job, "--field", ".due_at").out.strip() == due
+    assert cli("job", "snooze", job, "--for", "0s").out == f"job/{job} snoozed\n"
+    assert ports.wait_until(lambda: cli("job", "get", job, "--field", ".state").out == "done\n", 20)
+    cli("job", "snooze", job, "--for", "1h", code=1)
+    for words in ((), ("--for", "x"), ("--for", "1h", "--until", "2026-12-01T00:00:00Z")):
+        cli("job", "snooze", job, *words, code=64)

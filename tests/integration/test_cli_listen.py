@@ -10,28 +10,11 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import pytest
-
 from penstock_ops import ports
-from stack import BUILD, WAIT_S, Stack
-from test_cli import cli_of, enqueued
+from stack import BUILD, WAIT_S, enqueued
 from test_cli_weather import answering
 
 LATER = ("enqueue", "demo.note", "-d", '{"text":"x"}', "--delay", "1h")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    stack = Stack(tmp_path_factory.mktemp("listen"))
-    try:
-        yield stack.start()
-    finally:
-        stack.stop()
-
-
-@pytest.fixture
-def cli(made):
-    return cli_of(made)
 
 
 class Listener:

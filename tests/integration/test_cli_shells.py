@@ -5,8 +5,7 @@ import subprocess
 
 import pytest
 
-from stack import BUILD
-from test_cli import Cli
+from stack import BUILD, Cli
 from test_cli_weather import answering
 
 QUEUES = (200, b'{"items":[{"name":"orders"},{"name":"payments"}]}')

@@ -17,8 +17,7 @@ import pyte
 import pytest
 
 from penstock_ops import ports
-from stack import BUILD, Stack
-from test_cli import Cli, cli_of, kill_one
+from stack import BUILD, Cli, Stack, cli_of, kill_one
 from test_cli_weather import answering
 
 WAIT_S = 20

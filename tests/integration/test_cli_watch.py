@@ -6,25 +6,10 @@ import uuid
 import pytest
 
 from penstock_ops import ports
-from stack import BUILD, WAIT_S, Client, Stack
-from test_cli import cli_of, enqueued
+from stack import BUILD, Client, WAIT_S, enqueued
 from test_cli_weather import answering
 
 LATER = ("enqueue", "demo.note", "-d", '{"text":"x"}', "--delay", "1h")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    stack = Stack(tmp_path_factory.mktemp("watch"))
-    try:
-        yield stack.start()
-    finally:
-        stack.stop()
-
-
-@pytest.fixture
-def cli(made):
-    return cli_of(made)
 
 
 def begin(cli, *words: str) -> subprocess.Popen:

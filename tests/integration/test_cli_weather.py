@@ -9,8 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from penstock_ops import ports
-from stack import Stack
-from test_cli import UUID, Cli, Said, cli_of
+from stack import Cli, Said, Stack, UUID, cli_of
 
 
 class Answer(BaseHTTPRequestHandler):

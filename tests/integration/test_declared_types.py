@@ -17,7 +17,7 @@ from observe import attempts, log_lines, log_size
 from sink import Sink, declare, of
 from penstock_ops import ROOT, ports
 from penstock_ops.processes import children_of, clean_environment
-from stack import BUILD, WAIT_S, Client, Stack, new_key, problem
+from stack import BUILD, WAIT_S, Stack, new_key, problem
 
 EXAMPLES = ROOT / "jobs" / "custom" / "examples"
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
@@ -61,11 +61,6 @@ def stack(tmp_path_factory, file, basic):
         yield made.start()
     finally:
         made.stop()
-
-
-@pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
 
 
 def seen(sink, job: dict) -> list:

@@ -10,8 +10,7 @@ import requests
 
 from observe import attempts, charged, log_lines, log_size
 from penstock_ops import ports
-from stack import WAIT_S, Stack, new_key, order
-from test_cli import cli_of
+from stack import Stack, WAIT_S, cli_of, new_key, order
 from test_metrics import samples, scrape
 
 SLOTS = 64

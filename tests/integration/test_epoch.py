@@ -9,7 +9,7 @@ from penstock_ops import ports
 from penstock_ops.penstock import Role
 from producer import Producer, enqueue_all, job
 from redis_log import cut_log
-from stack import BUILD, WAIT_S, Client, Stack
+from stack import BUILD, WAIT_S, Stack
 
 WAITING, DELAYED = 5000, 500
 HEALED_PER_S = 5000
@@ -26,11 +26,6 @@ def stack(tmp_path_factory):
         yield made
     finally:
         made.stop()
-
-
-@pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from penstock_ops import ports
-from stack import TERMINAL, WAIT_S, Client, Stack, new_key, problem
-from test_cli import cli_of
+from stack import Client, Stack, TERMINAL, WAIT_S, cli_of, new_key, problem
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from penstock_ops import ROOT, ports
 from penstock_ops.penstock import Role
 from penstock_ops.processes import children_of
 from producer import Producer, enqueue_all
-from stack import BUILD, Client, Stack, new_key, order
+from stack import BUILD, Stack, new_key, order
 
 QUEUE = "default"
 SHARD = f"pen:{{{QUEUE}:0}}"
@@ -42,11 +42,6 @@ def stack(tmp_path_factory):
         yield made
     finally:
         made.stop()
-
-
-@pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
 
 
 @pytest.fixture
@@ -86,11 +81,6 @@ def dead(stack) -> dict[str, str]:
     return dict(stack.sql("SELECT id::text, fingerprint FROM platform.dead_job"))
 
 
-def queue_is_empty(stack) -> bool:
-    r = stack.redis_client()
-    return r.xlen(f"{SHARD}:s") == 0 and r.zcard(f"{SHARD}:d") == 0
-
-
 def lone_crashes(role: Role, since: int) -> int:
     return sum(line["quarantine"] and line["crash"] != "" for line in log_lines(role.log, "worker.exited", since))
 
@@ -114,7 +104,7 @@ def test_poison__then_dead_after_three_lone_crashes_with_its_signature(stack, cl
     crashes = [line for line in log_lines(role.log, "worker.exited", since) if line["crash"]]
     assert [line["quarantine"] for line in crashes] == [False] + [True] * LONE_CRASHES
     assert {line["crash"] for line in crashes} <= SIGNATURES[how]
-    assert queue_is_empty(stack) and stack.redis_client().hlen(f"{SHARD}:c") == 0
+    assert stack.is_empty(QUEUE) and stack.redis_client().hlen(f"{SHARD}:c") == 0
 
 
 def data_limit(pid: int) -> str:
@@ -126,7 +116,7 @@ def test_poison__that_takes_all_memory_then_it_meets_the_limit_of_its_process(st
     since = log_size(role.log)
     assert ports.wait_until(lambda: [data_limit(pid) for pid in children_of(role.pid)] == [str(64 << 20)], END_S)
     ids = enqueue_all(client, [poison("memory"), *tallies(20 if FULL else 5, 500)])
-    assert ports.wait_until(lambda: ids[0] in dead(stack) and queue_is_empty(stack), END_S)
+    assert ports.wait_until(lambda: ids[0] in dead(stack) and stack.is_empty(QUEUE), END_S)
     assert dead(stack)[ids[0]] in groups(poison("memory")) and not set(ids[1:]) & set(dead(stack))
     crashes = [line for line in log_lines(role.log, "worker.exited", since) if line["crash"]]
     assert [line["quarantine"] for line in crashes] == [False] + [True] * LONE_CRASHES
@@ -139,7 +129,7 @@ def test_poison__that_spins_then_its_process_is_ended_and_it_can_be_cancelled(st
     (job,) = enqueue_all(client, [poison("spin")])
     assert ports.wait_until(lambda: processes_of(stack, role, QUEUE), END_S)
     assert client.delete(f"/v1/jobs/{job}").status_code == 202
-    assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), END_S)
     (crash,) = {line["crash"] for line in log_lines(role.log, "worker.exited", since)} - {""}
     assert crash in SIGNATURES["spin"] and stack.redis_client().hlen(f"{SHARD}:c") == 0
     assert job not in dead(stack)
@@ -156,7 +146,7 @@ def test_job__always_out_of_memory_then_dead_after_three_lone_runs(stack, client
     runs = [line for line in log_lines(role.log, "job.attempt", since) if line["job"] == job]
     assert len(runs) == 1 + LONE_CRASHES and {line["attempt"] for line in runs} == {1}
     assert {line["crash"] for line in log_lines(role.log, "worker.exited", since)} <= {""}
-    assert queue_is_empty(stack) and stack.redis_client().hlen(f"{SHARD}:c") == 0
+    assert stack.is_empty(QUEUE) and stack.redis_client().hlen(f"{SHARD}:c") == 0
 
 
 def test_poison__one_in_a_hundred_then_it_alone_is_dead_and_the_others_go_on(stack, client, supervise):
@@ -176,7 +166,7 @@ def test_poison__one_in_a_hundred_then_it_alone_is_dead_and_the_others_go_on(sta
     print(f"{accepted} healthy jobs beside {len(bad)} poisoned ones; when the load ended {100 * settled // accepted} % were done")
     assert settled >= 0.8 * accepted
     assert ports.wait_until(lambda: set(poisoned) <= set(dead(stack)), END_S)
-    assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), END_S)
     found = dead(stack)
     for made, job in zip(bad, poisoned):
         assert found[job] in groups(made)
@@ -215,7 +205,7 @@ def test_rolling_restart__under_load_then_no_innocent_is_suspected(stack, client
         assert [line["crash"] for line in log_lines(role.log, "worker.exited", since)] == ["", ""]
         assert stack.redis_client().hlen(f"{SHARD}:c") == 0
     supervise(2)
-    assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), END_S)
     assert set(begun(stack, ids)) == set(ids) and not set(ids) & set(dead(stack))
 
 
@@ -232,7 +222,7 @@ def test_rolling_restart__in_a_lone_run_then_it_is_not_counted(stack, client, su
         assert role.stop() and role.exit_code() == 0  # its drain is shorter than the job
         assert stack.redis_client().hvals(f"{SHARD}:c") == [b"0 SIGABRT"]
     supervise(1)
-    assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), END_S)
     assert job not in dead(stack) and stack.redis_client().hlen(f"{SHARD}:c") == 0
 
 
@@ -269,7 +259,7 @@ def test_innocent__killed_from_outside_wherever_it_runs_then_it_does_not_die(sta
         assert ports.wait_until(lambda before=n: begun(stack, [job]).get(job, 0) > before and processes_of(stack, role, QUEUE), END_S)
         assert stack.redis_client().hvals(f"{SHARD}:c") == ([b"1 SIGKILL"] if n >= 2 else [])
         end(processes_of(stack, role, QUEUE), signal.SIGKILL)
-    assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), END_S)
     crashes = [line for line in log_lines(role.log, "worker.exited", since) if line["crash"]]
     assert [(line["crash"], line["quarantine"]) for line in crashes] == [("SIGKILL", False)] * 2 + [("SIGKILL", True)] * (kills - 2)
     assert job not in dead(stack) and stack.redis_client().hlen(f"{SHARD}:c") == 0
@@ -288,7 +278,7 @@ def test_machine__killed_in_the_middle_again_and_again_then_no_innocent_dies(sta
         role.kill9()
         time.sleep(LEASE_MS / 1000)  # so that the next takes it over
     supervise(2)
-    assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), END_S)
     assert set(begun(stack, ids)) == set(ids) and not set(ids) & set(dead(stack))
     print(f"runs of {len(ids)} jobs: {runs()}")
 

@@ -10,8 +10,7 @@ import pytest
 from penstock_client import Client as ProtocolClient
 from penstock_client import Header, digest, new_job_id
 from penstock_ops import ports
-from stack import WAIT_S, Client, Stack, new_key, order, problem
-from test_cli import cli_of
+from stack import Client, Stack, WAIT_S, cli_of, new_key, order, problem
 from test_metrics import value
 
 QUEUE, NUMBER = "default", 0
@@ -28,11 +27,6 @@ def stack(tmp_path_factory):
         yield made.start()
     finally:
         made.stop()
-
-
-@pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ def test_redis__what_no_role_needs_is_refused(stack, role, command):
 
 
 # One that another role needs: not even with the right keys.
-FOREIGN = {"api": ("settle", "epoch"), "worker": ("enqueue", "promote"), "scheduler": ("enqueue", "sweep")}
+FOREIGN = {"api": ("settle", "epoch"), "worker": ("due_now", "promote"), "scheduler": ("enqueue", "sweep")}
 
 
 @pytest.mark.parametrize("role,function", [(role, f) for role, functions in FOREIGN.items() for f in functions])

@@ -10,7 +10,7 @@ from penstock_ops import ports
 from penstock_ops.penstock import Role
 from penstock_ops.processes import children_of, is_ours
 from producer import Producer, enqueue_all
-from stack import BUILD, WAIT_S, Client, Stack, new_key
+from stack import BUILD, WAIT_S, Stack, new_key
 
 QUEUE = "default"
 LEASE_MS, DRAIN_MS = 3000, 4000
@@ -26,11 +26,6 @@ def stack(tmp_path_factory):
         yield made.start(roles=("scheduler",))
     finally:
         made.stop()
-
-
-@pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
 
 
 @pytest.fixture
@@ -86,11 +81,6 @@ def pending(stack) -> dict[str, int]:
     return {c["name"].decode(): int(c["pending"]) for c in found["consumers"]}
 
 
-def queue_is_empty(stack) -> bool:
-    r = stack.redis_client()
-    return r.xlen(f"{SHARD}:s") == 0 and r.zcard(f"{SHARD}:d") == 0
-
-
 def begin(stack, client, count: int, ms: int, running: int) -> list[str]:
     """So many long jobs, of which so many run, and as many again are claimed, if there are."""
     ids = enqueue_all(client, tallies(count, ms))
@@ -124,7 +114,7 @@ def test_scale__1_8_2_under_load_then_nothing_is_lost_or_repeated(stack, client,
     print(f"1 to 8 in {up:.2f} s, 8 to 2 in {down:.2f} s, {len(producer.accepted)} jobs")
     assert up <= 2 + one
     assert down <= DRAIN_MS / 1000 + 1
-    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), WAIT_S)
     assert {len(at) for at in runs(stack, producer.ids("demo.tally")).values()} == {1}
     keys = producer.keys("demo.note")
     notes = "SELECT count(*), count(DISTINCT text) FROM custom.note WHERE text = ANY(%s)"
@@ -160,7 +150,7 @@ def test_signals__tstp_then_nothing_is_begun_until_cont(stack, client, supervise
     before = begun(stack, ids)
     assert not ports.wait_until(lambda: begun(stack, ids) > before, 2.2)  # longer than a read may last
     os.kill(role.pid, signal.SIGCONT)
-    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), WAIT_S)
     assert {len(at) for at in runs(stack, ids).values()} == {1}
 
 
@@ -172,7 +162,7 @@ def test_signals__term_then_what_runs_ends_and_the_rest_stays(stack, client, sup
     assert begun(stack, ids) == SLOTS
     assert {c: n for c, n in pending(stack).items() if n} == {"handback": SLOTS}
     supervise()
-    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), WAIT_S)
     assert {len(at) for at in runs(stack, ids).values()} == {1}
     assert charged(stack, since) == []
 
@@ -187,7 +177,7 @@ def test_pause__under_load_then_it_holds_within_2_s(stack, client, supervise):
     assert all(at <= held_from for job in runs(stack, ids).values() for at in job)
     assert not ports.wait_until(lambda: begun(stack, ids + later) > SLOTS, 1.5)
     assert client.post(f"/v1/queues/{QUEUE}/resume", {}).json()["paused"] is False
-    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), WAIT_S)
     assert {len(at) for at in runs(stack, ids + later).values()} == {1}
 
 
@@ -202,7 +192,7 @@ def test_worker__killed_then_everything_comes_back_at_once_uncharged(stack, clie
     assert ports.wait_until(lambda: log_lines(role.log, "worker.reaped", since), WAIT_S)
     line = log_lines(role.log, "worker.reaped", since)[0]
     assert (line["crash"], line["back"], line["again"], line["alone"]) == ("SIGKILL", SLOTS, SLOTS, 0)
-    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), WAIT_S)
     at = runs(stack, ids)
     assert {len(n) for n in at.values()} == {1, 2} and {job for job, n in at.items() if len(n) == 2} == first
     again = sorted(at[job][1] - killed for job in first)
@@ -237,7 +227,7 @@ def test_supervisor__killed_then_its_processes_drain(stack, client, supervise):
     assert begun(stack, ids) == SLOTS
     assert {c: n for c, n in pending(stack).items() if n} == {"handback": SLOTS}
     supervise()
-    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), WAIT_S)
     assert {len(at) for at in runs(stack, ids).values()} == {1}
 
 
@@ -250,7 +240,7 @@ def test_drain__past_its_deadline_then_all_that_runs_is_handed_back_uncharged(st
     assert role.stop() and role.exit_code() == 0
     assert {c: n for c, n in pending(stack).items() if n} == {"handback": running}
     supervise()
-    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), WAIT_S)
     assert {len(at) for at in runs(stack, ids).values()} == {2}
     ended = [line for line in log_lines(role.log, "job.attempt", since) if line["job"] in ids]
     assert [(line["attempt"], line["outcome"]) for line in ended] == [(1, "released")] * running + [(1, "done")] * running

@@ -7,7 +7,7 @@ import pytest
 
 from penstock_ops import ports
 from penstock_ops.processes import children_of
-from stack import WAIT_S, Client, Stack, new_key
+from stack import WAIT_S, Stack, new_key
 
 SHARDS, JOBS = 4, 48
 
@@ -19,11 +19,6 @@ def stack(tmp_path_factory):
         yield made.start(sql=f"UPDATE platform.queue SET shards = {SHARDS}, slots = 64 WHERE name = 'default'")
     finally:
         made.stop()
-
-
-@pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
 
 
 def lengths(stack) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 from collector import Collector
 from observe import log_lines
 from penstock_ops import ports
-from stack import WAIT_S, Client, Stack, new_key, order
+from stack import WAIT_S, Stack, new_key, order
 from test_metrics import value
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
@@ -35,11 +35,6 @@ def stack(tmp_path_factory, collector):
         yield made.start()
     finally:
         made.stop()
-
-
-@pytest.fixture
-def client(stack):
-    return Client(stack.api.url)
 
 
 def begin(sampled: bool = True) -> tuple[str, dict]:

@@ -85,7 +85,10 @@ static struct err make_options(const struct pg_options *o, int64_t idle_session_
     if (own != NULL) {
         buf_addf(&b, "%s ", own);
     }
-    buf_addf(&b, "-c bytea_output=hex -c statement_timeout=%lld -c idle_in_transaction_session_timeout=%lld",
+    /* What counts much is never in a hurry, and must not take every core from what is. */
+    buf_addf(&b,
+             "-c bytea_output=hex -c max_parallel_workers_per_gather=0 -c statement_timeout=%lld "
+             "-c idle_in_transaction_session_timeout=%lld",
              (long long)o->statement_ms, (long long)o->statement_ms);
     if (idle_session_ms > 0) {
         buf_addf(&b, " -c idle_session_timeout=%lld", (long long)idle_session_ms);

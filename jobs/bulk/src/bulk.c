@@ -1,6 +1,7 @@
 #include "bulk.h"
 
 #include <base/json.h>
+#include <base/limits.h>
 #include <bulk/bulk.h>
 #include <jobs/module_sql.h>
 
@@ -9,7 +10,8 @@ enum { REST_MS = 1000, PAUSED_MS = 2000 };
 static const struct pg_stmt begin_stmt = {
     "bulk.begin",
     "WITH i AS (INSERT INTO platform.bulk (job_id) VALUES ($1::uuid) ON CONFLICT DO NOTHING) "
-    "SELECT coalesce(bool_or(paused), false), coalesce(max(done), 0) FROM platform.bulk WHERE job_id = $1::uuid",
+    "SELECT coalesce(bool_or(paused), false), coalesce(max(done), 0), max(behind::text), coalesce(max(left_over::text), '{}') "
+    "FROM platform.bulk WHERE job_id = $1::uuid",
     1,
 };
 
@@ -28,8 +30,20 @@ void bulk_moved(struct bulk *b, int64_t found, int64_t done) {
         attempt_snooze(a, REST_MS);
         return;
     }
-    attempt_close(a, OUTCOME_DONE, 200,
-                  arena_printf(a->arena, "{\"done\":%lld,\"confirmed\":%lld}", (long long)b->done, (long long)b->most));
+    struct str left = str_is(b->left, "{}") ? STR("") : arena_printf(a->arena, ",\"left\":%.*s", STR_ARG(b->left));
+    attempt_close(
+        a, OUTCOME_DONE, 200,
+        arena_printf(a->arena, "{\"done\":%lld,\"confirmed\":%lld%.*s}", (long long)b->done, (long long)b->most, STR_ARG(left)));
+}
+
+static void run(struct bulk *b) {
+    if (b->op == BULK_CANCEL) {
+        bulk_cancel(b);
+    } else if (b->op == BULK_EDIT) {
+        bulk_edit(b);
+    } else {
+        bulk_move_dead(b);
+    }
 }
 
 static void on_begun(void *arg, struct err err, const PGresult *res) {
@@ -39,12 +53,14 @@ static void on_begun(void *arg, struct err err, const PGresult *res) {
         return;
     }
     b->done = pg_col_int(res, 0, 1);
-    if (pg_col_bool(res, 0, 0)) {
+    b->behind = pg_col_null(res, 0, 2) ? STR_NONE : arena_str(b->attempt->arena, pg_col(res, 0, 2));
+    b->left = arena_str(b->attempt->arena, pg_col(res, 0, 3));
+    if (b->left.p == NULL || (b->behind.p == NULL && !pg_col_null(res, 0, 2))) {
+        attempt_fail(b->attempt, err_make(ERR_NOMEM, "bulk"));
+    } else if (pg_col_bool(res, 0, 0)) {
         attempt_snooze(b->attempt, PAUSED_MS);
-    } else if (b->op == BULK_CANCEL) {
-        bulk_cancel(b);
     } else {
-        bulk_move_dead(b);
+        run(b);
     }
 }
 
@@ -57,7 +73,7 @@ static struct str text(struct attempt *a, const json_t *payload, const char *nam
 }
 
 static bool read_op(struct str name, enum bulk_op *out) {
-    static const char *const names[BULK_OPS] = {"retry", "discard", "cancel"};
+    static const char *const names[BULK_OPS] = {"retry", "discard", "cancel", "edit"};
     for (int i = 0; i < BULK_OPS; i++) {
         if (str_is(name, names[i])) {
             *out = (enum bulk_op)i;
@@ -65,6 +81,19 @@ static bool read_op(struct str name, enum bulk_op *out) {
         }
     }
     return false;
+}
+
+static struct str patch_of(struct attempt *a, const json_t *payload, bool *ok) {
+    const json_t *patch = json_object_get(payload, "patch");
+    struct buf b;
+    if (patch == NULL) {
+        return STR_NONE;
+    }
+    buf_init(&b, LIMIT_PAYLOAD_BYTES);
+    struct str copy = err_is_set(json_write(patch, &b)) ? STR_NONE : arena_str(a->arena, buf_str(&b));
+    buf_free(&b);
+    *ok &= copy.p != NULL;
+    return copy;
 }
 
 static void start(struct attempt *a) {
@@ -89,6 +118,7 @@ static void start(struct attempt *a) {
         .author = text(a, payload, "author", &ok),
         .tenant = text(a, payload, "tenant", &ok),
         .reason = text(a, payload, "reason", &ok),
+        .patch = patch_of(a, payload, &ok),
         .until_ms = json_opt_i64(payload, "until_ms", 0),
         .most = json_opt_i64(payload, "most", 0),
         .per_second = json_opt_i64(payload, "per_second", 1),

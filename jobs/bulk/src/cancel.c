@@ -12,7 +12,7 @@ enum { RESULT_STATUS = 409 };
 
 static const struct pg_stmt pick_stmt = {
     "bulk.pick",
-    "WITH b AS (SELECT done, behind FROM platform.bulk WHERE job_id = $6::uuid AND NOT paused) "
+    "WITH b AS (SELECT done, behind FROM platform.bulk WHERE job_id = $6::uuid) "
     "SELECT j.id, j.root_id, j.generation, j.type FROM platform.job j, b WHERE " BULK_FILTER_OPEN
     "AND (b.behind IS NULL OR j.id > b.behind) "
     "ORDER BY j.id LIMIT least($8::bigint, $7::bigint - (SELECT done FROM b))",

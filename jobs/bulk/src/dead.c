@@ -1,13 +1,13 @@
 /* Dead jobs run again or discarded: the jobs, how far the action is, its progress and the audit, in one statement. Nothing when it is paused or
- * has ended meanwhile. */
+ * has ended meanwhile. Those of class stream come behind the others. */
 #include "bulk.h"
 
 /* $6 the action's job, $7 how many at most in all, $8 in this batch, $9 author, $10 his tenant, $11 why. */
 #define BEGIN                                                                           \
     "WITH b AS (SELECT done FROM platform.bulk WHERE job_id = $6::uuid AND NOT paused " \
     "AND EXISTS (SELECT FROM platform.job WHERE id = $6::uuid AND state = 'waiting') FOR UPDATE), "
-#define PICK(filter)                                                                     \
-    "p AS (SELECT d.* FROM platform.dead_job d WHERE EXISTS (SELECT FROM b) AND " filter \
+#define PICK(filter)                                                                                    \
+    "p AS (SELECT d.id, d.generation FROM platform.dead_job d WHERE EXISTS (SELECT FROM b) AND " filter \
     "ORDER BY d.died_at LIMIT least($8::bigint, $7::bigint - (SELECT done FROM b)) FOR UPDATE OF d SKIP LOCKED), "
 #define END(action)                                                                                                                              \
     "n AS (UPDATE platform.bulk SET done = done + (SELECT count(*) FROM u) WHERE job_id = $6::uuid AND EXISTS (SELECT FROM b) RETURNING done), " \
@@ -23,11 +23,11 @@ enum { PARAMS = BULK_FILTER_PARAMS + 6 };
 static const struct pg_stmt retry_stmt = {
     "bulk.retry",
     BEGIN PICK(
-        BULK_FILTER_RETRY) "u AS (UPDATE platform.job j SET state = 'waiting', generation = j.generation + 1, epoch = NULL, finished_at = NULL, result = NULL, "
-                           "result_status = NULL, deadline_at = CASE WHEN j.deadline_at > now() THEN j.deadline_at END FROM p WHERE j.id = p.id AND j.state = 'dead' "
-                           "AND j.generation = p.generation RETURNING j.id), "
-                           "m AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id IN (SELECT id FROM u)), "
-                           "g AS (DELETE FROM platform.job_progress WHERE job_id IN (SELECT id FROM u)), " END("job.replay"),
+        BULK_FILTER_JOURNAL) "u AS (UPDATE platform.job j SET state = 'waiting', generation = j.generation + 1, epoch = NULL, finished_at = NULL, result = NULL, "
+                             "result_status = NULL, deadline_at = CASE WHEN j.deadline_at > now() THEN j.deadline_at END FROM p WHERE j.id = p.id AND j.state = 'dead' "
+                             "AND j.generation = p.generation RETURNING j.id), "
+                             "m AS (UPDATE platform.dead_job SET replayed_at = now() WHERE id IN (SELECT id FROM u)), "
+                             "g AS (DELETE FROM platform.job_progress WHERE job_id IN (SELECT id FROM u)), " END("job.replay"),
     PARAMS,
 };
 
@@ -43,10 +43,15 @@ static void on_moved(void *arg, struct err err, const PGresult *res) {
     struct bulk *b = arg;
     if (err_is_set(err)) {
         attempt_fail(b->attempt, err);
-    } else if (pg_col_bool(res, 0, 2)) {
+        return;
+    }
+    int64_t moved = pg_col_int(res, 0, 0), done = pg_col_int(res, 0, 1);
+    if (pg_col_bool(res, 0, 2)) {
         attempt_snooze(b->attempt, 2000);
+    } else if (b->op == BULK_RETRY && moved < b->per_second && done < b->most) {
+        bulk_revive(b, b->per_second - moved, moved);
     } else {
-        bulk_moved(b, pg_col_int(res, 0, 0), pg_col_int(res, 0, 1));
+        bulk_moved(b, moved, done);
     }
 }
 

@@ -11,11 +11,17 @@
 #define BULK_FILTER_DEAD                                              \
     "d.replayed_at IS NULL AND d.discarded_at IS NULL " BULK_FILTER_( \
         "d") "AND ($4::text IS NULL OR d.fingerprint = $4) AND d.died_at <= to_timestamp($5::bigint / 1000.0) "
-/* The same, of those that can be run again: of class journal, and not so old that their effects may be forgotten. */
-#define BULK_FILTER_RETRY                                                 \
-    BULK_FILTER_DEAD                                                      \
-    "AND d.class = 'journal' AND d.died_at > now() - interval '25 days' " \
-    "AND EXISTS (SELECT FROM platform.job j WHERE j.id = d.id AND j.state = 'dead' AND j.generation = d.generation) "
+/* The same, of those that can be run again: not so old that their effects may be forgotten. */
+#define BULK_FILTER_YOUNG BULK_FILTER_DEAD "AND d.died_at > now() - interval '25 days' "
+#define BULK_FILTER_STREAM BULK_FILTER_YOUNG "AND d.class = 'stream' "
+#define BULK_FILTER_JOURNAL        \
+    BULK_FILTER_YOUNG              \
+    "AND d.class = 'journal' AND " \
+    "EXISTS (SELECT FROM platform.job j WHERE j.id = d.id AND j.state = 'dead' AND j.generation = d.generation) "
+/* Both. */
+#define BULK_FILTER_RETRY \
+    BULK_FILTER_YOUNG     \
+    "AND (d.class = 'stream' OR EXISTS (SELECT FROM platform.job j WHERE j.id = d.id AND j.state = 'dead' AND j.generation = d.generation)) "
 /* Of platform.job j, open; not a bulk action itself. */
 #define BULK_FILTER_OPEN                                                                      \
     "j.state = 'waiting' AND j.type <> 'bulk.run' " BULK_FILTER_("j") "AND $4::text IS NULL " \

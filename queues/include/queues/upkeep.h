@@ -22,6 +22,8 @@ typedef void queue_count_cb(void *arg, struct err err, int64_t count);
 void queue_cancels_any(const struct broker *b, const struct shard *const *shards, size_t shards_n, queue_count_cb *cb, void *arg);
 /* 1: it was delayed. */
 void queue_due_now(const struct broker *b, const struct shard *s, struct uuid job, queue_count_cb *cb, void *arg);
+/* 1: it was delayed, and is due then. */
+void queue_snooze(const struct broker *b, const struct shard *s, struct uuid job, struct wall due, queue_count_cb *cb, void *arg);
 void queue_collect(const struct broker *b, const struct shard *s, int64_t idle_ms, queue_count_cb *cb, void *arg);
 
 enum { EPOCH_BYTES = 96 };

@@ -10,6 +10,10 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* What every request needs; and the end of the head of one that is the last. */
+#define H "Host: a\r\n"
+#define END "Connection: close\r\n\r\n"
+
 enum { CLIENT_BYTES = 9 * 1024 * 1024 };
 
 struct client {

@@ -1,26 +1,5 @@
 /* An orderly end: whoever began a request is answered, and who comes then finds the next server. */
-#include "http_visitor.h"
-
-static struct fixture f;
-static struct client c, d;
-
-static int setup(void **state) {
-    (void)state;
-    fixture_init(&f);
-    c.fd = d.fd = -1;
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    client_close(&c);
-    client_close(&d);
-    fixture_stop(&f);
-    return 0;
-}
-
-#define H "Host: a\r\n"
-#define END "Connection: close\r\n\r\n"
+#include "http_two_visitors.h"
 
 static bool one_connection(void *arg) {
     struct fixture *g = arg;

@@ -1,26 +1,5 @@
 /* What a server owes itself: deadlines, numbers of connections, and no memory taken per request. */
-#include "http_visitor.h"
-
-static struct fixture f;
-static struct client c, d;
-
-static int setup(void **state) {
-    (void)state;
-    fixture_init(&f);
-    c.fd = d.fd = -1;
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    client_close(&c);
-    client_close(&d);
-    fixture_stop(&f);
-    return 0;
-}
-
-#define H "Host: a\r\n"
-#define END "Connection: close\r\n\r\n"
+#include "http_two_visitors.h"
 
 static int64_t ms_until_end(struct client *k) {
     struct mono began = loop_now(f.loop);

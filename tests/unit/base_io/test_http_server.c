@@ -17,9 +17,6 @@ static int teardown(void **state) {
     return 0;
 }
 
-#define H "Host: a\r\n"
-#define END "Connection: close\r\n\r\n"
-
 static const char *body_of(const struct client *k) {
     const char *at = strstr(k->got, "\r\n\r\n");
     assert_non_null(at);

@@ -16,7 +16,6 @@ static int teardown(void **state) {
     return 0;
 }
 
-#define H "Host: a\r\n"
 #define SNEAK "GET /echo/sneaked HTTP/1.1\r\n" H "\r\n"
 struct vector {
     const char *name;

@@ -72,6 +72,18 @@ static struct pg_pool *outsider(struct loop *l) {
     return p;
 }
 
+/* No statement may run for ever, nor take every core from those beside it. */
+static void test_pg_faults__any_session_then_its_statements_are_bounded(void **state) {
+    (void)state;
+    static const struct pg_stmt stmt = {
+        "bounds", "SELECT current_setting('statement_timeout') || ' ' || current_setting('max_parallel_workers_per_gather')", 0};
+    struct loop *l = new_loop();
+    struct pg_pool *p = pg_pool_to(l, server_port(server), NULL);
+    assert_string_equal("2s 0", pg_ask(l, p, &stmt, NULL).text);
+    pg_pool_close(p);
+    loop_free(l);
+}
+
 static void test_pg_faults__refused_then_down_with_cause(void **state) {
     (void)state;
     struct loop *l = new_loop();
@@ -388,6 +400,7 @@ static void test_pg_faults__statements_on_their_way_then_it_is_known_for_whom(vo
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pg_faults__any_session_then_its_statements_are_bounded),
         cmocka_unit_test(test_pg_faults__refused_then_down_with_cause),
         cmocka_unit_test(test_pg_faults__deaf_peer_then_down_by_the_connect_deadline),
         cmocka_unit_test(test_pg_faults__a_door_slammed_each_time_then_at_most_5_attempts_a_second),

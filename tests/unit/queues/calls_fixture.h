@@ -254,6 +254,10 @@ static inline void run_due_now(const struct ctx *c) {
     queue_due_now(&c->fake->broker, c->shard, job_of(JOB_A), on_count_said, c->said);
 }
 
+static inline void run_snooze(const struct ctx *c) {
+    queue_snooze(&c->fake->broker, c->shard, job_of(JOB_A), (struct wall){1730406023291}, on_count_said, c->said);
+}
+
 static inline void run_collect(const struct ctx *c) {
     queue_collect(&c->fake->broker, c->shard, 3600000, on_count_said, c->said);
 }
@@ -378,6 +382,7 @@ static const struct op {
      " 1 cancelled-409-{}",
      ":1", "1"},
     {"due_now", run_due_now, "FCALL pen_due_now" V " 1 pen:{q:0}:d " JOB_A, ":0", "0"},
+    {"snooze", run_snooze, "FCALL pen_snooze" V " 1 pen:{q:0}:d " JOB_A " 1730406023291", ":1", "1"},
     {"unpark", run_unpark, "FCALL pen_unpark" V " 2 pen:{q:0}:s pen:{q:0}:p 17 200 2 demo.a 1 demo.b 65535", "['9' :3]",
      "3 next '9'"},
     {"collect", run_collect, "FCALL pen_collect" V " 1 pen:{q:0}:s 3600000", ":7", "7"},

@@ -34,7 +34,7 @@ static void test_acl__given_the_roles_then_each_has_its_own_functions(void **sta
         const char *function;
         bool may[ACL_ROLE_MAX];
     } rows[] = {
-        {"+fcall|pen_add" V " ", {true, true, true}},       {"+fcall|pen_enqueue" V " ", {true, false, false}},
+        {"+fcall|pen_add" V " ", {true, true, true}},       {"+fcall|pen_enqueue" V " ", {true, true, false}},
         {"+fcall|pen_cancel" V " ", {true, false, false}},  {"+fcall|pen_settle" V " ", {false, true, false}},
         {"+fcall|pen_sweep" V " ", {false, true, false}},   {"+fcall|pen_promote" V " ", {false, false, true}},
         {"+fcall|pen_suspect" V " ", {false, true, false}}, {"+fcall|pen_lone" V " ", {false, true, false}},

@@ -1,6 +1,6 @@
 /* Payloads for people to see have stars for what is personal (schema_mask); edited, they come back with them. */
-#ifndef API_MASK_H
-#define API_MASK_H
+#ifndef JOBS_MASK_H
+#define JOBS_MASK_H
 
 #include <base/err.h>
 #include <jansson.h>

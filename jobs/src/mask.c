@@ -1,4 +1,4 @@
-#include "mask.h"
+#include <jobs/mask.h>
 
 #include <base/schema.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "../../../api/src/mask.h"
+#include <jobs/mask.h>
 
 #include <base/json.h>
 
