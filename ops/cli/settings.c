@@ -48,9 +48,12 @@ static char *make_path(void) {
 
 static bool read_all(int fd, struct buf *out) {
     ssize_t got = 1;
-    while (got > 0) {
+    while (got > 0 || (got < 0 && errno == EINTR)) {
         char *to = buf_reserve(out, 4096);
-        got = to != NULL ? read(fd, to, 4096) : -1;
+        if (to == NULL) {
+            return false;
+        }
+        got = read(fd, to, 4096);
         buf_commit(out, got > 0 ? (size_t)got : 0);
     }
     return got == 0;

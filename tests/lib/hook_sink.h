@@ -16,6 +16,7 @@ enum { HOOK_SINK_BYTES = 512 * 1024 };
 
 static struct {
     uv_tcp_t listener, conn;
+    uv_write_t write;
     bool open, pending; /* pending: another connection waits to be accepted */
     int port, requests;
     const char *answer; /* a whole response; NULL: hangs up without one */
@@ -53,6 +54,12 @@ static inline void sink_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out) {
     *out = uv_buf_init(sink.text + sink.n, (unsigned)(HOOK_SINK_BYTES - sink.n));
 }
 
+static inline void sink_on_written(uv_write_t *w, int status) {
+    (void)w;
+    (void)status;
+    sink_hang_up();
+}
+
 static inline void sink_on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf) {
     (void)buf;
     if (n < 0) {
@@ -65,11 +72,10 @@ static inline void sink_on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf) 
         return;
     }
     sink.requests++;
-    if (sink.answer != NULL) {
-        uv_buf_t answer = uv_buf_init((char *)(uintptr_t)sink.answer, (unsigned)strlen(sink.answer));
-        (void)uv_try_write(s, &answer, 1);
+    uv_buf_t answer = uv_buf_init((char *)(uintptr_t)sink.answer, sink.answer != NULL ? (unsigned)strlen(sink.answer) : 0);
+    if (sink.answer == NULL || uv_write(&sink.write, s, &answer, 1, sink_on_written) != 0) {
+        sink_hang_up();
     }
-    sink_hang_up();
 }
 
 static inline void sink_accept(void) {

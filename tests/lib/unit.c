@@ -4,10 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-char *__real_strdup(const char *s);
 char *__real_strndup(const char *s, size_t n);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
@@ -31,7 +27,8 @@ char *__wrap_strdup(const char *s) { return fails() ? NULL : __real_strdup(s); }
 char *__wrap_strndup(const char *s, size_t n) { return fails() ? NULL : __real_strndup(s, n); }
 
 long torture_allocations(void) { return count; }
-int torture_is_failing(void) { return fail_at != 0; }
+int torture_io_fails;
+int torture_is_failing(void) { return fail_at != 0 || torture_io_fails; }
 
 void torture(void (*scenario)(void *arg), void *arg) { torture_every(1, scenario, arg); }
 

@@ -15,7 +15,18 @@
 void torture(void (*scenario)(void *arg), void *arg);
 /* The same for every step-th k: of a scenario of very many allocations that are alike. */
 void torture_every(long step, void (*scenario)(void *arg), void *arg);
+/* The same for system calls: once for each k, the k-th on a socket or file of the scenario reads one byte or writes a half, is interrupted, or
+ * finds the socket not ready, and so until it is polled. None of these is an error: the scenario must succeed. Or its connection is reset,
+ * refused, the file cannot be read: then torture_is_failing. Then all calls, short; all reset; and some at random, more of them with TEST_FULL.
+ * No descriptor may be left. */
+void torture_io(void (*scenario)(void *arg), void *arg);
+extern int torture_io_fails; /* torture_io's own */
 int torture_is_failing(void);
+/* Allocations that do not count. */
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+char *__real_strdup(const char *s);
 long torture_allocations(void); /* so far: two equal readings prove that nothing between them allocated */
 
 #define assert_ok(expr)                                                         \

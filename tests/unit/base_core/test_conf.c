@@ -255,7 +255,7 @@ static void load(void *arg) {
     struct err e = conf_load(path, &c);
     struct err from_file = conf_secret(path, &secret);
     if (torture_is_failing()) {
-        assert_true(!err_is_set(e) || e.code == ERR_NOMEM);
+        assert_true(!err_is_set(e) || e.code == ERR_NOMEM || e.code == ERR_SYSTEM);
         assert_int_equal(err_is_set(from_file), secret == NULL);
     } else {
         assert_ok(e);
@@ -269,6 +269,12 @@ static void test_conf__given_no_memory_then_an_error_and_nothing_kept(void **sta
     (void)state;
     write_file("redis = { url = \"redis://x\"; connect_ms = 20; };\n");
     torture(load, NULL);
+}
+
+static void test_conf__a_system_call_fails_then_an_error_or_no_difference(void **state) {
+    (void)state;
+    write_file("redis = { url = \"redis://x\"; connect_ms = 20; };\n");
+    torture_io(load, NULL);
 }
 
 static int make_folder(void **state) {
@@ -343,6 +349,7 @@ int main(void) {
         cmocka_unit_test(test_conf__given_secrets_then_they_are_not_shown_and_sources_are),
         cmocka_unit_test(test_conf__given_a_secret_file_then_its_first_line),
         cmocka_unit_test(test_conf__given_no_memory_then_an_error_and_nothing_kept),
+        cmocka_unit_test(test_conf__a_system_call_fails_then_an_error_or_no_difference),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

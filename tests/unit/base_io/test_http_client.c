@@ -425,6 +425,11 @@ static void test_http_client__an_allocation_fails_then_the_callback_comes_all_th
     torture(post_under_torture, &the);
 }
 
+static void test_http_client__a_system_call_fails_then_an_error_or_no_difference(void **state) {
+    (void)state;
+    torture_io(post_under_torture, &the);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_http_client__a_post_then_wire_and_reply_are_whole),
@@ -444,6 +449,7 @@ int main(void) {
         cmocka_unit_test(test_http_client__closed_in_a_callback_then_the_rest_is_delivered_too),
         cmocka_unit_test(test_http_client__bad_urls_and_headers_then_invalid_and_nothing_connects),
         cmocka_unit_test(test_http_client__an_allocation_fails_then_the_callback_comes_all_the_same),
+        cmocka_unit_test(test_http_client__a_system_call_fails_then_an_error_or_no_difference),
     };
     return cmocka_run_group_tests_name("http_client", tests, NULL, NULL);
 }

@@ -382,6 +382,11 @@ static void test_http_limits__any_allocation_fails_then_503_and_no_leak(void **s
     torture(scenario, NULL);
 }
 
+static void test_http_limits__a_system_call_fails_then_an_error_or_no_difference(void **state) {
+    (void)state;
+    torture_io(scenario, NULL);
+}
+
 static void test_http_limits__after_all_no_descriptor_is_left(void **state) {
     (void)state;
     scenario(NULL); /* libuv opens a few of its own at the first loop and keeps them */
@@ -410,6 +415,7 @@ int main(void) {
         T(ipv6_then_peer_in_brackets),
         T(requests_in_the_steady_state_then_no_allocation),
         T(any_allocation_fails_then_503_and_no_leak),
+        T(a_system_call_fails_then_an_error_or_no_difference),
         T(after_all_no_descriptor_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 #include "peer.h"
 
 #include <base/crypto.h>
+#include <curl/curl.h>
 #include <io/http_client.h>
 #include <io/timer.h>
 
@@ -417,7 +418,26 @@ static void test_mail__an_allocation_fails_then_the_callback_comes_all_the_same(
     torture(mail_under_torture, &the);
 }
 
+/* libcurl 7.88 forgets the final dot when its socket does not take it at once; so it is kept here. */
+static char *dots[512];
+
+static char *curl_strdup(const char *s) {
+    static size_t n;
+    char *copy = __real_strdup(s);
+    if (strcmp(s, ".\r\n") == 0) {
+        dots[n++ % (sizeof dots / sizeof dots[0])] = copy;
+    }
+    return copy;
+}
+
+static void test_mail__a_system_call_fails_then_an_error_or_no_difference(void **state) {
+    (void)state;
+    torture_io(mail_under_torture, &the);
+}
+
 int main(void) {
+    assert_int_equal(0,
+                     curl_global_init_mem(CURL_GLOBAL_DEFAULT, __real_malloc, free, __real_realloc, curl_strdup, __real_calloc));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mail__sent_then_the_message_is_whole),
         cmocka_unit_test(test_mail__long_text_then_lines_stay_short),
@@ -430,6 +450,7 @@ int main(void) {
         cmocka_unit_test(test_mail__bad_fields_then_invalid_and_nothing_connects),
         cmocka_unit_test(test_mail__cancelled_or_closed_then_the_callback_comes_once),
         cmocka_unit_test(test_mail__an_allocation_fails_then_the_callback_comes_all_the_same),
+        cmocka_unit_test(test_mail__a_system_call_fails_then_an_error_or_no_difference),
     };
     return cmocka_run_group_tests_name("mail", tests, NULL, NULL);
 }

@@ -439,8 +439,6 @@ static void test_pg__urls_then_accepted_or_refused_with_a_hint(void **state) {
     loop_free(l);
 }
 
-/* ---- torture ---- */
-
 static void torture_pool(void *arg) {
     struct fixture f = {0};
     char url[96];
@@ -470,6 +468,11 @@ static void test_pg__allocations_fail_then_an_error_and_no_leak(void **state) {
     torture(torture_pool, NULL);
 }
 
+static void test_pg__a_system_call_fails_then_an_error_or_no_difference(void **state) {
+    (void)state;
+    torture_io(torture_pool, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pg__shared_statements_of_a_turn_then_one_transaction_per_64),
@@ -489,6 +492,7 @@ int main(void) {
         cmocka_unit_test(test_pg__close_inside_a_callback_of_a_batch_then_the_others_keep_their_outcome),
         cmocka_unit_test(test_pg__urls_then_accepted_or_refused_with_a_hint),
         cmocka_unit_test(test_pg__allocations_fail_then_an_error_and_no_leak),
+        cmocka_unit_test(test_pg__a_system_call_fails_then_an_error_or_no_difference),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -157,6 +157,11 @@ static void test_pg_lock__allocations_fail_then_an_error_and_no_leak(void **stat
     torture(torture_lock, NULL);
 }
 
+static void test_pg_lock__a_system_call_fails_then_an_error_or_no_difference(void **state) {
+    (void)state;
+    torture_io(torture_lock, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pg_lock__two_want_it_then_one_has_it_and_the_other_takes_over),
@@ -165,6 +170,7 @@ int main(void) {
         cmocka_unit_test(test_pg_lock__server_dies_and_comes_back_then_lost_and_gained),
         cmocka_unit_test(test_pg_lock__close_inside_on_change_then_fine),
         cmocka_unit_test(test_pg_lock__allocations_fail_then_an_error_and_no_leak),
+        cmocka_unit_test(test_pg_lock__a_system_call_fails_then_an_error_or_no_difference),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -340,6 +340,11 @@ static void test_redis__allocations_fail_then_an_error_and_no_leak(void **state)
     torture(torture_connection, NULL);
 }
 
+static void test_redis__a_system_call_fails_then_an_error_or_no_difference(void **state) {
+    (void)state;
+    torture_io(torture_connection, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_redis__commands_of_every_reply_type_then_replies),
@@ -353,6 +358,7 @@ int main(void) {
         cmocka_unit_test(test_redis__close_inside_a_callback_with_more_replies_read_then_fine),
         cmocka_unit_test(test_redis__urls_then_accepted_or_refused_with_a_hint),
         cmocka_unit_test(test_redis__allocations_fail_then_an_error_and_no_leak),
+        cmocka_unit_test(test_redis__a_system_call_fails_then_an_error_or_no_difference),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

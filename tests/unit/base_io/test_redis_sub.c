@@ -181,6 +181,11 @@ static void test_redis_sub__allocations_fail_then_an_error_and_no_leak(void **st
     torture(torture_sub, NULL);
 }
 
+static void test_redis_sub__a_system_call_fails_then_an_error_or_no_difference(void **state) {
+    (void)state;
+    torture_io(torture_sub, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_redis_sub__messages_then_all_in_order),
@@ -189,6 +194,7 @@ int main(void) {
         cmocka_unit_test(test_redis_sub__not_permitted_then_down_with_the_reason),
         cmocka_unit_test(test_redis_sub__close_inside_on_message_then_fine),
         cmocka_unit_test(test_redis_sub__allocations_fail_then_an_error_and_no_leak),
+        cmocka_unit_test(test_redis_sub__a_system_call_fails_then_an_error_or_no_difference),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }
