@@ -27,7 +27,7 @@ def test_dead_jobs_by_group(cli):
     assert ports.wait_until(lambda: group in cli("dlq", "groups", "-q").out.splitlines(), WAIT_S)
     row = next(row for row in cli("dlq", "groups", "-o", "json").json["items"] if row["fingerprint"] == group)
     header, *rows = cli("dlq", "groups", "--queue", "default").out.splitlines()
-    assert header.split() == ["NAME", "QUEUE", "TYPE", "COUNT", "TREND", "AGE"] and all(len(line) <= 80 for line in rows)
+    assert header.split() == ["NAME", "QUEUE", "TYPE", "COUNT", "TREND", "SINCE", "AGE"] and all(len(line) <= 80 for line in rows)
     assert row["type"] == "demo.fail" and cli("dlq", "groups", "--queue", "orders", "-q").out == ""
     assert job in cli("dlq", "show", group, "-q").out.split()
     assert job in cli("dlq", "list", "--fingerprint", group, "-q").out.split()
