@@ -49,13 +49,12 @@ def stack(tmp_path_factory):
     "/v1/jobs?type=demo.sleep", "/v1/jobs?state=waiting&tenant=nobody", "/v1/jobs?error=X", "/v1/jobs?key=nothing", "/v1/dlq",
     f"/v1/dlq?queue=orders&fingerprint={quote(GROUP)}", "/v1/dlq/groups", "/v1/queues", "/v1/queues/orders", "/v1/live/history"])
 def test_page__given_very_much_then_it_is_fast(stack, path):
-    """Or no slower than one row is read, several times over: then it is the machine that has no time."""
+    """Or no slower than five times a page of one row: then it is the machine that has no time."""
     client = Client(stack.api.url)
     assert ports.wait_until(lambda: client.get("/v1/dlq/groups").json()["items"], 2 * WAIT_S)
-    one = f"/v1/jobs/{client.get('/v1/jobs?limit=1').json()['items'][0]['id']}"
     took, floor = [], []
     for _ in range(TIMES):
-        for asked, times in (path, took), (one, floor):
+        for asked, times in (path, took), ("/v1/audit?limit=1", floor):
             answer = client.get(asked)
             assert answer.status_code == 200, answer.text
             times.append(answer.elapsed.total_seconds() * 1000)
