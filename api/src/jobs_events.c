@@ -1,7 +1,8 @@
 /* GET /v1/jobs/{id}/events: a job as it changes, until it has ended. Each event is the job as GET shows it, named by its state; its id
  * is of what it shows, so that whoever comes back with Last-Event-ID is told only what he has not seen.
  *
- * Ends are heard of at once (wait.h), everything else is looked at once a second for each follower. */
+ * Ends are heard of at once, other changes within a second (wait.h, which looks for all followers together); then the job is looked at for
+ * this one. */
 #include <base/crypto.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@
 #include "server.h"
 
 enum {
-    LOOK_MS = 1000,
-    QUIET_MAX = 15,  /* looks without an event: then a comment keeps the connection */
+    TICK_MS = 1000,
+    QUIET_MAX = 15,  /* ticks without an event: then a comment keeps the connection */
     MISSES_MAX = 10, /* on end: then who does not read is cut */
     UNTOLD_MAX =
         6, /* looks on end at a stream-class job of which Redis knows nothing: one that has just begun to run is seen, with the
@@ -31,6 +32,8 @@ struct follow {
     char last[ID_BYTES];  /* what was shown last */
     bool streaming, over; /* over: the client has gone, or the stream was ended */
     bool looking;
+    bool again; /* the next tick looks, too: the last look failed, or was not sent, or did not tell enough */
+    bool waits; /* stream class, and waiting: that it has ended without an outcome nobody tells */
     unsigned quiet, misses, unsure, untold;
 };
 
@@ -61,10 +64,27 @@ static void give_up(struct follow *f) {
 
 /* ---- going on ---- */
 
+static void keep_open(struct follow *f) {
+    if (++f->quiet >= QUIET_MAX) {
+        f->quiet = 0;
+        f->misses = http_stream_send(f->look.call->req, STR(":\n\n")) ? 0 : f->misses + 1;
+    }
+}
+
+static void go_on(struct follow *f);
+
+/* Of what has ended the look says more than the row. */
 static void on_waited(struct waiter *w, const struct job_row *row) {
-    (void)row; /* the look says more of it */
     struct call *c = call_of_waiter(w);
-    look_again(c->state);
+    struct follow *f = c->state;
+    if (row != NULL || w->changed || f->again || (f->waits && !job_look_may_wait(&f->look))) {
+        look_again(f);
+        return;
+    }
+    call_hold(c); /* the client may be gone when it is sent something */
+    keep_open(f);
+    go_on(f);
+    call_release(c);
 }
 
 static void go_on(struct follow *f) {
@@ -74,7 +94,7 @@ static void go_on(struct follow *f) {
         return;
     }
     if (api->draining || !live_may_stay(c, &f->unsure) || f->misses > MISSES_MAX ||
-        err_is_set(wait_add(api->waits, &c->waiter, f->look.id, LOOK_MS, on_waited))) {
+        err_is_set(wait_add(api->waits, &c->waiter, f->look.id, TICK_MS, on_waited))) {
         http_stream_cut(c->req); /* whoever wants to comes back, to another process perhaps */
     }
 }
@@ -82,6 +102,7 @@ static void go_on(struct follow *f) {
 static void look_again(struct follow *f) {
     arena_reset(&f->scratch);
     f->looking = true;
+    f->again = false;
     job_look(&f->look);
 }
 
@@ -123,15 +144,9 @@ static void send(struct follow *f, const struct buf *event, bool ended) {
     f->misses = sent ? 0 : f->misses + 1;
     if (!sent) {
         f->last[0] = '\0'; /* it is shown with the next look */
+        f->again = true;
     } else if (ended && !f->over) {
         http_stream_end(req);
-    }
-}
-
-static void keep_open(struct follow *f) {
-    if (++f->quiet >= QUIET_MAX) {
-        f->quiet = 0;
-        f->misses = http_stream_send(f->look.call->req, STR(":\n\n")) ? 0 : f->misses + 1;
     }
 }
 
@@ -159,6 +174,7 @@ static void on_failed(struct job_look *l, struct err err) {
     if (f->over) {
         forget(f);
     } else if (f->streaming) {
+        f->again = true;
         go_on(f); /* a server of ours is away: it comes back */
     } else {
         call_fail(l->call, err);
@@ -192,6 +208,8 @@ static void on_shown(struct job_look *l, struct str state, struct str body, bool
     hex_encode(hash, (ID_BYTES - 1) / 2, id);
     f->untold = state.p == NULL ? f->untold + 1 : 0;
     ended = ended && (f->untold == 0 || f->untold >= UNTOLD_MAX);
+    f->again = f->untold > 0;
+    f->waits = l->place.stream_class && str_is(state, "waiting");
     bool news = strcmp(id, f->last) != 0 && (f->untold == 0 || ended);
     buf_init(&event, EVENT_BYTES_MAX);
     if (news) {
@@ -222,6 +240,7 @@ static void follow(struct call *c, struct follow *f) {
     f->look.missing = on_missing;
     f->look.failed = on_failed;
     c->state = f;
+    c->waiter.watches = true;
     look_again(f);
 }
 

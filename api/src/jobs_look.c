@@ -150,16 +150,16 @@ static void on_row(void *arg, struct err err, const PGresult *res) {
 /* ---- stream class ---- */
 
 /* Neither running nor delayed nor ended as far as Redis tells: it waits, unless everything that old has gone from the queue. */
-static bool may_wait(const struct job_look *l, int64_t since_ms) {
+bool job_look_may_wait(const struct job_look *l) {
     const struct api *api = l->call->api;
     const struct queue_info *q = queue_table_number(api->rt->queues, l->place.queue_number);
     const struct queue_sample *s = sampler_find(api->sampler, q);
     struct wall now = loop_wall(api->rt->loop);
-    if (!s->known || now.ms - since_ms < LATE_MS) {
+    if (!s->known || now.ms - l->since_ms < LATE_MS) {
         return true;
     }
     double age_s = sampler_oldest_age_s(s, loop_now(api->rt->loop));
-    return s->depth.waiting > 0 && age_s * 1000 >= (double)(now.ms - since_ms - LATE_MS);
+    return s->depth.waiting > 0 && age_s * 1000 >= (double)(now.ms - l->since_ms - LATE_MS);
 }
 
 /* Not in Redis: dead and handed over to Postgres, perhaps. When that is away, Redis alone tells. */
@@ -170,7 +170,8 @@ static void on_dead(void *arg, struct err err, const PGresult *res) {
     if (died && !job_row_is_open(&l->row)) {
         show_stream(l, STR("dead"), (struct wall){0}, NULL, true);
     } else if (!waits_on(c)) {
-        bool waits = may_wait(l, died ? l->row.created.ms : id_ms(l->id));
+        l->since_ms = died ? l->row.created.ms : id_ms(l->id);
+        bool waits = job_look_may_wait(l);
         show_stream(l, waits ? STR("waiting") : STR_NONE, (struct wall){0}, NULL, !waits);
     }
     call_release(c);

@@ -1,5 +1,6 @@
 #include "wait.h"
 
+#include <base/crypto.h>
 #include <base/json.h>
 #include <io/timer.h>
 #include <queues/upkeep.h>
@@ -22,8 +23,9 @@ struct wait_entry {
     LIST_HEAD(, waiter) waiters;
     unsigned pins; /* who needs the entry, waiters or not */
     bool wanted;   /* to be read at the end of this turn */
-    bool asked;    /* stream class: a question about it is on its way */
+    bool asked;    /* a question about its place is on its way */
     bool hashed;
+    uint64_t place, row; /* as in a waiter; 0: not known */
     UT_hash_handle hh;
 };
 
@@ -34,8 +36,9 @@ struct wait_table {
     struct turn_end turn;
     struct wait_entry *entries;
     size_t waiters_n;
-    bool reading; /* a statement is on its way */
-    bool wanted;  /* some entry is */
+    bool reading;  /* a statement is on its way */
+    bool watching; /* the other one is */
+    bool wanted;   /* some entry is */
 };
 
 /* Of the stream class Postgres knows the dead alone. */
@@ -44,6 +47,14 @@ static const struct pg_stmt read_stmt = {
     "SELECT " JOB_COLUMNS " FROM platform.job j WHERE j.id = ANY($1::uuid[]) AND j.state <> 'waiting' UNION ALL "
     "SELECT " DEAD_COLUMNS
     " FROM platform.dead_job d WHERE d.id = ANY($1::uuid[]) AND d.class = 'stream' AND d.replayed_at IS NULL",
+    1,
+};
+
+/* What else can change of an open job in Postgres. */
+static const struct pg_stmt watch_stmt = {
+    "api.watch",
+    "SELECT j.id, j.generation, p.progress::text FROM platform.job j LEFT JOIN platform.job_progress p ON p.job_id = j.id "
+    "WHERE j.id = ANY($1::uuid[]) AND j.state = 'waiting'",
     1,
 };
 
@@ -83,6 +94,11 @@ static void drop_if_unused(struct wait_entry *e) {
     }
 }
 
+static void unpin(struct wait_entry *e) {
+    e->pins--;
+    drop_if_unused(e);
+}
+
 static void leave(struct waiter *w) {
     LIST_REMOVE(w, link);
     w->entry->table->waiters_n--;
@@ -107,9 +123,12 @@ void waiter_free(struct waiter *w) {
 /* The timer is kept with the memory of its waiter, and that of a call is moved by nobody. */
 static void on_time_up(void *arg) {
     struct waiter *w = arg;
-    if (w->entry != NULL) {
-        wait_remove(w);
+    struct wait_entry *e = w->entry;
+    if (e != NULL) {
+        e->pins++; /* it may come back at once */
+        leave(w);
         w->done(w, NULL);
+        unpin(e);
     }
 }
 
@@ -128,6 +147,7 @@ struct err wait_add(struct wait_table *t, struct waiter *w, struct uuid job, int
     LIST_INSERT_HEAD(&e->waiters, w, link);
     w->entry = e;
     w->done = done;
+    w->changed = false;
     t->waiters_n++;
     timer_start(w->timer, ms);
     return OK;
@@ -141,8 +161,38 @@ static void tell(struct wait_entry *e, const struct job_row *row) {
         leave(w);
         w->done(w, row);
     }
-    e->pins--;
-    drop_if_unused(e);
+    unpin(e);
+}
+
+static bool has_news(const struct waiter *w, const struct wait_entry *e) {
+    return w->watches && ((e->place != 0 && e->place != w->place) || (e->row != 0 && e->row != w->row));
+}
+
+/* Those who watch hear of what they have not heard of. Whoever comes back at once comes in front. */
+static void tell_watchers(struct wait_entry *e) {
+    struct waiter *w, *next;
+    e->pins++;
+    for (w = LIST_FIRST(&e->waiters); w != NULL; w = next) {
+        next = LIST_NEXT(w, link);
+        if (has_news(w, e)) {
+            w->place = e->place != 0 ? e->place : w->place;
+            w->row = e->row != 0 ? e->row : w->row;
+            leave(w);
+            w->changed = true;
+            w->done(w, NULL);
+        }
+    }
+    unpin(e);
+}
+
+static bool is_watched(const struct wait_entry *e) {
+    const struct waiter *w;
+    LIST_FOREACH(w, &e->waiters, link) {
+        if (w->watches) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void wait_all_up(struct wait_table *t) {
@@ -193,68 +243,156 @@ static void on_rows(void *arg, struct err err, const PGresult *res) {
     }
 }
 
-static void on_found(void *arg, struct err err, enum queue_found where, struct wall when, struct str outcome) {
-    struct wait_entry *e = arg;
+static void on_watched(void *arg, struct err err, const PGresult *res) {
+    struct wait_table *t = arg;
+    t->watching = false;
+    for (int row = 0; !err_is_set(err) && row < PQntuples(res); row++) {
+        struct uuid job;
+        uint8_t hash[SHA256_BYTES];
+        const struct str parts[] = {pg_col(res, row, 1), STR(" "), pg_col(res, row, 2)};
+        struct wait_entry *e = pg_col_uuid(res, row, 0, &job) ? find(t, job) : NULL;
+        if (e != NULL && !err_is_set(sha256_parts(parts, sizeof parts / sizeof parts[0], hash))) {
+            memcpy(&e->row, hash, sizeof e->row);
+            e->row |= 1;
+            tell_watchers(e);
+        }
+    }
+}
+
+/* ---- places ---- */
+
+/* A call about jobs of one shard. */
+struct asking {
+    SLIST_ENTRY(asking) link;
+    const struct shard *shard;
+    size_t n;
+    struct wait_entry *entries[LIMIT_BATCH]; /* pinned */
+};
+SLIST_HEAD(askings, asking);
+
+static void take_place(struct wait_entry *e, const struct queue_place *p) {
+    bool stream = id_job_place(e->job).stream_class;
     struct job_row row;
-    (void)when;
-    e->asked = false;
-    e->pins--;
-    if (!err_is_set(err) && where == QUEUE_FOUND_OUTCOME && outcome_parse(outcome, e->job, &row)) {
+    e->place = 1 + (uint64_t)p->where + ((uint64_t)p->when.ms << 3);
+    if (stream && p->where == QUEUE_FOUND_OUTCOME && outcome_parse(p->outcome, e->job, &row)) {
         tell(e, &row);
-    } else if (!err_is_set(err) && where == QUEUE_FOUND_DEAD) {
+    } else if (stream && p->where == QUEUE_FOUND_DEAD) {
         row = (struct job_row){.id = e->job, .root = e->job, .state = STR("dead")};
         tell(e, &row);
     } else {
-        drop_if_unused(e);
+        tell_watchers(e);
     }
 }
 
-static void ask_stream(struct wait_entry *e) {
-    struct runtime *rt = e->table->api->rt;
+static void on_places(void *arg, struct err err, const struct queue_place *places) {
+    struct asking *a = arg;
+    for (size_t i = 0; i < a->n; i++) {
+        struct wait_entry *e = a->entries[i];
+        e->asked = false;
+        if (!err_is_set(err)) {
+            take_place(e, &places[i]);
+        }
+        unpin(e);
+    }
+    free(a);
+}
+
+/* What finds no memory is asked for with the next reading. */
+static void add_asking(struct askings *all, struct wait_entry *e) {
     struct job_place place = id_job_place(e->job);
-    const struct queue_info *q = queue_table_number(rt->queues, place.queue_number);
-    if (q != NULL && place.shard < q->shards_n && !e->asked) {
-        e->asked = true;
-        e->pins++;
-        queue_find(&rt->redis, q->shards[place.shard], e->job, on_found, e);
+    const struct queue_info *q = queue_table_number(e->table->api->rt->queues, place.queue_number);
+    struct asking *a;
+    if (q == NULL || place.shard >= q->shards_n || e->asked || !(place.stream_class || is_watched(e))) {
+        return;
+    }
+    SLIST_FOREACH(a, all, link) {
+        if (a->shard == q->shards[place.shard] && a->n < LIMIT_BATCH) {
+            break;
+        }
+    }
+    if (a == NULL) {
+        a = calloc(1, sizeof *a);
+        if (a == NULL) {
+            return;
+        }
+        a->shard = q->shards[place.shard];
+        SLIST_INSERT_HEAD(all, a, link);
+    }
+    e->asked = true;
+    e->pins++;
+    a->entries[a->n++] = e;
+}
+
+static void ask_all(struct wait_table *t, struct askings *all) {
+    struct asking *a;
+    while ((a = SLIST_FIRST(all)) != NULL) {
+        struct uuid jobs[LIMIT_BATCH];
+        SLIST_REMOVE_HEAD(all, link);
+        for (size_t i = 0; i < a->n; i++) {
+            jobs[i] = a->entries[i]->job;
+        }
+        queue_find_all(&t->api->rt->redis, a->shard, jobs, a->n, on_places, a);
     }
 }
 
-static size_t collect(struct wait_table *t, struct buf *ids) {
+/* ---- what is wanted ---- */
+
+/* The entries that are wanted, in the statement's ids, the other one's, and calls. */
+struct collected {
+    struct buf ids, watched;
+    size_t n, watched_n;
+    struct askings askings;
+};
+
+static void collect(struct wait_table *t, struct collected *out) {
     struct wait_entry *e, *next;
-    size_t n = 0;
-    pg_array_begin(ids);
+    pg_array_begin(&out->ids);
+    pg_array_begin(&out->watched);
     HASH_ITER(hh, t->entries, e, next) {
         char room[PG_UUID_BYTES];
         if (!e->wanted) {
             continue;
         }
         e->wanted = false;
-        pg_array_add(ids, pg_uuid(e->job, room));
-        n++;
-        if (id_job_place(e->job).stream_class) {
-            ask_stream(e); /* may take the entry off the table: next is safe */
+        pg_array_add(&out->ids, pg_uuid(e->job, room));
+        out->n++;
+        if (!id_job_place(e->job).stream_class && is_watched(e)) {
+            pg_array_add(&out->watched, pg_uuid(e->job, room));
+            out->watched_n++;
         }
+        add_asking(&out->askings, e);
     }
-    pg_array_end(ids);
-    return n;
+    pg_array_end(&out->ids);
+    pg_array_end(&out->watched);
+}
+
+static bool read_ids(struct wait_table *t, const struct pg_stmt *stmt, const struct buf *ids, pg_cb *cb) {
+    if (err_is_set(buf_status(ids))) {
+        return false;
+    }
+    const struct pg_value value = pg_text(buf_str(ids));
+    pg_exec(t->api->rt->platform, stmt, &value, 0, 0, cb, t);
+    return true;
 }
 
 static void read_wanted(void *arg) {
     struct wait_table *t = arg;
-    struct buf ids;
+    struct collected c = {.n = 0};
     if (t->reading || !t->wanted) {
         return;
     }
     t->wanted = false;
-    buf_init(&ids, IDS_BYTES);
-    size_t n = collect(t, &ids);
-    if (n > 0 && !err_is_set(buf_status(&ids))) {
-        const struct pg_value value = pg_text(buf_str(&ids));
-        t->reading = true;
-        pg_exec(t->api->rt->platform, &read_stmt, &value, 0, 0, on_rows, t);
+    buf_init(&c.ids, IDS_BYTES);
+    buf_init(&c.watched, IDS_BYTES);
+    SLIST_INIT(&c.askings);
+    collect(t, &c);
+    t->reading = c.n > 0 && read_ids(t, &read_stmt, &c.ids, on_rows);
+    if (c.watched_n > 0 && !t->watching) {
+        t->watching = read_ids(t, &watch_stmt, &c.watched, on_watched);
     }
-    buf_free(&ids);
+    ask_all(t, &c.askings);
+    buf_free(&c.ids);
+    buf_free(&c.watched);
 }
 
 /* ---- the subscription ---- */

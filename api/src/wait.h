@@ -1,5 +1,6 @@
-/* Requests that wait for a job's end. Workers publish the ids of what ended; since a message may be lost, what is waited for is read
- * again every second, and after each reconnect of the subscription. */
+/* Requests that wait for a job's end, or for any change of it. Workers publish the ids of what ended; since a message may be lost, and of other
+ * changes there is none, what is waited for is read again every second, and after each reconnect of the subscription: all of it by two
+ * statements, and a call per shard and LIMIT_BATCH jobs. */
 #ifndef API_WAIT_H
 #define API_WAIT_H
 
@@ -17,6 +18,9 @@ struct waiter {
     LIST_ENTRY(waiter) link;  /* of the same job */
     struct wait_entry *entry; /* NULL: waits for nothing */
     struct timer *timer;      /* made at first use, kept */
+    bool watches;             /* done runs, too, when an open job has changed since this waiter was last told of it */
+    bool changed;             /* that was it */
+    uint64_t place, row;      /* what it was told of: where Redis has the job; generation and progress. 0: nothing yet */
     /* row: terminal; NULL: the time is up. The waiter is off the table already. */
     void (*done)(struct waiter *w, const struct job_row *row);
 };

@@ -207,20 +207,40 @@ static CURLcode configure(struct exchange *x, const char *url, const struct curl
     return rc == CURLE_OK ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 }
 
+static CURLcode result_of(struct exchange *x, CURLcode rc) {
+    long status = 0;
+    rc = x->enough ? CURLE_OK : rc;
+    rc = rc != CURLE_OK ? rc : curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+    x->answer->status = (int)status;
+    return rc;
+}
+
 static CURLcode exchange(const char *url, const struct curl_slist *headers, const struct client_request *r, char *text,
                          struct client_answer *out) {
     struct exchange x = {.curl = curl_easy_init(), .request = r, .answer = out};
-    long status = 0;
     if (x.curl == NULL) {
         return CURLE_OUT_OF_MEMORY;
     }
     CURLcode rc = configure(&x, url, headers, text);
-    rc = rc != CURLE_OK ? rc : curl_easy_perform(x.curl);
-    rc = x.enough ? CURLE_OK : rc;
-    rc = rc != CURLE_OK ? rc : curl_easy_getinfo(x.curl, CURLINFO_RESPONSE_CODE, &status);
-    out->status = (int)status;
+    rc = result_of(&x, rc != CURLE_OK ? rc : curl_easy_perform(x.curl));
     curl_easy_cleanup(x.curl);
     return rc;
+}
+
+static int judge(const struct options *o, const struct client_request *r, CURLcode rc, const char *text,
+                 struct client_answer *out, struct buf *why) {
+    if (rc != CURLE_OK) {
+        buf_addf(why, "no answer from %.200s: %s", o->url, text[0] != '\0' ? text : curl_easy_strerror(rc));
+        buf_add_c(why, code_of(rc) == EXIT_UNAVAILABLE ? "; is penstock api running there? PENSTOCK_URL says where it is" : "");
+        return code_of(rc);
+    }
+    if (is_stream(r, out->status) || out->status == 204 || (r->lines && out->status == 200)) {
+        return EXIT_SUCCESS;
+    }
+    if (err_is_set(json_read(buf_str(&out->body), &out->json))) {
+        out->json = NULL;
+    }
+    return answer_judge(out->status, out->json, why);
 }
 
 static int perform(const struct options *o, const struct client_request *r, struct client_answer *out, struct buf *why) {
@@ -235,18 +255,7 @@ static int perform(const struct options *o, const struct client_request *r, stru
     }
     curl_slist_free_all(headers);
     buf_free(&url);
-    if (rc != CURLE_OK) {
-        buf_addf(why, "no answer from %.200s: %s", o->url, text[0] != '\0' ? text : curl_easy_strerror(rc));
-        buf_add_c(why, code_of(rc) == EXIT_UNAVAILABLE ? "; is penstock api running there? PENSTOCK_URL says where it is" : "");
-        return code_of(rc);
-    }
-    if (is_stream(r, out->status) || out->status == 204 || (r->lines && out->status == 200)) {
-        return EXIT_SUCCESS;
-    }
-    if (err_is_set(json_read(buf_str(&out->body), &out->json))) {
-        out->json = NULL;
-    }
-    return answer_judge(out->status, out->json, why);
+    return judge(o, r, rc, text, out, why);
 }
 
 int client_ask(const struct options *o, const struct client_request *r, struct client_answer *out, struct buf *why) {
@@ -270,4 +279,80 @@ int client_call(const struct options *o, const struct client_request *r, struct 
     }
     buf_free(&why);
     return code;
+}
+
+/* ---- a stream beside other work ---- */
+
+struct client_stream {
+    const struct options *o;
+    struct client_request request;
+    struct client_answer answer;
+    struct exchange exchange;
+    CURLM *multi;
+    struct curl_slist *headers;
+    char text[CURL_ERROR_SIZE];
+};
+
+static bool begin(struct client_stream *s) {
+    struct exchange *x = &s->exchange;
+    struct buf url;
+    buf_init(&url, URL_MAX_BYTES);
+    add_url(&url, s->o, &s->request);
+    *x = (struct exchange){.curl = curl_easy_init(), .request = &s->request, .answer = &s->answer};
+    s->multi = curl_multi_init();
+    bool ok = !err_is_set(buf_status(&url)) && x->curl != NULL && s->multi != NULL &&
+              make_headers(s->o, &s->request, &s->headers) && configure(x, url.p, s->headers, s->text) == CURLE_OK &&
+              curl_multi_add_handle(s->multi, x->curl) == CURLM_OK;
+    buf_free(&url);
+    return ok;
+}
+
+struct client_stream *client_stream_open(const struct options *o, const struct client_request *r, int *out_code,
+                                         struct buf *why) {
+    if (!check_settings(o, why)) {
+        *out_code = EXIT_CONFIG;
+        return NULL;
+    }
+    struct client_stream *s = calloc(1, sizeof *s);
+    if (s != NULL) {
+        s->o = o;
+        s->request = *r;
+        buf_init(&s->answer.body, ANSWER_MAX_BYTES);
+    }
+    if (s == NULL || !begin(s)) {
+        client_stream_close(s);
+        buf_add_c(why, "out of memory");
+        *out_code = EXIT_INTERNAL;
+        return NULL;
+    }
+    return s;
+}
+
+bool client_stream_wait(struct client_stream *s, int fd, int64_t ms, int *out_code, struct buf *why) {
+    struct curl_waitfd other = {.fd = fd, .events = CURL_WAIT_POLLIN};
+    int running = 0, left;
+    (void)curl_multi_perform(s->multi, &running);
+    if (running > 0) {
+        (void)curl_multi_poll(s->multi, &other, fd >= 0, ms > 0 ? (int)ms : 0, NULL);
+        (void)curl_multi_perform(s->multi, &running);
+    }
+    const CURLMsg *m = curl_multi_info_read(s->multi, &left);
+    if (m == NULL) {
+        return true;
+    }
+    *out_code = judge(s->o, &s->request, result_of(&s->exchange, m->data.result), s->text, &s->answer, why);
+    return false;
+}
+
+void client_stream_close(struct client_stream *s) {
+    if (s != NULL) {
+        if (s->multi != NULL && s->exchange.curl != NULL) {
+            (void)curl_multi_remove_handle(s->multi, s->exchange.curl);
+        }
+        curl_easy_cleanup(s->exchange.curl);
+        (void)curl_multi_cleanup(s->multi);
+        curl_slist_free_all(s->headers);
+        client_answer_free(&s->answer);
+        free(s);
+    }
 }

@@ -38,6 +38,14 @@ bool client_is_url(const char *url);   /* of http or https */
 bool client_is_local(const char *url); /* on this machine */
 bool client_is_key(const char *text);
 
+/* The same stream beside other work. o and what r points to stay; NULL: why has the reason, out_code its exit code. */
+struct client_stream;
+struct client_stream *client_stream_open(const struct options *o, const struct client_request *r, int *out_code, struct buf *why);
+/* Waits until something comes of it, or fd (-1: none) can be read, or ms are over, and gives to on_part what has come. False: it has ended; out_code
+ * and why say how, EXIT_SUCCESS: by the other side, in order, or by on_part. */
+bool client_stream_wait(struct client_stream *s, int fd, int64_t ms, int *out_code, struct buf *why);
+void client_stream_close(struct client_stream *s); /* NULL is fine */
+
 /* The exit code; for a failure why gets its line. The answer is to be freed in any case. */
 int client_ask(const struct options *o, const struct client_request *r, struct client_answer *out, struct buf *why);
 void client_answer_free(struct client_answer *a);

@@ -1,66 +1,103 @@
-/* penstock top: the queues on a full screen, read every second, and steered by keys. Over the API like every other command. */
-#include "answer.h"
+/* penstock top: the queues on a full screen, as GET /v1/live sends them every second, and steered by keys. It is one request, made again when
+ * it ends; what is on the screen stays meanwhile, and a line says so. */
 #include "cli.h"
 #include "client.h"
 #include "screen.h"
 #include "show.h"
+#include "sse.h"
+#include "table.h"
 #include "top_view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { EVERY_MS = 1000, ASK_MS = 2000, TEXT_MAX_BYTES = 1 << 20, BODY_BYTES = 96, WORKERS_MAX = 1024 };
+enum { AGAIN_MS = 1000, SILENCE_MS = 10000, ASK_MS = 2000, TEXT_MAX_BYTES = 1 << 20, BODY_BYTES = 96, WORKERS_MAX = 1024 };
 
 struct top {
     const struct options *o;
     struct top_view view;
     struct buf message; /* with a NUL */
-    int code;           /* of the last reading */
+    struct sse events;
+    struct client_stream *stream; /* NULL: between two */
+    struct mono opened_at, heard_at;
+    int code; /* EXIT_SUCCESS: the stream goes on */
 };
 
-static void say(struct top *t, const char *what, const char *name, const char *done) {
+static void say(struct top *t, const struct buf *text) {
     buf_clear(&t->message);
-    buf_addf(&t->message, "%s/%s %s", what, name, done);
+    buf_add(&t->message, buf_str(text));
     buf_add_char(&t->message, '\0');
-    t->view.message = t->message.n > 0 && !err_is_set(buf_status(&t->message)) ? t->message.p : "";
+    t->view.message = !err_is_set(buf_status(&t->message)) ? t->message.p : "";
 }
 
-/* ---- reading ---- */
+/* ---- the stream ---- */
 
-/* The answer's JSON replaces *to; a failure leaves it, and the message says why. */
-static int read_one(struct top *t, const char *path, json_t **to) {
-    const struct client_request r = {
-        .method = "GET", .path = {path}, .timeout_ms = t->o->timeout_ms < ASK_MS ? t->o->timeout_ms : ASK_MS};
-    struct client_answer a;
-    struct buf why;
-    buf_init(&why, CLI_LINE_BYTES);
-    int code = client_ask(t->o, &r, &a, &why);
-    if (code == EXIT_SUCCESS) {
-        json_decref(*to);
-        *to = json_incref(a.json);
-    } else {
-        buf_clear(&t->message);
-        buf_add(&t->message, buf_str(&why));
-        buf_add_char(&t->message, '\0');
-        t->view.message = !err_is_set(buf_status(&t->message)) ? t->message.p : "";
+static bool on_snapshot(void *arg, struct str name, struct str data) {
+    struct top *t = arg;
+    json_t *snapshot;
+    if (!str_is(name, "snapshot") || err_is_set(json_read(data, &snapshot))) {
+        return true;
     }
-    client_answer_free(&a);
-    buf_free(&why);
-    return code;
-}
-
-static void read_all(struct top *t) {
-    int before = t->code;
-    t->code = read_one(t, "/v1/queues", &t->view.queues);
-    if (t->code == EXIT_SUCCESS) {
-        t->code = read_one(t, "/v1/workers", &t->view.workers);
-    }
-    if (t->code == EXIT_SUCCESS) {
-        t->code = read_one(t, "/v1/health", &t->view.health);
-    }
-    if (t->code == EXIT_SUCCESS && before != EXIT_SUCCESS) {
+    json_decref(t->view.snapshot);
+    t->view.snapshot = snapshot;
+    t->heard_at = clock_mono(&clock_system);
+    if (t->code != EXIT_SUCCESS) {
+        t->code = EXIT_SUCCESS;
         t->view.message = ""; /* what was wrong is over */
     }
+    return true;
+}
+
+static bool on_part(void *arg, struct str part) {
+    struct top *t = arg;
+    return sse_feed(&t->events, part);
+}
+
+static void ended(struct top *t, int code, struct buf *why) {
+    client_stream_close(t->stream);
+    t->stream = NULL;
+    t->code = code != EXIT_SUCCESS ? code : EXIT_AGAIN;
+    if (why->n == 0) {
+        buf_addf(why, "the stream from %s has ended; it is asked for again", t->o->url);
+    }
+    say(t, why);
+}
+
+static void open_stream(struct top *t, struct buf *why) {
+    const struct client_request r = {.method = "GET",
+                                     .path = {"/v1/live"},
+                                     .timeout_ms = t->o->timeout_ms < ASK_MS ? t->o->timeout_ms : ASK_MS,
+                                     .on_part = on_part,
+                                     .arg = t};
+    int code = EXIT_SUCCESS;
+    sse_begin(&t->events);
+    t->opened_at = t->heard_at = clock_mono(&clock_system);
+    t->stream = client_stream_open(t->o, &r, &code, why);
+    if (t->stream == NULL) {
+        ended(t, code, why);
+    }
+}
+
+static int64_t ms_since(struct mono then) { return mono_ms_since(clock_mono(&clock_system), then); }
+
+/* Until something comes, from the API or the keys, or it is time for something. */
+static void wait_for_news(struct top *t, int keys) {
+    struct buf why;
+    int code = EXIT_SUCCESS;
+    buf_init(&why, CLI_LINE_BYTES);
+    if (t->stream == NULL && ms_since(t->opened_at) >= AGAIN_MS) {
+        open_stream(t, &why);
+    }
+    if (t->stream != NULL) {
+        if (!client_stream_wait(t->stream, keys, AGAIN_MS, &code, &why)) {
+            ended(t, code, &why);
+        } else if (ms_since(t->heard_at) >= SILENCE_MS) {
+            buf_addf(&why, "nothing came from %s for %d s; it is asked again", t->o->url, SILENCE_MS / 1000);
+            ended(t, EXIT_AGAIN, &why);
+        }
+    }
+    buf_free(&why);
 }
 
 static void draw(const struct top *t) {
@@ -78,15 +115,13 @@ static void change(struct top *t, const struct client_request *r, const char *do
     struct client_answer a;
     struct buf why;
     buf_init(&why, CLI_LINE_BYTES);
+    buf_addf(&why, "queue/%s ", r->path[1]);
     if (client_ask(t->o, r, &a, &why) == EXIT_SUCCESS) {
-        say(t, "queue", r->path[1], done);
-    } else {
-        buf_add_char(&why, '\0');
-        say(t, "queue", r->path[1], !err_is_set(buf_status(&why)) ? why.p : "out of memory");
+        buf_add_c(&why, done);
     }
+    say(t, &why);
     client_answer_free(&a);
     buf_free(&why);
-    read_all(t);
 }
 
 static void pause_or_resume(struct top *t, const json_t *queue, const char *name) {
@@ -110,11 +145,10 @@ static void scale(struct top *t, const json_t *queue, const char *name, int by) 
     change(t, &r, done);
 }
 
-/* The name is copied: reading anew drops the row. */
 static void steer(struct top *t, int key) {
     const json_t *queue = top_selected(&t->view);
-    char name[TOP_NAME_BYTES];
-    if (queue == NULL || !str_copy_c(json_opt_str(queue, "name", STR("")), name, sizeof name)) {
+    const char *name = json_string_value(json_object_get(queue, "name"));
+    if (name == NULL) {
         return;
     }
     if (key == 'p') {
@@ -153,34 +187,39 @@ static bool act_on(struct top *t, int key) {
 }
 
 static void run(struct top *t) {
-    struct mono read_at = clock_mono(&clock_system);
     for (bool on = true; on;) {
         draw(t);
-        int64_t left_ms = EVERY_MS - mono_ms_since(clock_mono(&clock_system), read_at);
-        on = act_on(t, screen_key(left_ms));
-        if (on && mono_ms_since(clock_mono(&clock_system), read_at) >= EVERY_MS) {
-            read_at = clock_mono(&clock_system);
-            read_all(t);
-        }
+        wait_for_news(t, STDIN_FILENO);
+        on = act_on(t, screen_key(t->stream != NULL ? 0 : AGAIN_MS / 4));
     }
+}
+
+/* At first a failure is one, later it is told on the screen. */
+static int begin(struct top *t) {
+    struct buf why;
+    buf_init(&why, CLI_LINE_BYTES);
+    open_stream(t, &why);
+    buf_free(&why);
+    while (t->stream != NULL && t->view.snapshot == NULL) {
+        wait_for_news(t, -1);
+    }
+    return t->view.snapshot != NULL ? EXIT_SUCCESS : cli_fail(t->o, t->code, "%s", t->view.message);
 }
 
 int cli_top(const struct options *o) {
     struct top t = {.o = o, .view = {.url = o->url, .message = "", .color = show_has_color(), .sort = TOP_BY_NAME}};
     buf_init(&t.message, CLI_LINE_BYTES);
-    read_all(&t);
-    if (t.code != EXIT_SUCCESS) { /* at first a failure is one, later it is told on the screen */
-        (void)cli_fail(o, t.code, "%s", t.view.message);
-    } else if (!screen_enter()) {
-        t.code = cli_fail(o, EXIT_USAGE, "wants a terminal; penstock queue list -w shows what changes");
-    } else {
+    sse_init(&t.events, on_snapshot, &t);
+    int code = begin(&t);
+    if (code == EXIT_SUCCESS && !screen_enter()) {
+        code = cli_fail(o, EXIT_USAGE, "wants a terminal; penstock queue list -w shows what changes");
+    } else if (code == EXIT_SUCCESS) {
         run(&t);
         screen_leave();
-        t.code = EXIT_SUCCESS;
     }
-    json_decref(t.view.queues);
-    json_decref(t.view.workers);
-    json_decref(t.view.health);
+    client_stream_close(t.stream);
+    json_decref(t.view.snapshot);
+    sse_free(&t.events);
     buf_free(&t.message);
-    return t.code;
+    return code;
 }

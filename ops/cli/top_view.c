@@ -15,9 +15,9 @@ static const struct {
     struct column column;
     int width;
 } cells[] = {
-    {{"WAITING", "depth.waiting", COLUMN_TEXT, 0}, 9},     {{"RUNNING", "depth.running", COLUMN_TEXT, 0}, 9},
-    {{"DELAYED", "depth.delayed", COLUMN_TEXT, 0}, 9},     {{"DEAD", "depth.dead", COLUMN_TEXT, 0}, 7},
-    {{"AGE", "oldest_age_seconds", COLUMN_SECONDS, 0}, 6}, {{"DRAIN", "drain_seconds", COLUMN_SECONDS, 0}, 7},
+    {{"WAITING", "depth.waiting", COLUMN_TEXT, 0}, 9}, {{"RUNNING", "depth.running", COLUMN_TEXT, 0}, 9},
+    {{"DELAYED", "depth.delayed", COLUMN_TEXT, 0}, 9}, {{"DEAD", "depth.dead", COLUMN_TEXT, 0}, 7},
+    {{"AGE", "oldest_age_s", COLUMN_SECONDS, 0}, 6},   {{"DRAIN", "drain_eta_s", COLUMN_SECONDS, 0}, 7},
 };
 enum { CELLS = sizeof cells / sizeof cells[0], STATE_WIDTH = 10, WORKERS_WIDTH = 9 };
 
@@ -35,7 +35,7 @@ static const char *name_of(const json_t *queue) {
 
 static double figure(const json_t *queue, enum top_sort sort) {
     static const char *const paths[TOP_SORT_MAX] = {
-        [TOP_BY_AGE] = "oldest_age_seconds", [TOP_BY_WAITING] = "depth.waiting", [TOP_BY_DEAD] = "depth.dead"};
+        [TOP_BY_AGE] = "oldest_age_s", [TOP_BY_WAITING] = "depth.waiting", [TOP_BY_DEAD] = "depth.dead"};
     return paths[sort] != NULL ? json_number_value(table_member(queue, paths[sort])) : 0;
 }
 
@@ -47,7 +47,7 @@ static int compare(const void *a, const void *b, void *arg) {
 }
 
 static void sort_rows(const struct top_view *v, struct rows *out) {
-    const json_t *items = json_object_get(v->queues, "items");
+    const json_t *items = json_object_get(v->snapshot, "queues");
     enum top_sort sort = v->sort;
     size_t n = json_array_size(items);
     out->n = n < TOP_QUEUES_MAX ? n : TOP_QUEUES_MAX;
@@ -107,10 +107,10 @@ static int64_t sum(const json_t *items, const char *path) {
 }
 
 static void add_totals(const struct top_view *v, struct buf *line) {
-    const json_t *items = json_object_get(v->queues, "items");
-    const json_t *degraded = json_object_get(v->health, "degraded");
-    const char *status = json_string_value(json_object_get(v->health, "status"));
-    buf_addf(line, "penstock %s  %s", status != NULL ? status : "-", v->url);
+    const json_t *items = json_object_get(v->snapshot, "queues");
+    const json_t *degraded = json_object_get(v->snapshot, "degraded");
+    bool ready = json_is_true(json_object_get(v->snapshot, "ready"));
+    buf_addf(line, "penstock %s  %s", !ready ? "not ready" : json_array_size(degraded) > 0 ? "degraded" : "ready", v->url);
     buf_addf(line, "  waiting %lld  running %lld  dead %lld", (long long)sum(items, "depth.waiting"),
              (long long)sum(items, "depth.running"), (long long)sum(items, "depth.dead"));
     for (size_t i = 0; i < json_array_size(degraded); i++) {
@@ -119,19 +119,11 @@ static void add_totals(const struct top_view *v, struct buf *line) {
     }
 }
 
-/* Worker processes of the queue that are alive, and their slots in use. */
-static int64_t processes_of(const struct top_view *v, const char *queue) {
-    const json_t *items = json_object_get(v->workers, "items");
-    int64_t n = 0;
-    for (size_t i = 0; i < json_array_size(items); i++) {
-        const char *of = json_string_value(json_object_get(json_array_get(items, i), "queue"));
-        n += of != NULL && strcmp(of, queue) == 0;
-    }
-    return n;
-}
+/* Worker processes of the queue that are alive. */
+static int64_t processes_of(const json_t *queue) { return json_integer_value(table_member(queue, "workers.running")); }
 
 static const char *state_of(const json_t *queue) {
-    const char *state = json_string_value(table_member(queue, "admission.state"));
+    const char *state = json_string_value(json_object_get(queue, "state"));
     return json_is_true(json_object_get(queue, "paused")) ? "paused" : state != NULL ? state : "-";
 }
 
@@ -151,7 +143,7 @@ static void add_titles(struct buf *line, int columns) {
     buf_addf(line, "%*s", WORKERS_WIDTH, "WORKERS");
 }
 
-static void add_queue(const struct top_view *v, const json_t *queue, int columns, struct wall now, struct buf *line) {
+static void add_queue(const json_t *queue, int columns, struct wall now, struct buf *line) {
     char cell[TABLE_CELL_BYTES], workers[CELL_BYTES];
     int width = name_width(columns);
     buf_addf(line, "%-*.*s %-*s", width - 1, width - 1, name_of(queue), STATE_WIDTH, state_of(queue));
@@ -159,7 +151,7 @@ static void add_queue(const struct top_view *v, const json_t *queue, int columns
         table_cell(queue, &cells[i].column, now, cell);
         buf_addf(line, " %*s", cells[i].width - 1, cell);
     }
-    (void)snprintf(workers, sizeof workers, "%lld/%lld", (long long)processes_of(v, name_of(queue)),
+    (void)snprintf(workers, sizeof workers, "%lld/%lld", (long long)processes_of(queue),
                    (long long)json_integer_value(table_member(queue, "workers.desired")));
     buf_addf(line, " %*s", WORKERS_WIDTH - 1, workers);
 }
@@ -168,7 +160,7 @@ static void add_queue(const struct top_view *v, const json_t *queue, int columns
 static const char *color_of(const struct top_view *v, const json_t *queue, bool selected) {
     const char *state = state_of(queue);
     bool waits = json_integer_value(table_member(queue, "depth.waiting")) > 0;
-    bool bad = strcmp(state, "closed") == 0 || (waits && processes_of(v, name_of(queue)) == 0);
+    bool bad = strcmp(state, "closed") == 0 || (waits && processes_of(queue) == 0);
     if (selected) {
         return "\033[7m";
     }
@@ -186,7 +178,7 @@ static void add_queues(const struct top_view *v, int rows, int columns, struct w
     buf_init(&line, out->max);
     for (size_t i = first; i < sorted.n && i < first + room; i++) {
         buf_clear(&line);
-        add_queue(v, sorted.at[i], columns, now, &line);
+        add_queue(sorted.at[i], columns, now, &line);
         add_line(out, &line, columns, color_of(v, sorted.at[i], i == chosen));
         buf_add_char(out, '\n');
     }

@@ -11,7 +11,7 @@ enum { TOP_QUEUES_MAX = 256, TOP_NAME_BYTES = 65 };
 
 struct top_view {
     const char *url;
-    json_t *queues, *workers, *health; /* answers of the API; NULL: not there yet */
+    json_t *snapshot; /* the latest of GET /v1/live; NULL: not there yet */
     enum top_sort sort;
     char selected[TOP_NAME_BYTES]; /* a queue's name; "": the first */
     const char *message;           /* one line; "": none */

@@ -176,20 +176,27 @@ local function drop(K, A)
   return n
 end
 
--- find: where a stream-class job is. K o0 o1 r d p dead   A job   → place, since or due ms (0 unless running or delayed), outcome
+-- find: where stream-class jobs are. K o0 o1 r d p dead   A job, job…   → of each place, since or due ms (0 unless running or delayed), outcome
 -- Places: 0 nowhere (or waiting: the stream is not searched), 1 outcome, 2 running, 3 delayed, 4 parked, 5 dead.
-local function find(K, A)
+local function place_of(K, job)
   local o0, o1, r, d, p, dead_key = unpack(K)
-  local job = A[1]
   local outcome = redis.call('HGET', o0, job) or redis.call('HGET', o1, job)
-  if outcome then return {1, 0, outcome} end
+  if outcome then return 1, 0, outcome end
   local started = redis.call('HGET', r, job)
-  if started then return {2, tonumber(started), ''} end
+  if started then return 2, tonumber(started), '' end
   local due = redis.call('ZSCORE', d, job)
-  if due then return {3, tonumber(due), ''} end
-  if redis.call('HEXISTS', p, job) == 1 then return {4, 0, ''} end
-  if redis.call('HEXISTS', dead_key, job) == 1 then return {5, 0, ''} end
-  return {0, 0, ''}
+  if due then return 3, tonumber(due), '' end
+  if redis.call('HEXISTS', p, job) == 1 then return 4, 0, '' end
+  if redis.call('HEXISTS', dead_key, job) == 1 then return 5, 0, '' end
+  return 0, 0, ''
+end
+
+local function find(K, A)
+  local out = {}
+  for i, job in ipairs(A) do
+    out[3 * i - 2], out[3 * i - 1], out[3 * i] = place_of(K, job)
+  end
+  return out
 end
 
 -- Since when the oldest waiting entry is in the stream: the first one not yet delivered, or the first one handed back. Its id says when,

@@ -61,5 +61,5 @@ define{'collect', collect, keys = 1, lead = 1, group = 0, integers = {1}, flags 
 define{'drop', drop, keys = 1, lead = 0, group = 2, each = 2, flags = DRAINS}
 define{'cancels', cancels, keys = 2, lead = 0, group = 1, flags = READS}
 define{'walk', walk, keys = 1, lead = 2, group = 0, integers = {2}, flags = READS}
-define{'find', find, keys = 6, lead = 1, group = 0, flags = READS}
+define{'find', find, keys = 6, lead = 1, group = 1, flags = READS}
 define{'depth', depth, keys = 6, lead = 0, group = 0, flags = READS}

@@ -148,6 +148,20 @@ void queue_depth(const struct broker *b, const struct shard *s, queue_depth_cb *
     call_send(&c, b, 0, on_depth, call);
 }
 
+/* The i-th job's. */
+static bool read_place(const struct reply *r, size_t i, struct queue_place *out) {
+    struct queue_place p;
+    int64_t where;
+    if (!reply_read_int(reply_at(r, 3 * i), &where) || !reply_read_int(reply_at(r, 3 * i + 1), &p.when.ms) ||
+        !reply_read_str(reply_at(r, 3 * i + 2), &p.outcome) || where < QUEUE_FOUND_NOTHING || where > QUEUE_FOUND_DEAD ||
+        (p.outcome.n > 0 && where != QUEUE_FOUND_OUTCOME)) {
+        return false;
+    }
+    p.where = (enum queue_found)where;
+    *out = p;
+    return true;
+}
+
 struct find_call {
     queue_find_cb *cb;
     void *arg;
@@ -155,16 +169,11 @@ struct find_call {
 
 static void on_find(void *context, struct err err, const struct reply *r) {
     struct find_call *call = context;
-    int64_t where = QUEUE_FOUND_NOTHING;
-    struct wall when = {0};
-    struct str outcome = STR("");
-    if (!err_is_set(err) && (!reply_read_int(reply_at(r, 0), &where) || !reply_read_int(reply_at(r, 1), &when.ms) ||
-                             !reply_read_str(reply_at(r, 2), &outcome) || where < QUEUE_FOUND_NOTHING ||
-                             where > QUEUE_FOUND_DEAD || (outcome.n > 0 && where != QUEUE_FOUND_OUTCOME))) {
+    struct queue_place p = {.outcome = STR("")};
+    if (!err_is_set(err) && !read_place(r, 0, &p)) {
         err = reply_unexpected("pen_find");
-        where = QUEUE_FOUND_NOTHING;
     }
-    call->cb(call->arg, err, (enum queue_found)where, when, outcome);
+    call->cb(call->arg, err, p.where, p.when, p.outcome);
     free(call);
 }
 
@@ -180,4 +189,37 @@ void queue_find(const struct broker *b, const struct shard *s, struct uuid job, 
     call_function(&c, FN_FIND, s);
     call_add_uuid(&c, &job);
     call_send(&c, b, 0, on_find, call);
+}
+
+struct places_call {
+    queue_places_cb *cb;
+    void *arg;
+    size_t n;
+};
+
+static void on_places(void *context, struct err err, const struct reply *r) {
+    struct places_call *call = context;
+    struct queue_place places[LIMIT_BATCH];
+    for (size_t i = 0; i < call->n && !err_is_set(err); i++) {
+        err = read_place(r, i, &places[i]) ? OK : reply_unexpected("pen_find");
+    }
+    call->cb(call->arg, err, err_is_set(err) ? NULL : places);
+    free(call);
+}
+
+void queue_find_all(const struct broker *b, const struct shard *s, const struct uuid *jobs, size_t n, queue_places_cb *cb,
+                    void *arg) {
+    struct err why;
+    struct places_call *call = call_context(n, sizeof *call, &why);
+    if (call == NULL) {
+        cb(arg, why, NULL);
+        return;
+    }
+    *call = (struct places_call){cb, arg, n};
+    struct call c;
+    call_function(&c, FN_FIND, s);
+    for (size_t i = 0; i < n; i++) {
+        call_add_uuid(&c, &jobs[i]);
+    }
+    call_send(&c, b, 0, on_places, call);
 }

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pyte
 import pytest
 
+from observe import log_lines
 from penstock_ops import ports
 from stack import BUILD, Cli, Stack, cli_of, kill_one
 from test_cli_weather import answering
@@ -184,13 +185,32 @@ def test_top_is_stopped_and_goes_on(cli):
 
 
 def test_top_outlives_an_api_that_goes_away(cli):
-    queue = {"name": "default", "paused": False, "depth": {"waiting": 3}, "admission": {"state": "open"}, "workers": {"desired": 1}}
+    queue = {"name": "default", "paused": False, "depth": {"waiting": 3}, "state": "open", "workers": {"desired": 1, "running": 1}}
+    snapshot = json.dumps({"ready": True, "degraded": [], "queues": [queue]}).encode()
     with contextlib.ExitStack() as stack:
-        with answering((200, json.dumps({"items": [queue], "status": "ready"}).encode())) as fake:
+        with answering((200, b"event: snapshot\ndata: " + snapshot + b"\n\n")) as fake:
             t = stack.enter_context(top(fake))
+            assert t.shows(lambda: "has ended; it is asked for again" in t.screen.display[1] and t.row("default")), t.text
         assert t.shows(lambda: "no answer from http://" in t.screen.display[1] and t.row("default")), t.text
         t.type("q")
         assert t.ended() == 0 and t.is_restored()
+
+
+def test_top_is_one_request_and_comes_back(tmp_path):
+    """Over a restart of the API: the stream is asked for again, and the line that said so goes."""
+    stack = Stack(tmp_path)
+    try:
+        with top(cli_of(stack.start(roles=()))) as t:
+            time.sleep(3)  # three snapshots
+            stack.api.restart()
+            assert t.shows(lambda: b"asked for again" in t.raw or b"no answer from" in t.raw), t.text
+            assert t.shows(lambda: not t.screen.display[1].strip() and t.row("default")), t.text
+            t.type("q")
+            assert t.ended() == 0 and t.is_restored()
+        asked = [line["path"] for line in log_lines(stack.api.log, "http.request") if line["path"].startswith("/v1/")]
+        assert set(asked) == {"/v1/live"} and len(asked) == 2, asked
+    finally:
+        stack.stop()
 
 
 def test_top_needs_an_api_at_first():

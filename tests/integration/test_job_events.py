@@ -1,7 +1,9 @@
 """GET /v1/jobs/{id}/events: a job as it changes."""
 import contextlib
 import json
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -108,6 +110,76 @@ def test_stream_class(client, job_type, last):
     job = client.enqueue(job_type, {})["id"]
     events = list(Follower(client, job).events)
     assert events[-1][0] in (last, "done"), events
+
+
+class Raw:
+    """A follower of which a test can have hundreds, and which reads when it is told to."""
+
+    def __init__(self, made, job: str, room: int = 1 << 16):
+        self.sock = socket.socket()
+        self.sock.settimeout(WAIT_S)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        self.sock.connect((ports.HOST, made.api.port))
+        self.sock.sendall(f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        self.got = ""
+
+    def until(self, text: str, behind: int = 0) -> "Raw":
+        deadline = time.monotonic() + WAIT_S  # comments keep it open
+        while text not in self.got[behind:]:
+            part = self.sock.recv(65536)
+            assert part and time.monotonic() < deadline, self.got
+            self.got += part.decode()
+        return self
+
+
+def test_who_follows_what_does_not_change_costs_next_to_nothing(client, made):
+    """All together some statements and calls a second, each alone none; and still hears of a change within moments."""
+    count, seconds = 200, 4
+    types = ("demo.note", {"text": "x"}), ("demo.noop", {})
+    jobs = [client.enqueue(*types[i % 2], delay_ms=3_600_000)["id"] for i in range(count)]
+
+    def load() -> tuple[int, int]:
+        began, before = time.monotonic(), looked()
+        while time.monotonic() - began < seconds:
+            time.sleep(0.1)
+        return tuple(after - was for after, was in zip(looked(), before))
+
+    def looked() -> tuple[int, int]:
+        sql = "SELECT pg_stat_clear_snapshot(), xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        return made.redis_client().info("commandstats")["cmdstat_fcall_ro"]["calls"], made.sql(sql)[0][1]
+
+    with contextlib.ExitStack() as open_:
+        nobody = load()
+        followers = [Raw(made, job) for job in jobs]
+        for follower in followers:
+            open_.callback(follower.sock.close)
+            follower.until("event: delayed")
+        load()  # each is looked at once more when it is first looked at for all
+        all_of_them = load()
+        print(f"in {seconds} s: {nobody} for nobody, {all_of_them} for {count} followers")
+        for few, many in zip(nobody, all_of_them):
+            assert many - few < count * seconds / 10, (nobody, all_of_them)
+        client.post(f"/v1/jobs/{jobs[0]}/progress", {"percent": 40}).raise_for_status()
+        began = time.monotonic()
+        followers[0].until('"percent": 40')
+        print(f"progress after {time.monotonic() - began:.2f} s")
+        for job in jobs:
+            client.delete(f"/v1/jobs/{job}").raise_for_status()
+        for follower in followers:
+            follower.until("event: cancelled")
+
+
+def test_who_reads_slowly_gets_the_last_event_whole(client, made):
+    """It is larger than what the kernel takes for a client that does not read yet."""
+    text = "x" * 65000
+    job = client.enqueue("demo.echo", {"text": text})["id"]
+    client.ended(job)
+    slow = Raw(made, job, 8192)
+    assert ports.wait_until(lambda: f"/v1/jobs/{job}/events" in made.api.log.read_text(), WAIT_S), "it has ended"
+    slow.until("\ndata: ").until("\n\n", slow.got.index("\ndata: "))
+    data = slow.got.partition("\ndata: ")[2]
+    assert json.loads(data)["result"]["text"] == text and slow.sock.recv(1) == b""
+    slow.sock.close()
 
 
 def test_what_there_is_not_is_not_followed(client, made):

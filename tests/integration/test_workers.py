@@ -9,8 +9,7 @@ import pytest
 from observe import charged, log_lines, log_size
 from penstock_ops import ports
 from penstock_ops.processes import children_of
-from stack import WAIT_S, Client, Stack, new_key, problem
-from test_cli import cli_of
+from stack import Client, Stack, WAIT_S, cli_of, new_key, problem
 
 QUEUE = "default"
 SLOTS = 2  # attempts at once in a process

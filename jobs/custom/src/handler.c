@@ -12,7 +12,7 @@
 #include <jobs/signature.h>
 #include <stdio.h>
 
-enum { SIGNATURE_BYTES_MAX = 128, EXCERPT_BYTES = 120, SNOOZE_MIN_MS = 1000 };
+enum { EXCERPT_BYTES = 120, SNOOZE_MIN_MS = 1000 };
 
 struct posting {
     struct attempt *attempt;

@@ -9,8 +9,7 @@
 enum {
     CALL_MS = 15000,
     ANSWER_BYTES_MAX = 1024,
-    BODY_BYTES_MAX = 5 * LIMIT_PAYLOAD_BYTES /* 1e15 is written out */,
-    SIGNATURE_BYTES_MAX = 128
+    BODY_BYTES_MAX = 5 * LIMIT_PAYLOAD_BYTES /* 1e15 is written out */
 };
 
 static void on_answer(void *arg, struct err err, const struct http_reply *reply) {

@@ -55,6 +55,16 @@ enum queue_found {
 typedef void queue_find_cb(void *arg, struct err err, enum queue_found where, struct wall when, struct str outcome);
 void queue_find(const struct broker *b, const struct shard *s, struct uuid job, queue_find_cb *cb, void *arg);
 
+/* The same of 1 to LIMIT_BATCH jobs in one call. places: one for each, in their order; NULL exactly when err is set. */
+struct queue_place {
+    enum queue_found where;
+    struct wall when;
+    struct str outcome;
+};
+typedef void queue_places_cb(void *arg, struct err err, const struct queue_place *places);
+void queue_find_all(const struct broker *b, const struct shard *s, const struct uuid *jobs, size_t n, queue_places_cb *cb,
+                    void *arg);
+
 /* Epochs: compare and set of :e. count 1: it was as expected and is now value. */
 void queue_epoch_set(const struct broker *b, const struct shard *s, struct str expected, struct str value, queue_count_cb *cb,
                      void *arg);

@@ -3,28 +3,22 @@
 
 #include "unit.h"
 
-static const char QUEUES[] =
-    "{\"items\":[{\"name\":\"b\",\"paused\":false,\"depth\":{\"waiting\":5,\"running\":1,\"delayed\":0,\"dead\":0},"
-    "\"oldest_age_seconds\":1,\"admission\":{\"state\":\"open\"},\"workers\":{\"desired\":2}},"
+static const char SNAPSHOT[] =
+    "{\"ready\":true,\"degraded\":[\"redis: away\"],\"queues\":["
+    "{\"name\":\"b\",\"paused\":false,\"depth\":{\"waiting\":5,\"running\":1,\"delayed\":0,\"dead\":0},"
+    "\"oldest_age_s\":1,\"state\":\"open\",\"workers\":{\"desired\":2,\"running\":2}},"
     "{\"name\":\"a\",\"paused\":true,\"depth\":{\"waiting\":0,\"running\":0,\"delayed\":0,\"dead\":7},"
-    "\"oldest_age_seconds\":90,\"admission\":{\"state\":\"closed\"},\"workers\":{\"desired\":1}},"
+    "\"oldest_age_s\":90,\"state\":\"closed\",\"workers\":{\"desired\":1,\"running\":0}},"
     "{\"name\":\"c\",\"paused\":false,\"depth\":{\"waiting\":9,\"running\":0,\"delayed\":3,\"dead\":0},"
-    "\"oldest_age_seconds\":0,\"admission\":{\"state\":\"closed\"},\"workers\":{\"desired\":1}}]}";
-static const char WORKERS[] = "{\"items\":[{\"queue\":\"b\"},{\"queue\":\"b\"},{\"role\":\"scheduler\"}]}";
+    "\"oldest_age_s\":0,\"state\":\"closed\",\"workers\":{\"desired\":1,\"running\":0}}]}";
 
 static struct top_view make(void) {
     struct top_view v = {.url = "http://x", .message = "hello"};
-    assert_ok(json_read(str_c(QUEUES), &v.queues));
-    assert_ok(json_read(str_c(WORKERS), &v.workers));
-    assert_ok(json_read(STR("{\"status\":\"degraded\",\"degraded\":[\"redis\"]}"), &v.health));
+    assert_ok(json_read(str_c(SNAPSHOT), &v.snapshot));
     return v;
 }
 
-static void drop(struct top_view *v) {
-    json_decref(v->queues);
-    json_decref(v->workers);
-    json_decref(v->health);
-}
+static void drop(struct top_view *v) { json_decref(v->snapshot); }
 
 static const char *selected(const struct top_view *v) { return json_string_value(json_object_get(top_selected(v), "name")); }
 
@@ -100,7 +94,8 @@ static void test_write__given_queues_then_their_figures_and_the_selected_one_rev
     top_write(&v, 8, 90, (struct wall){0}, &out);
     buf_add_char(&out, '\0');
     assert_ok(buf_status(&out));
-    assert_non_null(strstr(out.p, "penstock degraded  http://x  waiting 14  running 1  dead 7  degraded: redis\nhello\nNAME"));
+    assert_non_null(
+        strstr(out.p, "penstock degraded  http://x  waiting 14  running 1  dead 7  degraded: redis: away\nhello\nNAME"));
     assert_non_null(strstr(out.p, "\033[7mb "));
     assert_non_null(strstr(out.p, " 2/2\033[0m\n"));
     assert_non_null(strstr(out.p, " paused "));

@@ -15,6 +15,8 @@ static const struct {
     {"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", STR("msg_p5jXN8AQM9LWM0D4loKWxJek"), STR("1614265330"), STR("{\"test\": 2432232314}"),
      "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="},
     {"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", STR(""), STR("0"), STR(""), "v1,VzQ28JIFJf+0udpQ8sGkwkIaWjCGsXxrtnallQa/U+k="},
+    {"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", STR(""), STR("0"), STR(""),
+     "v1,VzQ28JIFJf+0udpQ8sGkwkIaWjCGsXxrtnallQa/U+k= v1,AKjH3HeictF1+Zy8BZ1/dj+fVdBSHwXklI4rupgvoNs="},
     {"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", STR("a.b"), STR("1"), STR("\0\xff\n\""),
      "v1,HzxWTmld3sdwVQDxoDTee7dk6kiZbF7kJRhn9kDUNsM="},
 };
@@ -51,6 +53,7 @@ static void test_signature__a_secret_that_is_none_then_refused(void **state) {
                                           "whsec_MfKQ9r8",
                                           "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS",
                                           "=",
+                                          " whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
                                           "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"};
     for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
         struct buf out;
@@ -59,6 +62,16 @@ static void test_signature__a_secret_that_is_none_then_refused(void **state) {
         assert_int_equal(0, out.n);
         buf_free(&out);
     }
+}
+
+static void test_signature__secrets_of_a_setting_then_none_one_or_two(void **state) {
+    (void)state;
+    assert_ok(signature_check("", "s"));
+    assert_ok(signature_check("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "s"));
+    assert_ok(signature_check("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw AAAA", "s"));
+    assert_err(ERR_INVALID, signature_check("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw AAAA AAAA", "s"));
+    assert_err(ERR_INVALID, signature_check("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw whsec_", "s"));
+    assert_string_equal("s: empty", signature_check("whsec_", "s").detail);
 }
 
 static void scenario(void *arg) {
@@ -83,6 +96,7 @@ int main(void) {
         cmocka_unit_test(test_signature__given_vectors_then_as_computed_elsewhere),
         cmocka_unit_test(test_signature__a_key_of_64_bytes_then_the_whole_of_it_counts),
         cmocka_unit_test(test_signature__a_secret_that_is_none_then_refused),
+        cmocka_unit_test(test_signature__secrets_of_a_setting_then_none_one_or_two),
         cmocka_unit_test(test_signature__any_allocation_fails_then_right_or_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,14 +288,31 @@ static inline void on_depth_said(void *arg, struct err err, const struct queue_d
 
 static inline void run_depth(const struct ctx *c) { queue_depth(&c->fake->broker, c->shard, on_depth_said, c->said); }
 
+static inline void on_place_said(void *arg, const struct queue_place *p) {
+    assert_true(p->where <= QUEUE_FOUND_DEAD && (p->outcome.n == 0 || p->where == QUEUE_FOUND_OUTCOME));
+    say(arg, "%d %lld %.*s", p->where, (long long)p->when.ms, STR_ARG(p->outcome));
+}
+
 static inline void on_find_said(void *arg, struct err err, enum queue_found where, struct wall when, struct str outcome) {
     if (said_begin(arg, err)) {
-        assert_true(where <= QUEUE_FOUND_DEAD && (outcome.n == 0 || where == QUEUE_FOUND_OUTCOME));
-        say(arg, "%d %lld %.*s", where, (long long)when.ms, STR_ARG(outcome));
+        on_place_said(arg, &(struct queue_place){where, when, outcome});
     }
 }
 
 static inline void run_find(const struct ctx *c) { queue_find(&c->fake->broker, c->shard, job_of(JOB_A), on_find_said, c->said); }
+
+static inline void on_places_said(void *arg, struct err err, const struct queue_place *places) {
+    bool good = said_begin(arg, err);
+    assert_true(good == (places != NULL));
+    for (size_t i = 0; good && i < 2; i++) {
+        on_place_said(arg, &places[i]);
+    }
+}
+
+static inline void run_find_all(const struct ctx *c) {
+    const struct uuid jobs[] = {job_of(JOB_A), job_of(JOB_B)};
+    queue_find_all(&c->fake->broker, c->shard, jobs, 2, on_places_said, c->said);
+}
 
 static inline void on_walk_said(void *arg, struct err err, const struct uuid *jobs, size_t n, struct str next) {
     assert_true(said_begin(arg, err) || n == 0);
@@ -398,6 +415,9 @@ static const struct op {
     {"find", run_find,
      "FCALL_RO pen_find" V " 6 pen:{q:0}:o:0 pen:{q:0}:o:1 pen:{q:0}:r pen:{q:0}:d pen:{q:0}:p pen:{q:0}:dead " JOB_A,
      "[:1 :0 '{\"ok\":1}']", "1 0 {\"ok\":1}"},
+    {"find_all", run_find_all,
+     "FCALL_RO pen_find" V " 6 pen:{q:0}:o:0 pen:{q:0}:o:1 pen:{q:0}:r pen:{q:0}:d pen:{q:0}:p pen:{q:0}:dead " JOB_A " " JOB_B,
+     "[:1 :0 'x' :2 :17 '']", "1 0 x2 17 "},
     {"walk", run_walk, "FCALL_RO pen_walk" V " 1 pen:{q:0}:d 17 64", "['99' '" JOB_A "' '" JOB_B "']",
      JOB_A " " JOB_B " next '99'"},
     {"mend", run_mend, "FCALL pen_mend" V " 1 pen:{q:0}:s  64", "['(1-2' :5]", "5 next '(1-2'"},

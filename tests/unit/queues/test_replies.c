@@ -103,6 +103,9 @@ static void test_replies__given_a_value_out_of_range_then_it_is_an_error(void **
         {"find", "[:-1 :0 '']"},
         {"find", "[:0 :0]"},
         {"find", "[:2 :0 'x']"}, /* an outcome of what runs */
+        {"find_all", "[:1 :0 'x']"},
+        {"find_all", "[:1 :0 'x' :2 :17]"},
+        {"find_all", "[:1 :0 'x' :9 :17 '']"},
         {"walk", "['0' '" JOB_A "' 'x']"},
         {"walk", "[:0 '" JOB_A "']"},
         {"mend", "['x' 'y']"},
