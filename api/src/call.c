@@ -257,16 +257,25 @@ static void log_call(struct call *c, const struct http_request *req, int status,
     log_write(probe ? LOG_LEVEL_DEBUG : status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "http.request", fields, n);
 }
 
+enum { STATUS_BYTES = 4 };
+
+static void status_text(int status, char out[STATUS_BYTES]) {
+    out[0] = (char)('0' + status / 100 % 10);
+    out[1] = (char)('0' + status / 10 % 10);
+    out[2] = (char)('0' + status % 10);
+    out[3] = '\0';
+}
+
 /* Of no call: there was no memory for one, or the request could not be read. */
 static void count_bad(int status) {
-    char code[12];
-    (void)snprintf(code, sizeof code, "%d", status);
+    char code[STATUS_BYTES];
+    status_text(status, code);
     series_observe(metric_series(M_HTTP_DURATION, "none", code, route_class(NULL, false)), 0);
 }
 
 static void count(const struct call *c, int status, int64_t us) {
-    char code[12];
-    (void)snprintf(code, sizeof code, "%d", status);
+    char code[STATUS_BYTES];
+    status_text(status, code);
     struct series *s =
         metric_series(M_HTTP_DURATION, c->route != NULL ? c->route->name : "none", code, route_class(c->route, c->waited));
     series_observe_traced(s, (double)us / 1e6, &c->trace, loop_wall(c->api->rt->loop));

@@ -48,7 +48,12 @@ bool submit_refuse_member(struct submit *s, const char *pointer, const char *det
     return refuse_all(s, &error, 1);
 }
 
+/* There is room for all errors only when there is one. */
 static bool check(struct submit *s, const struct schema *schema, const json_t *value, const char *prefix) {
+    struct schema_error first;
+    if (schema_check(schema, value, &first, 1) == 0) {
+        return true;
+    }
     struct check found;
     return types_check(schema, value, prefix, &found) || refuse_all(s, found.errors, found.n);
 }

@@ -100,15 +100,15 @@ struct err id_derive(struct uuid parent, struct str step, struct job_place place
 bool uuid_is_nil(struct uuid u) { return uuid_eq(u, (struct uuid){{0}}); }
 
 void uuid_text(struct uuid u, char out[UUID_TEXT_BYTES]) {
-    static const uint8_t bytes_of_group[] = {4, 2, 2, 2, 6};
-    const uint8_t *from = u.b;
-    for (size_t g = 0; g < sizeof bytes_of_group; g++) {
-        hex_encode(from, bytes_of_group[g], out);
-        from += bytes_of_group[g];
-        out += 2 * bytes_of_group[g];
-        *out++ = '-';
-    }
-    out[-1] = '\0';
+    char digits[2 * sizeof u.b + 1];
+    hex_encode(u.b, sizeof u.b, digits);
+    memcpy(out, digits, 8);
+    memcpy(out + 9, digits + 8, 4);
+    memcpy(out + 14, digits + 12, 4);
+    memcpy(out + 19, digits + 16, 4);
+    memcpy(out + 24, digits + 20, 12);
+    out[8] = out[13] = out[18] = out[23] = '-';
+    out[36] = '\0';
 }
 
 bool uuid_parse(struct str s, struct uuid *out) {

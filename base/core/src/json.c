@@ -202,7 +202,7 @@ static void add_escaped(struct buf *b, char c) {
 void json_add_string(struct buf *b, struct str s) {
     buf_add_char(b, '"');
     size_t plain = 0; /* start of the bytes that need no change and are not copied yet */
-    for (size_t i = 0; i < s.n;) {
+    for (size_t i = json_plain_bytes(s.p, s.n); i < s.n;) {
         unsigned char c = (unsigned char)s.p[i];
         bool is_special = c < 0x20 || c == '"' || c == '\\';
         size_t n = c < 0x80 ? 1 : json_utf8_length(str_of(s.p + i, s.n - i));
@@ -217,6 +217,7 @@ void json_add_string(struct buf *b, struct str s) {
         }
         i += n != 0 ? n : 1;
         plain = changes ? i : plain;
+        i += json_plain_bytes(s.p + i, s.n - i);
     }
     buf_add(b, str_of(s.p + plain, s.n - plain));
     buf_add_char(b, '"');

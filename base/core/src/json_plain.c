@@ -33,6 +33,7 @@ static bool take_string(struct reader *r, struct str *out) {
         return false;
     }
     const char *begin = r->p;
+    r->p += json_plain_bytes(r->p, (size_t)(r->end - r->p));
     while (r->p < r->end && *r->p != '"') {
         unsigned char c = (unsigned char)*r->p;
         size_t n = c < 0x80 ? 1 : json_utf8_length(str_of(r->p, (size_t)(r->end - r->p)));
@@ -40,6 +41,7 @@ static bool take_string(struct reader *r, struct str *out) {
             return false;
         }
         r->p += n;
+        r->p += json_plain_bytes(r->p, (size_t)(r->end - r->p));
     }
     *out = str_of(begin, (size_t)(r->p - begin));
     return take(r, '"');

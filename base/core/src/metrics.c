@@ -107,15 +107,46 @@ static struct series *other(enum metric m) {
     return s != NULL ? s : &nowhere;
 }
 
+/* The series that was asked for last, by what it was asked for: most of the time the next one is the same. */
+enum { ASKED_BYTES = 48 };
+static struct {
+    struct series *s;
+    char values[LABELS_MAX][ASKED_BYTES];
+} asked[M_MAX];
+
+static bool was_asked(enum metric m, const char *const values[LABELS_MAX]) {
+    bool same = asked[m].s != NULL;
+    for (int i = 0; i < LABELS_MAX && same; i++) {
+        same = strcmp(asked[m].values[i], values[i] != NULL ? values[i] : "") == 0;
+    }
+    return same;
+}
+
+static void note_asked(enum metric m, const char *const values[LABELS_MAX], struct series *s) {
+    asked[m].s = s;
+    for (int i = 0; i < LABELS_MAX; i++) {
+        if (!str_copy_c(str_c(values[i] != NULL ? values[i] : ""), asked[m].values[i], ASKED_BYTES)) {
+            asked[m].s = NULL;
+        }
+    }
+}
+
 struct series *metric_series(enum metric m, const char *v1, const char *v2, const char *v3) {
     const char *const values[LABELS_MAX] = {v1, v2, v3};
+    if (was_asked(m, values)) {
+        return asked[m].s;
+    }
     char labels[LABELS_BYTES];
     size_t n = labels_text(m, values, labels);
     struct series *s = find(m, labels, n);
     if (s == NULL && HASH_COUNT(registry[m]) < METRIC_SERIES_MAX) {
         s = add(m, labels, n);
     }
-    return s != NULL ? s : other(m);
+    if (s == NULL) {
+        return other(m);
+    }
+    note_asked(m, values, s);
+    return s;
 }
 
 void series_add(struct series *s, double v) { s->value += v; }

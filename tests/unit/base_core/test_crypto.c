@@ -56,6 +56,21 @@ static void test_crypto__hex_goes_there_and_back(void **state) {
     }
     assert_true(hex_decode(STR("00AbFf"), back, 3));
     assert_memory_equal(bytes, back, 3);
+    uint8_t all[256], all_back[256];
+    char text[2 * sizeof all + 1], one[3];
+    for (size_t i = 0; i < sizeof all; i++) {
+        all[i] = (uint8_t)(i * 7);
+    }
+    for (size_t n = 0; n <= sizeof all; n++) {
+        hex_encode(all, n, text);
+        assert_int_equal(2 * n, strlen(text));
+        assert_true(hex_decode(str_of(text, 2 * n), all_back, n));
+        assert_memory_equal(all, all_back, n);
+    }
+    for (size_t i = 0; i < sizeof all; i++) {
+        (void)snprintf(one, sizeof one, "%02x", all[i]);
+        assert_memory_equal(one, text + 2 * i, 2);
+    }
     assert_true(hex_decode(STR_NONE, back, 0));
 }
 

@@ -177,6 +177,36 @@ static void test_json__given_any_bytes_then_add_string_writes_valid_json(void **
     }
 }
 
+/* Eight bytes are looked at together: none of them hides another. */
+static void test_json__given_any_byte_anywhere_then_it_is_seen(void **state) {
+    (void)state;
+    for (size_t n = 1; n <= 17; n++) {
+        for (size_t at = 0; at < n; at++) {
+            for (int c = 0; c < 256; c++) {
+                char text[32], quoted[40];
+                memset(text, '~', sizeof text);
+                text[at] = (char)c;
+                memcpy(quoted, "[\"", 2);
+                memcpy(quoted + 2, text, n);
+                memcpy(quoted + 2 + n, "\"]", 2);
+                json_t *read = NULL;
+                bool is_plain = c >= 0x20 && c != '"' && c != '\\' && c < 0x80;
+                assert_int_equal(is_plain, !err_is_set(json_read(str_of(quoted, n + 4), &read)));
+                struct buf b;
+                buf_init(&b, 256);
+                json_add_string(&b, str_of(text, n));
+                assert_int_equal(is_plain, b.n == n + 2 && memcmp(b.p, quoted + 1, n + 2) == 0);
+                if (is_plain) {
+                    assert_memory_equal(text, json_string_value(json_array_get(read, 0)), n);
+                    assert_int_equal(n, json_string_length(json_array_get(read, 0)));
+                }
+                json_decref(read);
+                buf_free(&b);
+            }
+        }
+    }
+}
+
 static void test_json__given_a_full_buffer_then_write_says_so(void **state) {
     (void)state;
     json_t *v = read_ok("[1,2,3]");
@@ -314,6 +344,7 @@ int main(void) {
         cmocka_unit_test(test_json__given_brackets_in_strings_then_they_are_no_depth),
         cmocka_unit_test(test_json__given_getters_then_wrong_and_missing_members_are_named),
         cmocka_unit_test(test_json__given_any_bytes_then_add_string_writes_valid_json),
+        cmocka_unit_test(test_json__given_any_byte_anywhere_then_it_is_seen),
         cmocka_unit_test(test_json__given_plain_and_other_text_then_both_readers_agree),
         cmocka_unit_test(test_json__given_what_programs_send_then_it_is_plain),
         cmocka_unit_test(test_json__given_a_full_buffer_then_write_says_so),

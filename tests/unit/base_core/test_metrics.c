@@ -44,6 +44,11 @@ static void test_metrics__given_counters_and_gauges_then_one_line_each(void **st
     series_add(s, 2);
     assert_ptr_equal(s, metric_series(M_ATTEMPTS, "orders", "order.place", "done"));
     assert_ptr_not_equal(s, metric_series(M_ATTEMPTS, "orders", "order.place", "retry"));
+    assert_ptr_equal(s, metric_series(M_ATTEMPTS, "orders", "order.place", "done"));
+    static const char a[] = "a-name-of-more-than-forty-eight-bytes-of-which-there-are-two-a";
+    static const char b[] = "a-name-of-more-than-forty-eight-bytes-of-which-there-are-two-b";
+    assert_ptr_not_equal(metric_series(M_JOBS_ENQUEUED, a, a, a), metric_series(M_JOBS_ENQUEUED, b, a, a));
+    assert_ptr_not_equal(metric_series(M_JOBS_ENQUEUED, "a", "b", a), metric_series(M_JOBS_ENQUEUED, "a", "b", NULL));
     assert_line("penstock_attempts_total{queue=\"orders\",type=\"order.place\",outcome=\"done\"} 3");
     assert_line("penstock_attempts_total{queue=\"orders\",type=\"order.place\",outcome=\"retry\"} 0");
     metric_inc(M_LOG_DROPPED, NULL, NULL, NULL);
