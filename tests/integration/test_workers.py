@@ -213,7 +213,7 @@ def test_order__given_a_supervisor_that_stands_still_then_it_is_taken_back(stack
     finally:
         os.kill(supervisor, signal.SIGCONT)
     assert ports.wait_until(lambda: len(fleet(client)) == 2, WAIT_S)
-    assert order(client, one, "quiet").status_code == 200  # and it is there again
+    assert ports.wait_until(lambda: order(client, one, "quiet").status_code == 200, WAIT_S)  # and it is there again
     assert order(client, one, "resume").status_code == 200
     assert one["process"] in {p["process"] for p in fleet(client)}
 
