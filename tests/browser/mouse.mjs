@@ -2,6 +2,7 @@
 import {accessible, api, ask, busyProcess, button, check, confirm, DESK, equal, fits, PHONE, press, scene, sees, settled, tab, taken, text, until, visit} from './browser.mjs';
 
 const fill = async (page, selector, value) => {
+  await page.waitForSelector('dialog[open]'); // opened, it takes the focus
   await page.waitForSelector(selector);
   await page.$eval(selector, (field) => field.select?.());
   await page.type(selector, value);
@@ -111,6 +112,7 @@ async function jobs(page) {
   });
   await check('mouse: a stale page is told that the job is not dead any more, and nothing is done', async () => {
     await visit(page, `/ui/jobs/${scene.dead[1]}`);
+    await button(page, 'Edit and replay'); // the last one: no button moves any more
     await press(page, 'Retry', '.page-head');
     equal((await api('POST', '/v1/dlq/default/discard', {ids: [scene.dead[1]]})).body.discarded, 1, 'another operator was faster');
     await press(page, 'Retry', 'dialog');

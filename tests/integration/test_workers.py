@@ -8,8 +8,8 @@ import pytest
 
 from observe import charged, log_lines, log_size
 from penstock_ops import ports
-from penstock_ops.processes import children_of
-from stack import Client, Stack, WAIT_S, cli_of, new_key, problem
+from stack import WAIT_S, Client, Stack, cli_of, new_key, problem
+from stack import order as order_body
 
 QUEUE = "default"
 SLOTS = 2  # attempts at once in a process
@@ -159,7 +159,6 @@ def test_jobs__given_a_call_on_its_way_then_they_say_what_is_waited_for(stack, c
     [process] = fleet(client, "orders")
     os.kill(stack.sim.pid, signal.SIGSTOP)
     try:
-        from stack import order as order_body
         assert client.post("/v1/orders", order_body(), new_key(), headers={"Prefer": "respond-async"}).status_code == 202
         assert ports.wait_until(lambda: [i.get("waits_for") for i in jobs_of(client, process)["items"]] == ["an answer by HTTP"], 8)
         [item] = jobs_of(client, process)["items"]
@@ -212,7 +211,7 @@ def test_order__given_a_supervisor_that_stands_still_then_it_is_taken_back(stack
     finally:
         os.kill(supervisor, signal.SIGCONT)
     assert ports.wait_until(lambda: len(fleet(client)) == 2, WAIT_S)
-    assert order(client, one, "quiet").status_code == 200  # and it is there again
+    assert ports.wait_until(lambda: order(client, one, "quiet").status_code == 200, WAIT_S)  # and it is there again
     assert order(client, one, "resume").status_code == 200
     assert one["process"] in {p["process"] for p in fleet(client)}
 
