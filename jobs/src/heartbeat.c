@@ -54,8 +54,8 @@ static void build_json(struct runtime_beat *h) {
     buf_clear(b);
     buf_clear(&h->metrics);
     metrics_snapshot(&h->metrics);
-    buf_addf(b, "{\"pid\":%ld,\"started_ms\":%lld,\"at_ms\":%lld", (long)getpid(), (long long)h->started.ms,
-             (long long)loop_wall(h->rt->loop).ms);
+    buf_addf(b, "{\"pid\":%ld,\"started_ms\":%lld,\"at_ms\":%lld,\"rss_bytes\":%lld", (long)getpid(), (long long)h->started.ms,
+             (long long)loop_wall(h->rt->loop).ms, (long long)loop_memory_bytes());
     add_member(b, "role", str_c(h->role));
     add_member(b, "host", str_c(h->rt->host));
     add_member(b, "version", STR(PENSTOCK_VERSION));

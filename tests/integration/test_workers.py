@@ -136,6 +136,7 @@ def test_jobs__given_a_running_one_then_they_name_it_and_what_it_is_about(stack,
     [item] = found["items"]
     assert (item["id"], item["type"], item["attempt"], item["stopping"]) == (job, "demo.sleep", 1, False)
     assert 0 <= item["run_seconds"] < time.time() - before + 1
+    assert process["rss_bytes"] > 1 << 20
     client.ended(job)
 
 

@@ -135,6 +135,11 @@ struct mono loop_now(struct loop *l) {
     return clock_mono(&clock_system);
 }
 
+int64_t loop_memory_bytes(void) {
+    size_t n;
+    return uv_resident_set_memory(&n) == 0 ? (int64_t)n : 0;
+}
+
 struct wall loop_wall(struct loop *l) {
     (void)l;
     return clock_wall(&clock_system);

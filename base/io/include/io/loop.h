@@ -17,6 +17,7 @@ void loop_stop(struct loop *l);       /* leaves loop_run at the end of this turn
 struct mono loop_now(struct loop *l); /* asks the clock, microseconds */
 struct wall loop_wall(struct loop *l);
 struct uv_loop_s *loop_uv(struct loop *l);
+int64_t loop_memory_bytes(void); /* that the process has in memory; 0 where it cannot be told */
 
 /* On whose behalf the thread runs: a number of the user's, 0 for nobody's. What is started meanwhile (a timer, a statement, a call) keeps
  * it, and its callback runs under it again; so a crash can be blamed on whoever began what led to it. */
