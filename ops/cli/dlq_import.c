@@ -1,5 +1,5 @@
 /* penstock dlq import: the lines of an export. What was put away since is dead again; what is dead, was run again or has ended stays as it is;
- * what is not kept any more can be enqueued anew. The same file twice does nothing more. */
+ * what is not kept any more can be enqueued anew, by a key of its tenant. The same file twice does nothing more. */
 #include "cli.h"
 #include "enqueue.h"
 #include "show.h"
@@ -18,6 +18,7 @@ enum { IDS_MAX = 64, BODY_MAX_BYTES = 16 * 1024, LINE_MAX_BYTES = 1 << 20 };
 struct import {
     const struct options *o;
     FILE *in, *rest; /* rest: a line for each of in, empty for what is not to be enqueued */
+    json_t *who;     /* asks; NULL: it was not needed so far */
     json_t *jobs[IDS_MAX];
     int64_t numbers[IDS_MAX]; /* of their lines */
     size_t n;
@@ -56,11 +57,35 @@ static bool write_line(struct import *m, int64_t number, const json_t *line) {
     return fine;
 }
 
+/* What is enqueued is the key's tenant's, who would see what is another's. */
+static bool is_ours(const struct import *m, const json_t *job) {
+    const char *tenant = member(job, "tenant"), *ours = member(m->who, "tenant");
+    return tenant != NULL && ours != NULL && strcmp(tenant, ours) == 0;
+}
+
+static int ask_who(struct import *m) {
+    const struct client_request r = {.method = "GET", .path = {"/v1/session"}, .timeout_ms = m->o->timeout_ms};
+    struct client_answer a;
+    int code = m->who == NULL ? client_call(m->o, &r, &a) : EXIT_SUCCESS;
+    if (m->who == NULL) {
+        m->who = json_incref(a.json);
+        client_answer_free(&a);
+    }
+    return code;
+}
+
 static int keep_line(struct import *m, int64_t number, const json_t *job) {
     json_t *payload = json_object_get(job, "payload");
     char key[UUID_TEXT_BYTES + 8];
-    if (!json_is_object(payload) || has_stars(payload)) {
-        refuse(m, number, json_is_object(payload) ? "its payload has values that are not shown" : "it has no payload");
+    int code = ask_who(m);
+    if (code != EXIT_SUCCESS) {
+        return code;
+    }
+    if (!is_ours(m, job) || !json_is_object(payload) || has_stars(payload)) {
+        refuse(m, number,
+               !is_ours(m, job)     ? "it is another tenant's than the key: one of its own can enqueue it"
+               : has_stars(payload) ? "its payload has values that are not shown"
+                                    : "it has no payload");
         return EXIT_SUCCESS;
     }
     (void)snprintf(key, sizeof key, "dlq:%s", member(job, "id"));
@@ -210,7 +235,7 @@ static int import(struct import *m, int64_t wait_ms) {
         m->refused += sum.refused;
     }
     show_sum(m, &sum);
-    if (code == EXIT_SUCCESS && m->refused > 0) {
+    if ((code == EXIT_SUCCESS || code == EXIT_WORK) && m->refused > 0) {
         return EXIT_BAD_INPUT;
     }
     return code == EXIT_SUCCESS && m->o->dry_run && m->restored > 0 ? EXIT_WORK : code;
@@ -230,6 +255,7 @@ int cli_dlq_import(const struct options *o) {
     m.rest = anew ? tmpfile() : NULL;
     int code =
         anew && m.rest == NULL ? cli_fail(o, EXIT_INTERNAL, "no temporary file: %s", strerror(errno)) : import(&m, wait_ms);
+    json_decref(m.who);
     if (m.rest != NULL) {
         (void)fclose(m.rest);
     }

@@ -150,6 +150,24 @@ def test_what_is_not_kept_any_more_is_enqueued_anew_once(cli, made, tmp_path):
     assert made.sql("SELECT count(*) FROM platform.idempotency i JOIN platform.job j ON j.id = i.job_id WHERE i.key = %s AND j.type = 'demo.fail'", f"dlq:{lost}") == [(1,)]
 
 
+def test_what_is_another_tenants_is_not_enqueued_as_ones_own(cli, made, tmp_path):
+    """An export of all tenants, and a key that sees them all: what it enqueues is its own tenant's."""
+    lost = Client(made.api.url, cli("key", "create", "--tenant", "acme", "--scopes", "view,enqueue").out.strip()).enqueue("demo.fail", {"permanent": True})["id"]
+    admin = {"PENSTOCK_KEY": cli("key", "create", "--scopes", "admin").out.strip()}
+    assert ports.wait_until(lambda: lost in cli("dlq", "export", **admin).out, WAIT_S)
+    row = next(json.loads(row) for row in cli("dlq", "export", **admin).out.splitlines() if lost in row)
+    assert row["tenant"] == "acme"
+    made.sql("DELETE FROM platform.dead_job WHERE id = %s", lost)
+    made.sql("DELETE FROM platform.job WHERE id = %s", lost)
+    rows = [row, row | {"tenant": "default", "id": new_key()}]
+    export = tmp_path / "dead.ndjson"
+    export.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    assert "line 1: it is another tenant's" in cli("dlq", "import", str(export), "--enqueue", "--dry-run", code=65, **admin).err
+    assert "line 1: it is another tenant's" in cli("dlq", "import", str(export), "--enqueue", code=65, **admin).err
+    keys = made.sql("SELECT i.tenant, i.key FROM platform.idempotency i WHERE i.key = ANY(%s)", [f"dlq:{row['id']}" for row in rows])
+    assert keys == [("default", f"dlq:{rows[1]['id']}")]
+
+
 def test_an_import_that_cannot_be_read(cli, tmp_path):
     cli("dlq", "import", "/nonexistent", code=66)
     cli("dlq", "import", code=64)
