@@ -19,6 +19,7 @@ struct line {
     int64_t number; /* in the file */
     char *text;     /* with its key, without the line feed */
     size_t n;
+    bool unsure; /* it was sent, and may have been taken */
 };
 
 struct sending {
@@ -58,7 +59,7 @@ static int append(struct sending *s, struct str text) {
         return cli_fail(s->o, EXIT_INTERNAL, "out of memory");
     }
     memcpy(copy, text.p, text.n);
-    s->lines[s->n++] = (struct line){s->read, copy, text.n};
+    s->lines[s->n++] = (struct line){.number = s->read, .text = copy, .n = text.n};
     s->bytes += text.n + 1;
     return EXIT_SUCCESS;
 }
@@ -146,16 +147,23 @@ static void wait_for(struct sending *s, const json_t *problem) {
     (void)answer_add_problem(problem, &s->why);
 }
 
+/* NULL: there was no answer. */
+static bool may_be_taken(const json_t *problem) {
+    struct str code = json_opt_str(problem, "code", STR("unavailable"));
+    return str_is(code, "unavailable") || str_is(code, "acceptance_undecided") || str_is(code, "internal");
+}
+
 /* True: it stays, to be sent again. */
-static bool judge(struct sending *s, int64_t number, json_t *answer) {
+static bool judge(struct sending *s, struct line *l, json_t *answer) {
     const json_t *problem = json_object_get(answer, "problem");
     if (problem == NULL) {
-        show_taken(s, number, answer);
+        show_taken(s, l->number, answer);
     } else if (json_opt_bool(problem, "retryable", false)) {
+        l->unsure |= may_be_taken(problem);
         wait_for(s, problem);
         return true;
     } else {
-        refuse(s, number, "it was refused", problem);
+        refuse(s, l->number, "it was refused", problem);
     }
     return false;
 }
@@ -187,7 +195,7 @@ static bool read_answer(struct sending *s, struct str body) {
         bool known = json_is_string(json_object_get(answer, "id")) || json_is_object(json_object_get(answer, "problem"));
         if (known && at >= 1 && (size_t)at <= s->n && !answered[at - 1]) {
             answered[at - 1] = true;
-            again[at - 1] = judge(s, s->lines[at - 1].number, answer);
+            again[at - 1] = judge(s, &s->lines[at - 1], answer);
             n++;
         }
         json_decref(answer);
@@ -223,6 +231,11 @@ static int send_lines(struct sending *s) {
         int64_t ms = json_opt_i64(a.json, "retry_after_seconds", 0) * 1000;
         s->wait_ms = ms > AGAIN_MS ? ms : AGAIN_MS;
     }
+    if (code == EXIT_PROTOCOL || (code == EXIT_AGAIN && may_be_taken(a.json))) {
+        for (size_t i = 0; i < s->n; i++) {
+            s->lines[i].unsure = true;
+        }
+    }
     client_answer_free(&a);
     buf_free(&body);
     return code;
@@ -236,6 +249,19 @@ static bool wait_again(struct sending *s, int64_t patience_ms) {
     }
     (void)poll(NULL, 0, (int)(s->wait_ms < left ? s->wait_ms : left));
     return true;
+}
+
+static void tell_left(struct sending *s) {
+    size_t unsure = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        unsure += s->lines[i].unsure;
+    }
+    buf_addf(&s->why, "; line %lld and what is behind it were not taken", (long long)s->lines[0].number);
+    if (unsure > 0) {
+        buf_addf(&s->why, ", but for %zu lines that may have been: what has no key would be enqueued twice", unsure);
+    }
+    progress_hide(&s->progress);
+    cli_complain(s->o, &s->why);
 }
 
 static int send_all(struct sending *s, int64_t patience_ms) {
@@ -252,9 +278,7 @@ static int send_all(struct sending *s, int64_t patience_ms) {
             code = fill(s);
             continue;
         }
-        buf_addf(&s->why, "; line %lld and what is behind it were not taken", (long long)s->lines[0].number);
-        progress_hide(&s->progress);
-        cli_complain(s->o, &s->why);
+        tell_left(s);
     }
     progress_hide(&s->progress);
     return code;

@@ -95,6 +95,17 @@ def test_what_is_wrong_with_the_whole_is_said(cli, file):
             stranger("enqueue", "--bulk", path, code=76)
 
 
+def test_lines_that_may_have_been_taken_are_not_said_to_be_left(file):
+    """Whose answer was lost, or says that nobody knows. What was refused at the door was not taken."""
+    path = file([line(i) for i in range(3)])
+    told = [(200, "".join(json.dumps({"line": n, "problem": {"code": code, "title": "no", "retryable": True}}) + "\n" for n in (1, 2, 3)).encode())
+            for code in ("unavailable", "rate_limited")]
+    for answer, unsure in ((None, True), (told[0], True), ((502, b"bad gateway"), True), (told[1], False)):
+        with answering(answer) as cli:
+            said = cli("enqueue", "--bulk", path, "--wait", "0s", code=75).err
+            assert "line 1 and what is behind it were not taken" in said and ("3 lines that may have been" in said) == unsure, said
+
+
 def test_a_terminal_sees_a_bar(cli, file):
     path = file([line(i) for i in range(1500)])
     ours, theirs = pty.openpty()
