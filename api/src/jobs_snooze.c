@@ -12,7 +12,7 @@ enum { DUE_MAX_DAYS = 24 }; /* as of a new job */
 
 static const struct pg_stmt get_stmt = {
     "api.snooze",
-    "SELECT state, (extract(epoch FROM deadline_at) * 1000)::bigint, root_id, epoch IS NULL FROM platform.job "
+    "SELECT state, (extract(epoch FROM deadline_at) * 1000)::bigint, root_id, epoch IS NULL, type FROM platform.job "
     "WHERE id = $1::uuid AND ($2::text IS NULL OR tenant = $2)",
     2};
 
@@ -71,6 +71,12 @@ static void move(struct call *c, struct uuid root) {
     queue_snooze(&c->api->rt->redis, s->shard, c->job, s->due, on_moved, c);
 }
 
+/* What gives money back, or finds out about it, comes as soon as it can: put off, it would be as good as cancelled. */
+static bool may_put_off(const struct call *c, struct str type, struct wall due) {
+    const struct job_type *t = registry_type(c->api->rt->registry, type, NULL);
+    return t == NULL || !t->no_cancel || due.ms <= loop_wall(c->api->rt->loop).ms;
+}
+
 static void on_row(struct call *c, const PGresult *res) {
     struct snooze *s = c->state;
     struct uuid root;
@@ -80,6 +86,8 @@ static void on_row(struct call *c, const PGresult *res) {
         call_problem(c, PROBLEM_TERMINAL, "The job is %.*s", STR_ARG(pg_col(res, 0, 0)));
     } else if (!pg_col_null(res, 0, 1) && pg_col_int(res, 0, 1) <= s->due.ms) {
         call_problem(c, PROBLEM_INVALID, "Its deadline comes before");
+    } else if (!may_put_off(c, pg_col(res, 0, 4), s->due)) {
+        call_problem(c, PROBLEM_NO_CANCEL, "%.*s is not put off; it may be due now", STR_ARG(pg_col(res, 0, 4)));
     } else {
         s->unseen = pg_col_bool(res, 0, 3);
         move(c, root);

@@ -489,3 +489,12 @@ def test_snooze__what_cannot_be_then_nothing_is_changed(stack, client, make_key)
     problem(snooze(client, old, delay_ms=1000), 422, "invalid")
     for one in job, old:
         assert client.delete(f"/v1/jobs/{one}").status_code == 200
+
+
+def test_snooze__what_gives_money_back_then_it_may_be_due_now_but_not_later(stack, client):
+    job = client.enqueue("demo.note", {"text": "x"}, delay_ms=60_000)["id"]
+    client.until(job, "delayed")
+    stack.sql("UPDATE platform.job SET type = 'payment.sync' WHERE id = %s", job)
+    problem(snooze(client, job, due_at=later(3)), 409, "job_not_cancellable")
+    assert snooze(client, job, delay_ms=0).status_code == 200 and client.ended(job)["state"] == "done"
+    stack.sql("UPDATE platform.job SET type = 'demo.note' WHERE id = %s", job)
