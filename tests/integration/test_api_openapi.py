@@ -4,6 +4,7 @@ import json
 import jsonschema
 import pytest
 
+from penstock_ops import ports
 from stack import WAIT_S, Client, new_key
 
 REFUND = "payments_refund"
@@ -138,3 +139,15 @@ def test_example__works_as_it_stands(client, document, operations, name):
     expected = EXPECTED[name]
     assert answer.status_code in (expected if isinstance(expected, tuple) else (expected,)), answer.text
     assert answer.elapsed.total_seconds() < WAIT_S
+
+
+def test_dead_jobs__with_payloads_of_any_kind_then_as_promised(stack, client, document, operations):
+    job = client.enqueue("demo.fail", {"permanent": True})["id"]
+    assert ports.wait_until(lambda: stack.sql("SELECT count(*) FROM platform.dead_job WHERE id = %s", job) == [(1,)], WAIT_S)
+    for payload in '{"permanent":true}', "[1]":
+        stack.sql("UPDATE platform.dead_job SET payload = convert_to(%s, 'UTF8') WHERE id = %s", payload, job)
+        answer = client.get("/v1/dlq?payload=true&queue=default")
+        assert json.loads(payload) in [item["payload"] for item in answer.json()["items"] if item["id"] == job]
+        check_answer(document, operations["dlq_list"][2], answer)
+        check_answer(document, operations["jobs_detail"][2], client.get(f"/v1/jobs/{job}/detail"))
+    stack.sql("UPDATE platform.dead_job SET discarded_at = now() WHERE id = %s", job)
