@@ -35,11 +35,7 @@ bool worker_found(struct call *c, struct err err, const struct process *processe
 }
 
 /* There is no job of this id: the time is what is waited for. */
-bool worker_ask_later(struct call *c, int64_t ms, void (*then)(struct waiter *w, const struct job_row *row)) {
+struct err worker_ask_later(struct call *c, int64_t ms, void (*then)(struct waiter *w, const struct job_row *row)) {
     struct uuid nobody = id_new_job(&c->api->rt->ids, (struct job_place){0});
-    struct err e = wait_add(c->api->waits, &c->waiter, nobody, ms, then);
-    if (err_is_set(e)) {
-        call_fail(c, e);
-    }
-    return !err_is_set(e);
+    return wait_add(c->api->waits, &c->waiter, nobody, ms, then);
 }

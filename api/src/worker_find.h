@@ -22,7 +22,7 @@ bool worker_there(struct call *c, struct err err, size_t n);
 /* The worker process among what fleet_find_for found; otherwise answers 404 or 409, or the error, and is false. */
 bool worker_found(struct call *c, struct err err, const struct process *processes, size_t n, struct worker *out);
 
-/* Runs then in ms, or sooner when this process is about to end. False: answered. Meanwhile the call is held by nobody but its client. */
-bool worker_ask_later(struct call *c, int64_t ms, void (*then)(struct waiter *w, const struct job_row *row));
+/* Runs then in ms, or sooner when this process is about to end. ERR_BUSY: too many wait. Meanwhile the call is held by nobody but its client. */
+MUST struct err worker_ask_later(struct call *c, int64_t ms, void (*then)(struct waiter *w, const struct job_row *row));
 
 #endif

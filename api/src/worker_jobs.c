@@ -110,7 +110,10 @@ static void on_text(void *arg, struct err err, const struct reply *reply) {
     } else if (mono_ms_since(loop_now(c->api->rt->loop), l->until) >= 0) {
         l->silent(c);
     } else {
-        (void)worker_ask_later(c, ASK_EVERY_MS, on_time);
+        err = worker_ask_later(c, ASK_EVERY_MS, on_time);
+        if (err_is_set(err)) {
+            call_fail(c, err);
+        }
     }
     call_release(c);
 }

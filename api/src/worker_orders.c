@@ -38,7 +38,7 @@ static const struct pg_stmt withdraw_stmt = {
     4,
 };
 
-static void on_time(struct waiter *w, const struct job_row *row);
+static void ask(struct call *c);
 
 static void answer(struct call *c, const struct order *o) {
     struct buf b;
@@ -57,11 +57,11 @@ static void answer(struct call *c, const struct order *o) {
 static void on_withdrawn(struct call *c, const PGresult *res) {
     const struct order *o = c->state;
     if (PQntuples(res) == 0) {
-        (void)worker_ask_later(c, 0, on_time);
+        ask(c);
         return;
     }
-    call_problem(c, PROBLEM_SUPERVISOR_AWAY, "%.*s did not take the order within %d s; it was taken back, and nothing was done",
-                 STR_ARG(o->worker.supervisor), TAKEN_WITHIN_MS / 1000);
+    call_problem(c, PROBLEM_SUPERVISOR_AWAY, "%.*s did not take the order in time; it was taken back, and nothing was done",
+                 STR_ARG(o->worker.supervisor));
 }
 
 static void withdraw(struct call *c, const struct order *o) {
@@ -72,6 +72,18 @@ static void withdraw(struct call *c, const struct order *o) {
         pg_text(o->worker.process),
     };
     call_query(c, &withdraw_stmt, values, on_withdrawn);
+}
+
+static void on_time(struct waiter *w, const struct job_row *row) {
+    (void)row;
+    ask(call_of_waiter(w));
+}
+
+/* An order that cannot be waited for must not stand. */
+static void ask_later(struct call *c, const struct order *o) {
+    if (err_is_set(worker_ask_later(c, ASK_EVERY_MS, on_time))) {
+        withdraw(c, o);
+    }
 }
 
 static void on_outcome(struct call *c, const PGresult *res) {
@@ -86,15 +98,13 @@ static void on_outcome(struct call *c, const PGresult *res) {
     } else if (mono_ms_since(loop_now(c->api->rt->loop), o->until) >= 0) {
         withdraw(c, o);
     } else {
-        (void)worker_ask_later(c, ASK_EVERY_MS, on_time);
+        ask_later(c, o);
     }
 }
 
-static void on_time(struct waiter *w, const struct job_row *row) {
-    struct call *c = call_of_waiter(w);
+static void ask(struct call *c) {
     const struct order *o = c->state;
     const struct pg_value id = pg_text(o->id);
-    (void)row;
     call_query(c, &outcome_stmt, &id, on_outcome);
 }
 
@@ -111,7 +121,7 @@ static void on_ordered(struct call *c, const PGresult *res) {
         call_fail(c, err_make(ERR_NOMEM, "order"));
         return;
     }
-    (void)worker_ask_later(c, ASK_EVERY_MS, on_time);
+    ask_later(c, o);
 }
 
 static void on_found(struct call *c, struct err err, const struct process *processes, size_t n) {

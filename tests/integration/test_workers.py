@@ -1,4 +1,5 @@
 """One worker process, seen and steered: what it runs, and that it begins nothing, goes on, or makes room, while the others do as before."""
+import contextlib
 import os
 import signal
 import time
@@ -13,12 +14,13 @@ from stack import order as order_body
 
 QUEUE = "default"
 SLOTS = 2  # attempts at once in a process
+WAITERS = 2  # requests at once that may wait
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     """Two processes of the queue, which claim nothing ahead: its jobs are slow."""
-    made = Stack(tmp_path_factory.mktemp("workers"), {"worker.lease_ms": 3000, "worker.drain_ms": 20000})
+    made = Stack(tmp_path_factory.mktemp("workers"), {"worker.lease_ms": 3000, "worker.drain_ms": 20000, "api.max_waiters": WAITERS})
     try:
         made.start(sql=f"UPDATE platform.queue SET slots = {SLOTS} WHERE name = '{QUEUE}'; "
                        f"UPDATE platform.desired_workers SET workers = CASE queue WHEN '{QUEUE}' THEN 2 ELSE 0 END")
@@ -217,6 +219,21 @@ def test_order__given_a_supervisor_that_stands_still_then_it_is_taken_back(stack
     assert one["process"] in {p["process"] for p in fleet(client)}
 
 
+def test_order__given_that_as_many_wait_as_may_then_it_holds_or_was_taken_back(stack, client, two):
+    one = two[0]
+    job = client.enqueue("demo.note", {"text": "x"}, delay_ms=3_600_000)["id"]
+    with contextlib.ExitStack() as streams:
+        for _ in range(WAITERS):
+            stream = streams.enter_context(contextlib.closing(client.get(f"/v1/jobs/{job}/events", stream=True)))
+            assert stream.status_code == 200
+        said = order(client, one, "quiet")
+        assert said.status_code == 200 or problem(said, 503, "supervisor_away"), said.text
+        assert stack.sql("SELECT count(*) FROM platform.worker_order WHERE outcome IS NULL") == [(0,)]
+    if said.status_code == 200:
+        assert order(client, one, "resume").status_code == 200
+    assert client.delete(f"/v1/jobs/{job}").status_code == 200
+
+
 def test_jobs__given_a_process_that_stands_still_then_it_says_so(stack, client, two):
     one = two[0]
     os.kill(one["pid"], signal.SIGSTOP)
@@ -251,9 +268,9 @@ def test_quiet__given_a_type_that_one_alone_may_run_then_the_other_may(stack, cl
 
 
 def test_cli__given_one_process_then_the_commands_steer_and_show_it(stack, client, two):
-    cli, one = cli_of(stack), two[0]["process"]
+    cli, one, before = cli_of(stack), two[0]["process"], audit(client, two[0])
     assert cli("worker", "quiet", one, "--dry-run", code=2).out == f"worker/{one} quiet (dry run)\n"
-    assert not any(p["quiet"] for p in fleet(client))
+    assert audit(client, two[0]) == before
     assert cli("worker", "quiet", one, "--reason", "a look").out == f"worker/{one} quiet\n"
     assert audit(client, two[0])[0] == ("worker.quiet", "a look")
     assert cli("worker", "resume", one, "-o", "json").json["order"] == "resume"
