@@ -8,7 +8,7 @@
 #include "server.h"
 #include "types.h"
 
-enum { LIST_BYTES_MAX = 8 << 20, PAYLOADS_MOST = 64 /* in a page; each may have 64 KiB */ };
+enum { LIST_BYTES_MAX = 8 << 20, PAYLOADS_MOST = 64 /* in a page */, PAYLOAD_BYTES_MOST = 512 * 1024 };
 
 /* ---- GET /v1/dlq ---- */
 
@@ -55,10 +55,20 @@ static void write_dead(struct call *c, struct buf *b, const PGresult *res, int r
     b->failed = b->failed != ERR_NONE ? b->failed : err.code;
 }
 
+/* How many rows a page shows: reading and masking payloads keeps everybody else waiting, so it ends behind the one that makes them many bytes. */
+static int rows_of_page(const PGresult *res) {
+    int n = PQntuples(res), row = 0;
+    for (size_t bytes = 0; row < n && bytes < PAYLOAD_BYTES_MOST; row++) {
+        bytes += (size_t)PQgetlength(res, row, 14) / 2; /* in hex */
+    }
+    return row;
+}
+
 static void on_dead(struct call *c, const PGresult *res) {
     const struct page *p = c->state;
-    int rows = PQntuples(res);
-    call_answer_page(c, res, rows, rows == p->limit ? pg_col(res, rows - 1, 0) : STR_NONE, LIST_BYTES_MAX, write_dead);
+    int rows = rows_of_page(res);
+    bool more = rows == p->limit || rows < PQntuples(res);
+    call_answer_page(c, res, rows, more ? pg_col(res, rows - 1, 0) : STR_NONE, LIST_BYTES_MAX, write_dead);
 }
 
 void handle_dlq_list(struct call *c) {

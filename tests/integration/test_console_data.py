@@ -131,6 +131,22 @@ def test_release__given_a_job_that_dies_again_on_a_later_one_then_its_group_has_
     stack.sql("DELETE FROM platform.dead_job WHERE id = %s", dead["id"])
 
 
+def test_dead__given_large_payloads_then_a_page_ends_before_it_keeps_others_waiting(stack, client):
+    dead = killed(client, "demo.fail", {"permanent": True})["id"]
+    copies = stack.sql("INSERT INTO platform.dead_job (id, root_id, generation, class, tenant, queue, type, type_version, attempts, errors, fingerprint, died_at, payload, traceparent) "
+                       "SELECT gen_random_uuid(), root_id, generation, class, tenant, queue, type, type_version, attempts, errors, 'large', died_at, "
+                       "convert_to('{\"a\":\"' || repeat('x', 60000) || '\"}', 'UTF8'), traceparent FROM platform.dead_job, generate_series(1, 20) WHERE id = %s RETURNING id::text", dead)
+    found, pages, cursor = [], 0, ""
+    while cursor is not None:
+        answer = client.get(f"/v1/dlq?payload=true&fingerprint=large{cursor}")
+        assert len(answer.content) < 1 << 20
+        found += [item["id"] for item in answer.json()["items"]]
+        pages, cursor = pages + 1, f"&cursor={answer.json()['next']}" if "next" in answer.json() else None
+    assert sorted(found) == sorted(i for i, in copies) and pages == 3
+    assert len(client.get("/v1/dlq?fingerprint=large").json()["items"]) == 20
+    stack.sql("DELETE FROM platform.dead_job WHERE id = %s OR fingerprint = 'large'", dead)
+
+
 # ---- jobs ----
 
 def ids_of(client: Client, query: str) -> list[str]:
