@@ -108,7 +108,7 @@ def opened(made, headers: dict, body: bytes) -> dict:
         assert any(hmac.compare_digest(good, one) for one in headers["webhook-signature"].split(" "))
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
     said = json.loads(body)
-    assert set(said) == {"type", "timestamp", "data"} and said["type"] == f"job.{said['data']['state']}"
+    assert set(said) == {"type", "timestamp", "tenant", "data"} and said["type"] == f"job.{said['data']['state']}"
     return said["data"]
 
 

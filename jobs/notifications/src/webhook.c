@@ -31,12 +31,15 @@ static void on_answer(void *arg, struct err err, const struct http_reply *reply)
     }
 }
 
+/* The tenant, as all tenants' messages are signed by one secret: whose this is, its receiver can tell by nothing else. */
 static struct err build_body(struct delivery *d, struct buf *out) {
     char at[WALL_TEXT_BYTES];
     wall_text((struct wall){id_ms(d->attempt->job.root)}, at);
     buf_add_c(out, "{\"type\":");
     json_add_string(out, json_opt_str(d->payload, "event_type", STR("")));
-    buf_addf(out, ",\"timestamp\":\"%s\",\"data\":", at);
+    buf_addf(out, ",\"timestamp\":\"%s\",\"tenant\":", at);
+    json_add_string(out, d->attempt->job.tenant);
+    buf_add_c(out, ",\"data\":");
     TRY(json_write(json_object_get(d->payload, "data"), out));
     buf_add_char(out, '}');
     return buf_status(out);
