@@ -290,7 +290,7 @@ def test_machine__killed_with_slow_jobs_then_the_next_takes_one_and_then_more_at
     assert ports.wait_until(lambda: len(begun(stack, ids)) == jobs, END_S)  # by one process, at once
     role.kill9()
     supervise(1)
-    assert ports.wait_until(lambda: queue_is_empty(stack), END_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), END_S)
     at = [float(at) for at, in stack.sql("SELECT extract(epoch FROM at) FROM custom.note WHERE root_id = ANY(%s::uuid[]) ORDER BY at OFFSET %s", ids, jobs)]
     at_once = [sum(t - run_s < other <= t for other in at) for t in at]
     assert len(at) == jobs and at_once[0] == 1 and at[1] >= at[0] + run_s and max(at_once) >= jobs // 4, at_once

@@ -210,7 +210,7 @@ def test_limit__more_wanted_than_can_be_started_then_those_that_run_have_all_of_
         assert ports.wait_until(lambda: begun(stack, ids) == 3, WAIT_S)
     finally:
         assert client.ask("DELETE", "/v1/limits/type:demo.tally").status_code == 200
-    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), WAIT_S)
 
 
 def test_supervisor__killed_then_its_processes_drain(stack, client, supervise):
