@@ -7,6 +7,7 @@
 #include <jobs/sending.h>
 #include <queues/enqueue.h>
 #include <queues/envelope.h>
+#include <queues/version.h>
 #include <stdlib.h>
 
 /* One call of journal_place: as many groups as shards are touched. Freed with its last answer. */
@@ -62,7 +63,7 @@ static void record(const struct group *g, struct err err) {
     for (size_t i = 0; i < g->n; i++) {
         of[i] = &g->traces[i];
     }
-    sending_record_call("pen_add_1", of, g->n, g->began, err);
+    sending_record_call(FUNCTION_NAME("add"), of, g->n, g->began, err);
 }
 
 static void on_added(void *arg, struct err err, int64_t epoch) {
