@@ -55,11 +55,19 @@ struct deal {
     size_t first, own, all;
 };
 
+enum { SLOTS_MAX = 1024 }; /* of a queue: worker.max_processes */
+
+/* By slot: which processes of a queue are ready. */
+struct ready_set {
+    uint64_t bits[SLOTS_MAX / 64];
+};
+
 /* What the processes of a queue do, as averages of the last seconds. */
 struct load {
     double attempts_per_s; /* ended */
     double run_s_per_s;    /* and the time that they took: attempts at once, in the mean */
-    struct deal deal;      /* by which limits are dealt out, */
+    struct ready_set said; /* as the others were told last; */
+    struct deal deal;      /* so limits are dealt out, */
     struct mono dealt;     /* since when */
 };
 
