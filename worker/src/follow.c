@@ -69,6 +69,8 @@ static bool is_ready(const struct child *c, const struct queue_info *q) {
     return c->queue == q && !c->quarantine && !c->leaving && !c->rests && c->table->ready != 0;
 }
 
+/* Who is missed for the first time is still said: one that died has a successor in a second, and while one dies again and again the others would
+ * never have more. */
 static void take_ready(struct supervisor *s, const struct queue_info *q, struct load *load) {
     struct ready_set now = {0};
     struct child *c;
@@ -77,9 +79,13 @@ static void take_ready(struct supervisor *s, const struct queue_info *q, struct 
             now.bits[c->slot / 64] |= UINT64_C(1) << c->slot % 64;
         }
     }
-    if (memcmp(&now, &load->said, sizeof now) != 0) {
-        load->said = now;
-        load->dealt = loop_now(s->rt->loop);
+    for (size_t i = 0; i < SLOTS_MAX / 64; i++) {
+        uint64_t missed = load->said.bits[i] & ~now.bits[i], said = now.bits[i] | (missed & ~load->missed.bits[i]);
+        load->missed.bits[i] = missed;
+        if (load->said.bits[i] != said) {
+            load->said.bits[i] = said;
+            load->dealt = loop_now(s->rt->loop);
+        }
     }
 }
 

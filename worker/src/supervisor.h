@@ -64,11 +64,11 @@ struct ready_set {
 
 /* What the processes of a queue do, as averages of the last seconds. */
 struct load {
-    double attempts_per_s; /* ended */
-    double run_s_per_s;    /* and the time that they took: attempts at once, in the mean */
-    struct ready_set said; /* as the others were told last; */
-    struct deal deal;      /* so limits are dealt out, */
-    struct mono dealt;     /* since when */
+    double attempts_per_s;         /* ended */
+    double run_s_per_s;            /* and the time that they took: attempts at once, in the mean */
+    struct ready_set said, missed; /* as the others were told last; of those, who was not ready any more */
+    struct deal deal;              /* so limits are dealt out, */
+    struct mono dealt;             /* since when */
 };
 
 struct supervisor {
