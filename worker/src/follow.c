@@ -305,6 +305,21 @@ static void follow_row(struct supervisor *s, const PGresult *res, int row, bool 
 /* When it could not look for a while the others could not say that they are there, either. */
 static void be_patient(struct supervisor *s) { s->patient_until.us = loop_now(s->rt->loop).us + ALIVE_MS * 1000; }
 
+/* Who is not heard of for so long is gone to the others, who soon after have what was his. */
+static void give_up_parts(struct supervisor *s) {
+    struct child *c;
+    TAILQ_FOREACH(c, &s->alive, link) {
+        for (uint32_t i = 0; i < c->table->limits_n; i++) {
+            if (c->table->limits[i].most != SLOT_UNLIMITED) {
+                slot_table_limit(c->table, c->table->limits[i].type, 0);
+            }
+        }
+    }
+    for (size_t i = 0; i < LIMIT_QUEUES; i++) {
+        s->loads[i].dealt = loop_now(s->rt->loop);
+    }
+}
+
 static void on_look(void *arg, struct err err, const PGresult *res) {
     struct supervisor *s = arg;
     bool me;
@@ -320,9 +335,11 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
     }
     orders_take(s, res, (int)n, first - (int)n);
     if (!me) {
+        give_up_parts(s);
         be_patient(s); /* just written, for the first time or after a while */
         return;
     }
+    s->seen = loop_now(s->rt->loop);
     if (n < s->supervisors_n && loop_now(s->rt->loop).us < s->patient_until.us) {
         return;
     }
@@ -336,6 +353,9 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
 
 void follow_look(struct supervisor *s) {
     say(s);
+    if (mono_ms_since(loop_now(s->rt->loop), s->seen) >= ALIVE_MS) {
+        give_up_parts(s);
+    }
     if (!s->looking) {
         const struct pg_value me = pg_text(str_c(s->rt->process));
         s->looking = true;

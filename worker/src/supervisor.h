@@ -85,7 +85,8 @@ struct supervisor {
     int types_fd; /* the declared types that processes are given; -1: none */
     /* follow.c */
     bool looking;
-    struct mono said;                /* when it said last that it is there */
+    struct mono said;                /* when it said last that it is there, */
+    struct mono seen;                /* and when a look last found that it is */
     struct mono patient_until;       /* until then it does not believe that another supervisor is gone */
     size_t supervisors_n;            /* at the last look */
     struct load loads[LIMIT_QUEUES]; /* in the order of the queue table */

@@ -172,6 +172,38 @@ static void test_follow__given_another_supervisor_then_less_at_once_and_more_lat
     assert_int_equal(1, slot_table_most(&f->tables[0], "t"));
 }
 
+static void test_follow__given_a_supervisor_that_the_others_think_gone_then_it_begins_nothing_of_what_they_share(void **state) {
+    struct fixture *f = *state;
+    tell(f);
+    look(f, 0, 2);
+    pass(f);
+    slot_table_limit(&f->tables[1], "free", 1);
+    slot_table_limit(&f->tables[1], "free", SLOT_UNLIMITED);
+    PGresult *res = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK); /* nobody is there, nor is he */
+    on_look(&f->s, OK, res);
+    PQclear(res);
+    assert_parts(f, 0, 0);
+    assert_int_equal(SLOT_UNLIMITED, slot_table_most(&f->tables[1], "free"));
+    look(f, 0, 2); /* heard of again */
+    assert_parts(f, 0, 0);
+    pass(f);
+    look(f, 0, 2);
+    assert_parts(f, 0, 1);
+}
+
+static void test_follow__given_no_answer_for_five_seconds_then_it_begins_nothing_either(void **state) {
+    struct fixture *f = *state;
+    tell(f);
+    look(f, 0, 2);
+    f->s.looking = true; /* no answer has come */
+    f->s.said = f->s.seen = loop_now(f->rt.loop);
+    follow_look(&f->s);
+    assert_parts(f, 0, 1);
+    f->s.seen.us -= 5000 * 1000;
+    follow_look(&f->s);
+    assert_parts(f, 0, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_follow__given_a_first_limit_then_it_holds_at_once, setup, teardown),
@@ -182,6 +214,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_follow__given_another_in_ones_place_then_it_has_nothing_before_the_other_had_time,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_follow__given_another_supervisor_then_less_at_once_and_more_later, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_follow__given_a_supervisor_that_the_others_think_gone_then_it_begins_nothing_of_what_they_share, setup,
+            teardown),
+        cmocka_unit_test_setup_teardown(test_follow__given_no_answer_for_five_seconds_then_it_begins_nothing_either, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
