@@ -30,7 +30,7 @@ static void record(const struct group *g, struct err err) {
     for (size_t i = 0; i < g->n; i++) {
         of[i] = &g->rows[i]->trace;
     }
-    sending_record_call("pen_enqueue_" FUNCTIONS_TEXT(FUNCTIONS_VERSION), of, g->n, g->began, err);
+    sending_record_call(FUNCTION_NAME("enqueue"), of, g->n, g->began, err);
 }
 
 static void on_entered(void *arg, struct err err, const struct queue_entered *verdicts, size_t n) {

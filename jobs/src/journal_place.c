@@ -63,7 +63,7 @@ static void record(const struct group *g, struct err err) {
     for (size_t i = 0; i < g->n; i++) {
         of[i] = &g->traces[i];
     }
-    sending_record_call("pen_add_" FUNCTIONS_TEXT(FUNCTIONS_VERSION), of, g->n, g->began, err);
+    sending_record_call(FUNCTION_NAME("add"), of, g->n, g->began, err);
 }
 
 static void on_added(void *arg, struct err err, int64_t epoch) {

@@ -10,7 +10,7 @@ static const struct {
     bool reads;
     enum shard_key keys[KEYS_MAX + 1]; /* up to KEY_MAX */
 } functions[] = {
-#define F(id, step, reads, ...) [FN_##id] = {"pen_" step "_" FUNCTIONS_TEXT(FUNCTIONS_VERSION), reads, {__VA_ARGS__, KEY_MAX}},
+#define F(id, step, reads, ...) [FN_##id] = {FUNCTION_NAME(step), reads, {__VA_ARGS__, KEY_MAX}},
 #include "functions.def"
 #undef F
 };

@@ -180,6 +180,7 @@ def test_bulk__edit_then_those_that_fit_run_with_the_patch_and_others_stay_dead(
     assert [(r["id"], "#/payload/x" in r["detail"]) for r in counted["refused"]] == [(ids[1], True)]
     assert open_dead(stack) == 6
     job = started(client, "edit", patch=MEND, expect=6, reason="typing error")
+    assert stack.sql("SELECT type_version FROM platform.job WHERE id = %s", job) == [(2,)]  # workers that know no edit put it aside
     result = client.ended(job)["result"]
     assert (result["done"], result["confirmed"], {why: n["jobs"] for why, n in result["left"].items()}) == (4, 6, {"invalid": 1, "acted": 1})
     assert result["left"]["invalid"]["example"].startswith(f"{ids[1]}: #/x") and result["left"]["acted"]["example"] == ids[4]

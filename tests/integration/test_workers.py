@@ -90,7 +90,7 @@ def test_quiet__given_one_of_two_then_it_begins_no_job_until_it_resumes(stack, c
 
     def all_ended() -> bool:
         begun.update(where(client, [one]))
-        return runs(stack, ids) == [1] * len(ids) and queue_is_empty(stack)
+        return runs(stack, ids) == [1] * len(ids) and stack.is_empty(QUEUE)
 
     assert ports.wait_until(all_ended, 2 * WAIT_S)
     assert kept and begun <= kept
@@ -99,14 +99,9 @@ def test_quiet__given_one_of_two_then_it_begins_no_job_until_it_resumes(stack, c
     assert order(client, one, "resume").status_code == 200
     more = begin(client, 4 * SLOTS, 1000)
     assert ports.wait_until(lambda: set(where(client, two).values()) == {one["process"], other["process"]}, WAIT_S)
-    assert ports.wait_until(lambda: runs(stack, more) == [1] * len(more) and queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: runs(stack, more) == [1] * len(more) and stack.is_empty(QUEUE), WAIT_S)
     assert audit(client, one) == [("worker.resume", "a test"), ("worker.quiet", "a test"), ("worker.quiet", "a test")]
     assert audit(client, other) == []
-
-
-def queue_is_empty(stack) -> bool:
-    r = stack.redis_client()
-    return r.xlen(f"pen:{{{QUEUE}:0}}:s") == 0 and r.zcard(f"pen:{{{QUEUE}:0}}:d") == 0
 
 
 def test_stop__then_what_it_runs_ends_once_and_another_takes_its_place(stack, client, two):
@@ -120,7 +115,7 @@ def test_stop__then_what_it_runs_ends_once_and_another_takes_its_place(stack, cl
     new = ports.wait_until(lambda: {p["process"] for p in fleet(client)} - {one["process"], other["process"]}, WAIT_S)
     assert new, fleet(client)
     assert ports.wait_until(lambda: not os.path.exists(f"/proc/{one['pid']}"), WAIT_S)
-    assert ports.wait_until(lambda: queue_is_empty(stack), WAIT_S)
+    assert ports.wait_until(lambda: stack.is_empty(QUEUE), WAIT_S)
     assert runs(stack, ids) == [1] * len(ids)
     assert charged(stack, since) == []
     assert log_lines(stack.roles["worker"].log, "worker.exited", since)[0]["crash"] == ""

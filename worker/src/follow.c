@@ -69,10 +69,34 @@ static bool is_ready(const struct child *c, const struct queue_info *q) {
     return c->queue == q && !c->quarantine && !c->leaving && !c->rests && c->table->ready != 0;
 }
 
-static size_t count_ready(const struct supervisor *s, const struct queue_info *q) {
-    size_t n = 0;
+/* Who is missed for the first time is still said: one that died has a successor in a second, and while one dies again and again the others would
+ * never have more. */
+static void take_ready(struct supervisor *s, const struct queue_info *q, struct load *load) {
+    struct ready_set now = {0};
     struct child *c;
-    TAILQ_FOREACH(c, &s->alive, link) { n += is_ready(c, q); }
+    TAILQ_FOREACH(c, &s->alive, link) {
+        if (is_ready(c, q)) {
+            now.bits[c->slot / 64] |= UINT64_C(1) << c->slot % 64;
+        }
+    }
+    for (size_t i = 0; i < SLOTS_MAX / 64; i++) {
+        uint64_t missed = load->said.bits[i] & ~now.bits[i], said = now.bits[i] | (missed & ~load->missed.bits[i]);
+        load->missed.bits[i] = missed;
+        if (load->said.bits[i] != said) {
+            load->said.bits[i] = said;
+            load->dealt = loop_now(s->rt->loop);
+        }
+    }
+}
+
+static bool was_ready(const struct load *load, int slot) { return (load->said.bits[slot / 64] >> slot % 64 & 1) != 0; }
+
+/* Of those in slots before this one. */
+static size_t count_ready(const struct load *load, int before) {
+    size_t n = 0;
+    for (int slot = 0; slot < before; slot++) {
+        n += was_ready(load, slot);
+    }
     return n;
 }
 
@@ -82,7 +106,7 @@ static void write_loads(const struct supervisor *s, struct buf *b) {
         const struct queue_info *q = queue_table_at(s->rt->queues, i);
         buf_addf(b,
                  "%s{\"queue\":\"%s\",\"processes\":%zu,\"ready\":%zu,\"busy\":%zu,\"attempts_per_s\":%.4f,\"run_s_per_s\":%.4f}",
-                 i > 0 ? "," : "", q->name, supervisor_count(s, q, false), count_ready(s, q), busy(s, q),
+                 i > 0 ? "," : "", q->name, supervisor_count(s, q, false), count_ready(&s->loads[i], SLOTS_MAX), busy(s, q),
                  s->loads[i].attempts_per_s, s->loads[i].run_s_per_s);
     }
     buf_add_char(b, ']');
@@ -105,6 +129,7 @@ static void say(struct supervisor *s) {
     s->said = now;
     for (size_t i = 0; i < queue_table_count(s->rt->queues); i++) {
         take_load(s, queue_table_at(s->rt->queues, i), &s->loads[i], (double)ms / 1000);
+        take_ready(s, queue_table_at(s->rt->queues, i), &s->loads[i]);
     }
     buf_init(&loads, LOADS_BYTES_MAX);
     write_loads(s, &loads);
@@ -189,15 +214,20 @@ static struct deal read_deal(const struct supervisor *s, const PGresult *res, co
     return d;
 }
 
-/* Less at once, more only when all have had the time to see that some have less, and their attempts to end. */
-static bool is_settled(struct supervisor *s, const struct queue_info *q, struct deal d) {
-    struct mono now = loop_now(s->rt->loop);
+static struct load *load_of(struct supervisor *s, const struct queue_info *q) {
     size_t i = 0;
     while (queue_table_at(s->rt->queues, i) != q) {
         i++;
     }
-    struct load *load = &s->loads[i];
-    if (load->deal.first != d.first || load->deal.own != d.own || load->deal.all != d.all) {
+    return &s->loads[i];
+}
+
+/* Less at once, more only when all have had the time to see that some have less, and their attempts to end. The rows may be older than what was
+ * said since. */
+static bool is_settled(struct supervisor *s, struct load *load, struct deal d) {
+    struct mono now = loop_now(s->rt->loop);
+    if (load->deal.first != d.first || load->deal.own != d.own || load->deal.all != d.all ||
+        d.own != count_ready(load, SLOTS_MAX)) {
         load->deal = d;
         load->dealt = now;
     }
@@ -211,8 +241,8 @@ static void limit_one(struct child *c, struct str name, size_t part, bool settle
     }
 }
 
-/* at: of all processes that the deal counts. What is not in the rows, from first on, is limited no more. */
-static void limit_child(struct child *c, const PGresult *res, int first, size_t at, struct deal d, bool settled) {
+/* part: which of all parts of the deal, from 1 on; 0: none. What is not in the rows, from first on, is limited no more. */
+static void limit_child(struct child *c, const PGresult *res, int first, size_t part, struct deal d, bool settled) {
     for (uint32_t i = 0; i < c->table->limits_n; i++) {
         bool there = false;
         for (int row = first; row < PQntuples(res) && !there; row++) {
@@ -224,28 +254,29 @@ static void limit_child(struct child *c, const PGresult *res, int first, size_t 
     }
     for (int row = first; row < PQntuples(res); row++) {
         size_t most = (size_t)pg_col_int(res, row, 2);
-        limit_one(c, pg_col(res, row, 1), at < d.first + d.own ? most * (at + 1) / d.all - most * at / d.all : 0, settled);
+        limit_one(c, pg_col(res, row, 1), part > 0 ? most * part / d.all - most * (part - 1) / d.all : 0, settled);
     }
 }
 
-/* Those that are ready by slot: they stay in this order. One that is not, or was not when this supervisor last said so, has none; nor has one
- * that rests: what it might begin is the others'. */
+/* A part is a slot's, of those that this supervisor last said are ready: whoever ends or begins meanwhile moves nobody else's. A process that is
+ * not ready has none; nor has one that rests: what it might begin is the others'. */
 static void limit_children(struct supervisor *s, const struct queue_info *q, const PGresult *res) {
     struct deal d = read_deal(s, res, q);
-    bool settled = is_settled(s, q, d);
+    struct load *load = load_of(s, q);
+    bool settled = is_settled(s, load, d);
     int first = 0;
-    struct child *c, *other;
+    struct child *c;
     while (first < PQntuples(res) && pg_col_int(res, first, 0) != ROW_TYPE) {
         first++;
     }
-    TAILQ_FOREACH(c, &s->alive, link) { c->rests = c->quiet && c->table->busy == 0; } /* once: it changes at any moment */
     TAILQ_FOREACH(c, &s->alive, link) {
-        size_t before = 0;
         if (c->queue != q || c->quarantine || c->leaving) {
             continue;
         }
-        TAILQ_FOREACH(other, &s->alive, link) { before += is_ready(other, q) && other->slot < c->slot; }
-        limit_child(c, res, first, is_ready(c, q) ? d.first + before : SIZE_MAX, d, settled);
+        c->rests = c->quiet && c->table->busy == 0;
+        size_t before = count_ready(load, c->slot);
+        bool has_one = is_ready(c, q) && was_ready(load, c->slot) && before < d.own;
+        limit_child(c, res, first, has_one ? d.first + before + 1 : 0, d, settled);
     }
 }
 
@@ -274,6 +305,21 @@ static void follow_row(struct supervisor *s, const PGresult *res, int row, bool 
 /* When it could not look for a while the others could not say that they are there, either. */
 static void be_patient(struct supervisor *s) { s->patient_until.us = loop_now(s->rt->loop).us + ALIVE_MS * 1000; }
 
+/* Who is not heard of for so long is gone to the others, who soon after have what was his. */
+static void give_up_parts(struct supervisor *s) {
+    struct child *c;
+    TAILQ_FOREACH(c, &s->alive, link) {
+        for (uint32_t i = 0; i < c->table->limits_n; i++) {
+            if (c->table->limits[i].most != SLOT_UNLIMITED) {
+                slot_table_limit(c->table, c->table->limits[i].type, 0);
+            }
+        }
+    }
+    for (size_t i = 0; i < LIMIT_QUEUES; i++) {
+        s->loads[i].dealt = loop_now(s->rt->loop);
+    }
+}
+
 static void on_look(void *arg, struct err err, const PGresult *res) {
     struct supervisor *s = arg;
     bool me;
@@ -289,9 +335,11 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
     }
     orders_take(s, res, (int)n, first - (int)n);
     if (!me) {
+        give_up_parts(s);
         be_patient(s); /* just written, for the first time or after a while */
         return;
     }
+    s->seen = loop_now(s->rt->loop);
     if (n < s->supervisors_n && loop_now(s->rt->loop).us < s->patient_until.us) {
         return;
     }
@@ -305,6 +353,9 @@ static void on_look(void *arg, struct err err, const PGresult *res) {
 
 void follow_look(struct supervisor *s) {
     say(s);
+    if (mono_ms_since(loop_now(s->rt->loop), s->seen) >= ALIVE_MS) {
+        give_up_parts(s);
+    }
     if (!s->looking) {
         const struct pg_value me = pg_text(str_c(s->rt->process));
         s->looking = true;

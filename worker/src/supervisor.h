@@ -55,12 +55,20 @@ struct deal {
     size_t first, own, all;
 };
 
+enum { SLOTS_MAX = 1024 }; /* of a queue: worker.max_processes */
+
+/* By slot: which processes of a queue are ready. */
+struct ready_set {
+    uint64_t bits[SLOTS_MAX / 64];
+};
+
 /* What the processes of a queue do, as averages of the last seconds. */
 struct load {
-    double attempts_per_s; /* ended */
-    double run_s_per_s;    /* and the time that they took: attempts at once, in the mean */
-    struct deal deal;      /* by which limits are dealt out, */
-    struct mono dealt;     /* since when */
+    double attempts_per_s;         /* ended */
+    double run_s_per_s;            /* and the time that they took: attempts at once, in the mean */
+    struct ready_set said, missed; /* as the others were told last; of those, who was not ready any more */
+    struct deal deal;              /* so limits are dealt out, */
+    struct mono dealt;             /* since when */
 };
 
 struct supervisor {
@@ -77,7 +85,8 @@ struct supervisor {
     int types_fd; /* the declared types that processes are given; -1: none */
     /* follow.c */
     bool looking;
-    struct mono said;                /* when it said last that it is there */
+    struct mono said;                /* when it said last that it is there, */
+    struct mono seen;                /* and when a look last found that it is */
     struct mono patient_until;       /* until then it does not believe that another supervisor is gone */
     size_t supervisors_n;            /* at the last look */
     struct load loads[LIMIT_QUEUES]; /* in the order of the queue table */

@@ -141,13 +141,13 @@ static const char ddl[] = MODULE_DDL("bulk")
 #include "bulk.sql.inc"
     ;
 static const char schema[] =
-#include "bulk.run.v1.json.inc"
+#include "bulk.run.v2.json.inc"
     ;
 static const struct module_sql sql = MODULE_SQL("bulk");
 
 static const struct job_type types[] = {
     {.name = "bulk.run",
-     .version = 1,
+     .version = 2, /* 1 knew no edit, and of class stream no retry */
      .queue = "bulk",
      .class = CLASS_JOURNAL,
      .schema = schema,

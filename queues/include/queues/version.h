@@ -10,5 +10,6 @@
 
 #define FUNCTIONS_TEXT_(n) #n
 #define FUNCTIONS_TEXT(n) FUNCTIONS_TEXT_(n)
+#define FUNCTION_NAME(step) "pen_" step "_" FUNCTIONS_TEXT(FUNCTIONS_VERSION)
 
 #endif
