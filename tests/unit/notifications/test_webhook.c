@@ -61,7 +61,8 @@ static void test_webhook__then_signed_and_whole(void **state) {
     wall_text((struct wall){id_ms(root)}, at);
     (void)snprintf(
         body, sizeof body,
-        "{\"type\":\"order.confirmed\",\"timestamp\":\"%s\",\"tenant\":\"acme\",\"data\":{\"n\":1,\"text\":\"\xc3\xbc\"}}", at);
+        "{\"type\":\"order.confirmed\",\"timestamp\":\"%s\",\"tenant\":\"default\",\"data\":{\"n\":1,\"text\":\"\xc3\xbc\"}}",
+        at);
     assert_string_equal(body, sink_body());
     buf_init(&signature, 128);
     assert_ok(signature_add(&signature, STR(SECRET), str_c(id), str_c(sink_header("webhook-timestamp")), str_c(sink_body())));
