@@ -77,7 +77,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("command", commands())
 def test_runbook_command__then_it_is_there(command):
     """The command line takes it; with nobody to ask, it comes no further. What is asked of the API by hand is one of its routes."""
-    words = shlex.split(command)
+    words = shlex.split(command, comments=True)
     if words[0] == "curl":
         paths = re.findall(r'^R\(\w+, "\w+", "([^"]+)"', (ROOT / "api/src/routes.def").read_text(encoding="utf-8"), re.M)
         assert re.sub(r"^http://127.0.0.1:8080", "", words[-1]) in paths
