@@ -44,6 +44,7 @@ class Cluster:
         self.sim = Sim(run_dir, build, secrets / "provider")
         self.proxies: dict[str, Proxy] = {}
         self.handlers: list[subprocess.Popen] = []
+        self.types: list[str] = []
         self.spec = run_dir / "faults"
         self.hits = run_dir / "hits"
         self.conf = run_dir / "penstock.conf"
@@ -60,32 +61,39 @@ class Cluster:
             self.proxies[name] = Proxy(self.build, server.port)
         self.arm("")
         self._start_handlers()
-        self._write_conf()
+        self.conf.write_text(self._conf_text(), encoding="utf-8")
         migrate(self.dir, self.build, self.conf, self.postgres.admin_url, self.redis.admin_url)
-        armed = {"PENSTOCK_FAULT": f"@{self.spec}", "PENSTOCK_FAULT_LOG": str(self.hits)}
-        listen = f"{ports.HOST}:{ports.any_free()}"
-        self.roles = {
-            "scheduler": Role(self.dir, self.build, "scheduler", self.conf, armed),
-            "worker": Role(self.dir, self.build, "worker", self.conf, armed),
-            "api": Api(self.dir, self.build, self.conf, listen, armed),
-        }
+        self.roles = self._make_roles()
         for role in self.roles.values():
             role.start()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
 
+    def _make_roles(self) -> dict[str, Role]:
+        armed = {"PENSTOCK_FAULT": f"@{self.spec}", "PENSTOCK_FAULT_LOG": str(self.hits)}
+        return {
+            "scheduler": Role(self.dir, self.build, "scheduler", self.conf, armed),
+            "worker": Role(self.dir, self.build, "worker", self.conf, armed),
+            "api": Api(self.dir, self.build, self.conf, settings=armed),
+        }
+
     def _start_handlers(self) -> None:
-        types = []
         for name, argv in example_handlers().items():
             port = ports.any_free()
             env = {"PATH": os.environ["PATH"], "HANDLER_SECRET": HANDLER_SECRET}
             self.handlers.append(subprocess.Popen([argv[0], str(EXAMPLES / argv[1]), str(port)], env=env, cwd=self.dir, stderr=subprocess.DEVNULL))
-            types.append(f'{{ name = "count.{name}"; handler = "http://{ports.HOST}:{port}/"; schema = "{EXAMPLES}/text.count.json"; retry_cap_ms = 2000; }}')
-        (self.dir / "types.conf").write_text("types = (" + ",\n".join(types) + ");\n", encoding="utf-8")
+            self.types.append(f'{{ name = "count.{name}"; handler = "http://{ports.HOST}:{port}/"; schema = "{EXAMPLES}/text.count.json"; retry_cap_ms = 2000; }}')
+        self.declare()
 
-    def _write_conf(self) -> None:
+    def declare(self, *more: str) -> None:
+        """Writes types.conf; who is running reads it on HUP."""
+        fresh = self.dir / "types.conf.new"
+        fresh.write_text("types = (" + ",\n".join([*self.types, *more]) + ");\n", encoding="utf-8")
+        fresh.rename(self.dir / "types.conf")
+
+    def _conf_text(self) -> str:
         secret = self.dir / "secrets" / "servers"
-        text = f"""
+        return f"""
 redis = {{ url = "redis://127.0.0.1:{self.proxies['redis'].port}"; password_file = "{secret}"; command_ms = 1000; }};
 postgres = {{ url = "postgresql://127.0.0.1:{self.proxies['postgres'].port}/penstock"; password_file = "{secret}"; statement_ms = 2000; connect_ms = 1000; }};
 worker = {{ lease_ms = {LEASE_MS}; block_ms = 500; drain_ms = 3000; }};
@@ -95,7 +103,6 @@ mail = {{ url = "{self.mail.url}"; }};
 payments = {{ provider_url = "http://127.0.0.1:{self.proxies['sim'].port}"; provider_secret = "sim-secret"; call_ms = 1000; lateness_ms = 500; }};
 log = {{ level = "warn"; }};
 """
-        self.conf.write_text(text, encoding="utf-8")
 
     # roles
     @property
