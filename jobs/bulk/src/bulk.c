@@ -23,6 +23,18 @@ void bulk_filter_values(const struct bulk *b, struct bulk_values *out) {
     out->v[4] = pg_int(b->until_ms, out->until);
 }
 
+void bulk_pick(struct bulk *b, const struct pg_stmt *stmt, int64_t batch, pg_cb *cb, void *arg) {
+    char id[PG_UUID_BYTES], most[PG_INT_BYTES], n[PG_INT_BYTES];
+    struct bulk_values filter;
+    struct pg_value values[BULK_FILTER_PARAMS + 3];
+    bulk_filter_values(b, &filter);
+    memcpy(values, filter.v, sizeof filter.v);
+    values[5] = pg_uuid(b->attempt->job.id, id);
+    values[6] = pg_int(b->most, most);
+    values[7] = pg_int(batch, n);
+    pg_exec(b->attempt->env->runtime->platform, stmt, values, 0, 0, cb, arg);
+}
+
 void bulk_moved(struct bulk *b, int64_t found, int64_t done) {
     struct attempt *a = b->attempt;
     b->done = done > b->done ? done : b->done;

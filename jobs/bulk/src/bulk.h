@@ -28,6 +28,9 @@ struct bulk_values {
 };
 void bulk_filter_values(const struct bulk *b, struct bulk_values *out);
 
+/* Asks with the filter, $6 the action's job, $7 how many at most in all, $8 in this batch. */
+void bulk_pick(struct bulk *b, const struct pg_stmt *stmt, int64_t batch, pg_cb *cb, void *arg);
+
 /* A batch is done: found in it, done so far; found 0: there is none left. */
 void bulk_moved(struct bulk *b, int64_t found, int64_t done);
 

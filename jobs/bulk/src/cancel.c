@@ -179,19 +179,11 @@ static void on_picked(void *arg, struct err err, const PGresult *res) {
 }
 
 void bulk_cancel(struct bulk *b) {
-    char id[PG_UUID_BYTES], most[PG_INT_BYTES], batch[PG_INT_BYTES];
-    struct bulk_values filter;
-    struct pg_value values[BULK_FILTER_PARAMS + 3];
     struct batch *t = ARENA_NEW(b->attempt->arena, struct batch);
     if (t == NULL) {
         attempt_fail(b->attempt, err_make(ERR_NOMEM, "batch"));
         return;
     }
     *t = (struct batch){.bulk = b};
-    bulk_filter_values(b, &filter);
-    memcpy(values, filter.v, sizeof filter.v);
-    values[5] = pg_uuid(b->attempt->job.id, id);
-    values[6] = pg_int(b->most, most);
-    values[7] = pg_int(b->per_second < LIMIT_BATCH ? b->per_second : LIMIT_BATCH, batch);
-    pg_exec(b->attempt->env->runtime->platform, &pick_stmt, values, 0, 0, on_picked, t);
+    bulk_pick(b, &pick_stmt, b->per_second < LIMIT_BATCH ? b->per_second : LIMIT_BATCH, on_picked, t);
 }
