@@ -100,7 +100,7 @@ static int take_line(struct sending *s, struct str text) {
     return code;
 }
 
-/* Reads on until the batch is full or there is no more. */
+/* Reads on until the batch is full or there is no more. EXIT_NO_INPUT: s->why says what is wrong. */
 static int fill(struct sending *s) {
     char *line = NULL;
     size_t room = 0;
@@ -111,9 +111,12 @@ static int fill(struct sending *s) {
         code = take_line(s, str_of(line, (size_t)n));
     }
     free(line);
-    return code == EXIT_SUCCESS && ferror(s->in) != 0
-               ? cli_fail(s->o, EXIT_NO_INPUT, "%.200s cannot be read: %s", s->name, strerror(errno))
-               : code;
+    if (code == EXIT_SUCCESS && ferror(s->in) != 0) {
+        code = EXIT_NO_INPUT;
+        buf_clear(&s->why);
+        buf_addf(&s->why, "%.200s cannot be read: %s", s->name, strerror(errno));
+    }
+    return code;
 }
 
 /* ---- the answer ---- */
@@ -251,17 +254,22 @@ static bool wait_again(struct sending *s, int64_t patience_ms) {
     return true;
 }
 
+/* Why it went no further, and what that leaves. */
 static void tell_left(struct sending *s) {
     size_t unsure = 0;
     for (size_t i = 0; i < s->n; i++) {
         unsure += s->lines[i].unsure;
     }
-    buf_addf(&s->why, "; line %lld and what is behind it were not taken", (long long)s->lines[0].number);
+    if (s->n > 0) {
+        buf_addf(&s->why, "%sline %lld and what is behind it were not taken", s->why.n > 0 ? "; " : "",
+                 (long long)s->lines[0].number);
+    }
     if (unsure > 0) {
         buf_addf(&s->why, ", but for %zu lines that may have been: what has no key would be enqueued twice", unsure);
     }
-    progress_hide(&s->progress);
-    cli_complain(s->o, &s->why);
+    if (s->why.n > 0) {
+        cli_complain(s->o, &s->why);
+    }
 }
 
 static int send_all(struct sending *s, int64_t patience_ms) {
@@ -276,11 +284,8 @@ static int send_all(struct sending *s, int64_t patience_ms) {
             code = got == EXIT_SUCCESS ? EXIT_AGAIN : got;
         } else {
             code = fill(s);
-            continue;
         }
-        tell_left(s);
     }
-    progress_hide(&s->progress);
     return code;
 }
 
@@ -323,6 +328,10 @@ int enqueue_lines(const struct options *o, FILE *in, const char *name, int64_t w
     buf_init(&s->why, CLI_LINE_BYTES);
     progress_begin(&s->progress, o, "enqueued", in == stdin ? 0 : count_lines(in));
     int code = o->dry_run ? only_look(s) : send_all(s, wait_ms);
+    progress_hide(&s->progress);
+    if (code != EXIT_SUCCESS && code != EXIT_WORK) {
+        tell_left(s);
+    }
     *out = (struct enqueue_sum){s->enqueued, s->replayed, s->refused};
     forget_lines(s);
     buf_free(&s->why);

@@ -2,6 +2,8 @@
 import json
 import os
 import pty
+import socket
+import struct
 import subprocess
 
 import pytest
@@ -46,6 +48,19 @@ def test_lines_without_keys_from_standard_input(cli, made):
     assert [(row["line"], row["status"], row["queue"], row["replayed"]) for row in rows] == [(2, 202, "orders", False), (4, 202, "orders", False)]
     assert cli("enqueue", "--bulk", "-", "-q", stdin=line(7)).out.strip() not in ("", rows[0]["id"])
     assert cli("enqueue", "--bulk", "-", stdin="").out == "0 jobs enqueued, 0 of them before; 0 lines refused\n"
+
+
+def test_lines_that_cannot_be_read_to_the_end_then_what_was_read_and_not_sent_is_named(cli, made):
+    run = new_key()
+    with socket.create_server(("127.0.0.1", 0)) as door, socket.create_connection(door.getsockname()) as far:
+        near, _ = door.accept()
+        far.sendall("".join(line(n, key=f"{run}-{n}") + "\n" for n in range(3)).encode())
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it ends by a reset, behind what was sent
+        far.close()
+        with near:
+            said = subprocess.run([str(BUILD / "penstock"), "enqueue", "--bulk", "-"], env=cli.env, stdin=near, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (66, "0 jobs enqueued, 0 of them before; 0 lines refused\n"), said.stderr
+    assert "cannot be read" in said.stderr and "line 1 and what is behind it were not taken" in said.stderr, said.stderr
 
 
 def test_refused_lines_are_named_and_the_others_go(cli, made, file):
