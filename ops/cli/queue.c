@@ -26,7 +26,6 @@ static const struct column shown[] = {
     {"DRAIN", "drain_seconds", COLUMN_SECONDS, 0}, /* until a job that comes now would start */
     {"ADMISSION", "admission.state", COLUMN_TEXT, 0}, {"WHY", "admission.reason", COLUMN_TEXT, 0},
 };
-enum { REASON_MAX_BYTES = 4096 };
 
 int cli_queue_list(const struct options *o) {
     const struct client_request r = {.method = "GET", .path = {"/v1/queues"}, .timeout_ms = o->timeout_ms};
@@ -38,27 +37,5 @@ int cli_queue_get(const struct options *o) {
     return show_asked(o, &r, shown, sizeof shown / sizeof shown[0]);
 }
 
-static int change(const struct options *o, const char *verb, const char *done) {
-    const char *reason = o->value[OPTION_REASON];
-    struct buf body;
-    buf_init(&body, REASON_MAX_BYTES);
-    buf_add_c(&body, "{");
-    if (reason != NULL) {
-        buf_add_c(&body, "\"reason\":");
-        json_add_string(&body, str_c(reason));
-    }
-    buf_add_char(&body, '}');
-    int code = EXIT_BAD_INPUT;
-    if (err_is_set(buf_status(&body))) {
-        code = cli_fail(o, code, "--reason is too long");
-    } else {
-        const struct client_request r = {
-            .method = "POST", .path = {"/v1/queues/", o->args[0], verb}, .body = buf_str(&body), .timeout_ms = o->timeout_ms};
-        code = show_changed(o, &r, "queue", o->args[0], done);
-    }
-    buf_free(&body);
-    return code;
-}
-
-int cli_queue_pause(const struct options *o) { return change(o, "/pause", "paused"); }
-int cli_queue_resume(const struct options *o) { return change(o, "/resume", "resumed"); }
+int cli_queue_pause(const struct options *o) { return show_told(o, "/v1/queues/", "/pause", "queue", "paused"); }
+int cli_queue_resume(const struct options *o) { return show_told(o, "/v1/queues/", "/resume", "queue", "resumed"); }

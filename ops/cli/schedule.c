@@ -13,7 +13,7 @@ static const struct column columns[] = {
     {"PAUSED", "paused", COLUMN_TEXT, 0},      {"NEXT", "next_at", COLUMN_TEXT, 0},
     {"AGE", "last_at", COLUMN_AGE, 0}, /* of the latest tick */
 };
-enum { COLUMNS = sizeof columns / sizeof columns[0], REASON_MAX_BYTES = 4096 };
+enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
 int cli_schedule_list(const struct options *o) {
     const struct client_request r = {
@@ -82,29 +82,8 @@ int cli_schedule_create(const struct options *o) {
 
 /* ---- pause, resume, run ---- */
 
-static int change(const struct options *o, const char *verb, const char *done) {
-    const char *reason = o->value[OPTION_REASON];
-    struct buf body;
-    int code;
-    buf_init(&body, REASON_MAX_BYTES);
-    buf_add_c(&body, reason != NULL ? "{\"reason\":" : "{");
-    if (reason != NULL) {
-        json_add_string(&body, str_c(reason));
-    }
-    buf_add_char(&body, '}');
-    if (err_is_set(buf_status(&body))) {
-        code = cli_fail(o, EXIT_BAD_INPUT, "--reason is too long");
-    } else {
-        const struct client_request r = {
-            .method = "POST", .path = {"/v1/schedules/", o->args[0], verb}, .body = buf_str(&body), .timeout_ms = o->timeout_ms};
-        code = show_changed(o, &r, "schedule", o->args[0], done);
-    }
-    buf_free(&body);
-    return code;
-}
-
-int cli_schedule_pause(const struct options *o) { return change(o, "/pause", "paused"); }
-int cli_schedule_resume(const struct options *o) { return change(o, "/resume", "resumed"); }
+int cli_schedule_pause(const struct options *o) { return show_told(o, "/v1/schedules/", "/pause", "schedule", "paused"); }
+int cli_schedule_resume(const struct options *o) { return show_told(o, "/v1/schedules/", "/resume", "schedule", "resumed"); }
 
 int cli_schedule_run(const struct options *o) {
     char fresh[UUID_TEXT_BYTES];

@@ -6,6 +6,8 @@
 
 #include "cli.h"
 
+enum { REASON_MAX_BYTES = 4096 };
+
 enum { TABLE_MAX_BYTES = 64 << 20 };
 
 bool show_has_color(void) {
@@ -229,6 +231,27 @@ int show_changed(const struct options *o, const struct client_request *r, const 
         code = show_change(o, &a, kind, name, done != NULL ? done : state != NULL ? state : "done");
     }
     client_answer_free(&a);
+    return code;
+}
+
+int show_told(const struct options *o, const char *path, const char *verb, const char *kind, const char *done) {
+    const char *reason = o->value[OPTION_REASON];
+    struct buf body;
+    int code;
+    buf_init(&body, REASON_MAX_BYTES);
+    buf_add_c(&body, reason != NULL ? "{\"reason\":" : "{");
+    if (reason != NULL) {
+        json_add_string(&body, str_c(reason));
+    }
+    buf_add_char(&body, '}');
+    if (err_is_set(buf_status(&body))) {
+        code = cli_fail(o, EXIT_BAD_INPUT, "--reason is too long");
+    } else {
+        const struct client_request r = {
+            .method = "POST", .path = {path, o->args[0], verb}, .body = buf_str(&body), .timeout_ms = o->timeout_ms};
+        code = show_changed(o, &r, kind, o->args[0], done);
+    }
+    buf_free(&body);
     return code;
 }
 

@@ -21,6 +21,9 @@ int show_asked(const struct options *o, const struct client_request *r, const st
 /* Asks for a change, and shows it; done NULL: the word is the answer's member "state". With --dry-run see show_dry. */
 int show_changed(const struct options *o, const struct client_request *r, const char *kind, const char *name, const char *done);
 
+/* The same of "POST <path><first argument><verb>", whose body has the --reason, if there is one. */
+int show_told(const struct options *o, const char *path, const char *verb, const char *kind, const char *done);
+
 /* What a change would do: looks whether the thing is there, and is in one of the states (with spaces between; NULL: in any), and
  * says "job/<name> cancelled (dry run)", or the request. EXIT_WORK, or what the change would fail with. */
 int show_dry(const struct options *o, const struct client_request *r, const char *kind, const char *name, const char *done,

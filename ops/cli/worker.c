@@ -28,7 +28,6 @@ static const struct column jobs[] = {
     {"STOPPING", "stopping", COLUMN_TEXT, COLUMN_WIDE},
     {"AGE", "started_at", COLUMN_AGE, 0},
 };
-enum { REASON_MAX_BYTES = 4096 };
 
 int cli_worker_list(const struct options *o) {
     const struct client_request r = {.method = "GET", .path = {"/v1/workers"}, .timeout_ms = o->timeout_ms};
@@ -45,28 +44,6 @@ int cli_worker_dump(const struct options *o) {
     return show_asked(o, &r, jobs, sizeof jobs / sizeof jobs[0]);
 }
 
-static int order(const struct options *o, const char *verb, const char *done) {
-    const char *reason = o->value[OPTION_REASON];
-    struct buf body;
-    buf_init(&body, REASON_MAX_BYTES);
-    buf_add_c(&body, "{");
-    if (reason != NULL) {
-        buf_add_c(&body, "\"reason\":");
-        json_add_string(&body, str_c(reason));
-    }
-    buf_add_char(&body, '}');
-    int code = EXIT_BAD_INPUT;
-    if (err_is_set(buf_status(&body))) {
-        code = cli_fail(o, code, "--reason is too long");
-    } else {
-        const struct client_request r = {
-            .method = "POST", .path = {"/v1/workers/", o->args[0], verb}, .body = buf_str(&body), .timeout_ms = o->timeout_ms};
-        code = show_changed(o, &r, "worker", o->args[0], done);
-    }
-    buf_free(&body);
-    return code;
-}
-
-int cli_worker_quiet(const struct options *o) { return order(o, "/quiet", "quiet"); }
-int cli_worker_resume(const struct options *o) { return order(o, "/resume", "resumed"); }
-int cli_worker_stop(const struct options *o) { return order(o, "/stop", "told to stop"); }
+int cli_worker_quiet(const struct options *o) { return show_told(o, "/v1/workers/", "/quiet", "worker", "quiet"); }
+int cli_worker_resume(const struct options *o) { return show_told(o, "/v1/workers/", "/resume", "worker", "resumed"); }
+int cli_worker_stop(const struct options *o) { return show_told(o, "/v1/workers/", "/stop", "worker", "told to stop"); }
